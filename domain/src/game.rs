@@ -1,0 +1,198 @@
+//! A game of the catalogue: what it is, what it costs, and whether it is still sold.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::aggregate;
+use crate::money::Price;
+use crate::text::{Description, Labels, Name, Title};
+
+#[cfg(test)]
+mod tests;
+
+/// The least age of a buyer, by Brazil's classification: 0 (all), 10, 12, 14, 16 or 18 years.
+/// <https://www.gov.br/mj/pt-br/assuntos/seus-direitos/classificacao-1>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i32", into = "i32")]
+pub struct AgeRating(u8);
+
+/// A number that is no rating.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of 0, 10, 12, 14, 16, 18")]
+pub struct InvalidAgeRating;
+
+impl AgeRating {
+    /// Accepts one of the six ratings.
+    ///
+    /// # Errors
+    /// [`InvalidAgeRating`] for any other number.
+    pub fn parse(years: i32) -> Result<Self, InvalidAgeRating> {
+        match years {
+            0 | 10 | 12 | 14 | 16 | 18 => u8::try_from(years).map(Self).map_err(|_| InvalidAgeRating),
+            _ => Err(InvalidAgeRating),
+        }
+    }
+
+    /// In years.
+    #[must_use]
+    pub fn years(self) -> u32 {
+        u32::from(self.0)
+    }
+}
+
+impl TryFrom<i32> for AgeRating {
+    type Error = InvalidAgeRating;
+
+    fn try_from(years: i32) -> Result<Self, InvalidAgeRating> {
+        Self::parse(years)
+    }
+}
+
+impl From<AgeRating> for i32 {
+    fn from(rating: AgeRating) -> Self {
+        Self::from(rating.0)
+    }
+}
+
+/// Everything about a game but its price.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GameDetails {
+    /// As shown in the catalogue.
+    pub title: Title,
+    /// May be empty.
+    pub description: Description,
+    /// May be empty.
+    pub developer: Name,
+    /// May be empty.
+    pub publisher: Name,
+    /// Such as `RPG`.
+    pub genres: Labels,
+    /// Such as `Story Rich`.
+    pub tags: Labels,
+    /// Such as `linux`.
+    pub platforms: Labels,
+    /// When it came or will come out, where known.
+    pub release_date: Option<NaiveDate>,
+    /// The least age of a buyer.
+    pub age_rating: AgeRating,
+}
+
+/// The game as its history left it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Game {
+    /// Not in the catalogue yet.
+    #[default]
+    New,
+    /// On sale.
+    Listed {
+        /// What it is.
+        details: Box<GameDetails>,
+        /// What it costs.
+        price: Price,
+    },
+    /// No longer sold; those who own it keep it.
+    Retired,
+}
+
+/// What can be asked of a game.
+#[derive(Debug, Clone)]
+pub enum GameCommand {
+    /// Put it into the catalogue.
+    Create {
+        /// What it is.
+        details: GameDetails,
+        /// What it costs.
+        price: Price,
+    },
+    /// Describe it anew.
+    Update {
+        /// All of it.
+        details: GameDetails,
+    },
+    /// Ask another price.
+    ChangePrice {
+        /// The new one.
+        price: Price,
+    },
+    /// Stop selling it.
+    Retire,
+}
+
+/// What happened to a game.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(tag = "type")]
+pub enum GameEvent {
+    /// It came into the catalogue.
+    GameCreated {
+        /// What it is.
+        details: GameDetails,
+        /// What it costs.
+        price: Price,
+    },
+    /// It was described anew.
+    GameUpdated {
+        /// All of it.
+        details: GameDetails,
+    },
+    /// It has another price.
+    GamePriceChanged {
+        /// The new one.
+        price: Price,
+    },
+    /// It is no longer sold.
+    GameRetired {},
+}
+
+/// Why a game refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum GameError {
+    /// The id is taken.
+    #[error("this game exists already")]
+    AlreadyCreated,
+    /// No game has this id.
+    #[error("there is no such game")]
+    UnknownGame,
+    /// Retired is final.
+    #[error("a retired game cannot be changed")]
+    GameRetired,
+}
+
+impl Game {
+    /// What happens if `command` reaches a game in this state.
+    ///
+    /// # Errors
+    /// [`GameError`] names the rule in the way.
+    pub fn decide(&self, command: GameCommand) -> Result<Vec<GameEvent>, GameError> {
+        match (self, command) {
+            (Self::New, GameCommand::Create { details, price }) => Ok(vec![GameEvent::GameCreated { details, price }]),
+            (_, GameCommand::Create { .. }) => Err(GameError::AlreadyCreated),
+            (Self::New, _) => Err(GameError::UnknownGame),
+            (Self::Retired, GameCommand::Retire) => Ok(vec![]),
+            (Self::Retired, _) => Err(GameError::GameRetired),
+            // Saying again what is already so is no event.
+            (Self::Listed { details: known, .. }, GameCommand::Update { details }) if **known == details => Ok(vec![]),
+            (Self::Listed { price: known, .. }, GameCommand::ChangePrice { price }) if *known == price => Ok(vec![]),
+            (Self::Listed { .. }, GameCommand::Update { details }) => Ok(vec![GameEvent::GameUpdated { details }]),
+            (Self::Listed { .. }, GameCommand::ChangePrice { price }) => {
+                Ok(vec![GameEvent::GamePriceChanged { price }])
+            }
+            (Self::Listed { .. }, GameCommand::Retire) => Ok(vec![GameEvent::GameRetired {}]),
+        }
+    }
+
+    /// The state after a fact.
+    pub fn evolve(&mut self, event: GameEvent) {
+        match (event, &mut *self) {
+            (GameEvent::GameCreated { details, price }, _) => {
+                *self = Self::Listed { details: Box::new(details), price }
+            }
+            (GameEvent::GameUpdated { details: new }, Self::Listed { details, .. }) => **details = new,
+            (GameEvent::GamePriceChanged { price: new }, Self::Listed { price, .. }) => *price = new,
+            (GameEvent::GameRetired {}, _) => *self = Self::Retired,
+            (GameEvent::GameUpdated { .. } | GameEvent::GamePriceChanged { .. }, Self::New | Self::Retired) => (),
+        }
+    }
+}
+
+aggregate!(Game, "game", GameCommand, GameEvent, GameError);

@@ -1,0 +1,25 @@
+//! The rules of the store: four aggregates, each with its commands, events, refusals and decisions.
+//!
+//! Everything here is a pure function of its arguments. Time, ids and the buyer's age are passed in,
+//! personal data arrives already sealed, and there is no I/O, so every rule is tested without a server.
+
+mod aggregate;
+mod event;
+pub mod game;
+mod id;
+mod money;
+pub mod order;
+pub mod payment;
+mod person;
+mod text;
+pub mod user;
+
+pub use event::{StoreEvent, UnreadableEvent};
+pub use game::Game;
+pub use id::{CommandId, EventId, GameId, InvalidId, OrderId, PaymentId, UserId};
+pub use money::{Currency, InvalidMoney, Money, Price};
+pub use order::Order;
+pub use payment::Payment;
+pub use person::{BirthDate, Email, InvalidPerson, PersonName, Profile, Sealed, SealedProfile};
+pub use text::{Description, InvalidText, Label, Labels, Name, Text, Title};
+pub use user::{Role, User};

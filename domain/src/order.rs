@@ -1,0 +1,388 @@
+//! A purchase: who buys what for how much, and how it ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::aggregate;
+use crate::game::AgeRating;
+use crate::money::{InvalidMoney, Money, Price};
+use crate::payment::{Failure, PaymentMethod};
+use crate::text::Title;
+use crate::{GameId, PaymentId, UserId};
+
+#[cfg(test)]
+mod tests;
+
+/// How many games one order may hold.
+pub const MAX_GAMES: usize = 50;
+
+/// A game as the catalogue offers it at the moment of purchase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Which game.
+    pub game: GameId,
+    /// Its title today.
+    pub title: Title,
+    /// Its price today.
+    pub price: Price,
+    /// The least age of a buyer.
+    pub age_rating: AgeRating,
+}
+
+/// A game in an order, at the price that was agreed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Which game.
+    pub game: GameId,
+    /// Its title when it was ordered.
+    pub title: Title,
+    /// What it cost when it was ordered.
+    pub price: Price,
+}
+
+/// Why an order was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// The buyer or an admin asked for it.
+    Requested,
+    /// It was not paid in time.
+    Expired,
+}
+
+/// The order as its history left it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Order {
+    /// Not placed yet.
+    #[default]
+    New,
+    /// Placed and not paid yet.
+    Open {
+        /// Who buys.
+        buyer: UserId,
+        /// What.
+        lines: Vec<Line>,
+        /// For how much.
+        total: Money,
+        /// How many payments have failed so far.
+        failed_attempts: u32,
+        /// How the first attempt pays.
+        payment_method: PaymentMethod,
+    },
+    /// Paid (or free); the games are the buyer's.
+    Completed {
+        /// Who bought.
+        buyer: UserId,
+        /// What; refunded games are gone from it.
+        lines: Vec<Line>,
+        /// What paid; nothing for a free order.
+        payment: Option<PaymentId>,
+    },
+    /// Given up before it was paid.
+    Cancelled {
+        /// Who would have bought.
+        buyer: UserId,
+    },
+    /// Every game was paid back.
+    Refunded {
+        /// Who had bought.
+        buyer: UserId,
+    },
+}
+
+/// What can be asked of an order.
+#[derive(Debug, Clone)]
+pub enum OrderCommand {
+    /// Buy games.
+    Place {
+        /// Who buys.
+        buyer: UserId,
+        /// Their age today, in years.
+        buyer_age: u32,
+        /// What, at today's prices.
+        offers: Vec<Offer>,
+        /// How they will pay.
+        payment_method: PaymentMethod,
+    },
+    /// Note that a payment failed or was cancelled.
+    RecordPaymentFailure {
+        /// Which.
+        payment: PaymentId,
+        /// Its number, from 1.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// Hand over the games: they are paid.
+    Complete {
+        /// What paid.
+        payment: PaymentId,
+    },
+    /// Give it up.
+    Cancel {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Take games back whose money went back.
+    Refund {
+        /// Which.
+        games: Vec<GameId>,
+    },
+}
+
+/// What happened to an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(tag = "type")]
+pub enum OrderEvent {
+    /// It was placed.
+    OrderCreated {
+        /// Who buys.
+        buyer: UserId,
+        /// What, at the prices of that moment.
+        lines: Vec<Line>,
+        /// Their sum.
+        total: Money,
+        /// How the first attempt pays.
+        payment_method: PaymentMethod,
+    },
+    /// A payment failed; the buyer may pay again.
+    OrderPaymentFailed {
+        /// Who buys.
+        buyer: UserId,
+        /// Which payment.
+        payment: PaymentId,
+        /// Its number, from 1.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// One game became the buyer's.
+    PurchaseCompleted {
+        /// Who bought.
+        buyer: UserId,
+        /// What.
+        line: Line,
+    },
+    /// All games of the order are the buyer's.
+    OrderCompleted {
+        /// Who bought.
+        buyer: UserId,
+        /// What paid; nothing for a free order.
+        payment: Option<PaymentId>,
+        /// How much.
+        total: Money,
+    },
+    /// It was given up; the games can be ordered again.
+    OrderCancelled {
+        /// Who would have bought.
+        buyer: UserId,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Games went back.
+    OrderRefunded {
+        /// Who had bought.
+        buyer: UserId,
+        /// Which games.
+        games: Vec<GameId>,
+        /// Whether nothing of the order is left.
+        whole: bool,
+    },
+}
+
+/// Why an order refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderError {
+    /// No game at all.
+    #[error("an order needs at least one game")]
+    EmptyOrder,
+    /// Too many games.
+    #[error("an order can hold at most {MAX_GAMES} games")]
+    TooManyGames,
+    /// The same game twice.
+    #[error("game {0} is in the order twice")]
+    DuplicateGame(GameId),
+    /// Too young for a game.
+    #[error("game {game} is for buyers of {rating} years and older")]
+    BuyerTooYoung {
+        /// Which game.
+        game: GameId,
+        /// In years.
+        rating: u32,
+    },
+    /// The prices cannot be added up.
+    #[error("the total cannot be charged: {0}")]
+    TotalNotChargeable(InvalidMoney),
+    /// The id is taken.
+    #[error("this order was placed already")]
+    AlreadyPlaced,
+    /// No order has this id.
+    #[error("there is no such order")]
+    UnknownOrder,
+    /// Paid orders stay paid.
+    #[error("this order is completed")]
+    OrderCompleted,
+    /// Cancelled is final.
+    #[error("this order was cancelled")]
+    OrderCancelled,
+    /// All of it went back.
+    #[error("this order was refunded")]
+    OrderRefunded,
+    /// Nothing to take back.
+    #[error("this order is not completed")]
+    OrderNotCompleted,
+    /// A game that is not, or no longer, in the order.
+    #[error("game {0} is not in this order")]
+    GameNotInOrder(GameId),
+}
+
+impl Order {
+    /// Who buys; nobody before the order is placed.
+    #[must_use]
+    pub fn buyer(&self) -> Option<UserId> {
+        match self {
+            Self::New => None,
+            Self::Open { buyer, .. }
+            | Self::Completed { buyer, .. }
+            | Self::Cancelled { buyer }
+            | Self::Refunded { buyer } => Some(*buyer),
+        }
+    }
+
+    /// What happens if `command` reaches an order in this state.
+    ///
+    /// # Errors
+    /// [`OrderError`] names the rule in the way.
+    pub fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
+        match (self, command) {
+            (Self::New, OrderCommand::Place { buyer, buyer_age, offers, payment_method }) => {
+                place(buyer, buyer_age, offers, payment_method)
+            }
+            (_, OrderCommand::Place { .. }) => Err(OrderError::AlreadyPlaced),
+            (Self::New, _) => Err(OrderError::UnknownOrder),
+
+            (
+                Self::Open { buyer, failed_attempts, .. },
+                OrderCommand::RecordPaymentFailure { payment, attempt, failure },
+            ) if attempt > *failed_attempts => {
+                Ok(vec![OrderEvent::OrderPaymentFailed { buyer: *buyer, payment, attempt, failure }])
+            }
+            // Known already, or no longer of interest.
+            (_, OrderCommand::RecordPaymentFailure { .. }) => Ok(vec![]),
+
+            (Self::Open { buyer, lines, total, .. }, OrderCommand::Complete { payment }) => {
+                Ok(complete(*buyer, lines, *total, Some(payment)))
+            }
+            // A success reported twice changes nothing.
+            (Self::Completed { payment: Some(known), .. }, OrderCommand::Complete { payment }) if *known == payment => {
+                Ok(vec![])
+            }
+
+            (Self::Open { buyer, .. }, OrderCommand::Cancel { reason }) => {
+                Ok(vec![OrderEvent::OrderCancelled { buyer: *buyer, reason }])
+            }
+            (Self::Cancelled { .. }, OrderCommand::Cancel { .. }) => Ok(vec![]),
+
+            (Self::Completed { buyer, lines, .. }, OrderCommand::Refund { games }) => refund(*buyer, lines, games),
+            (Self::Open { .. }, OrderCommand::Refund { .. }) => Err(OrderError::OrderNotCompleted),
+
+            (Self::Completed { .. }, _) => Err(OrderError::OrderCompleted),
+            (Self::Cancelled { .. }, _) => Err(OrderError::OrderCancelled),
+            (Self::Refunded { .. }, _) => Err(OrderError::OrderRefunded),
+        }
+    }
+
+    /// The state after a fact.
+    pub fn evolve(&mut self, event: OrderEvent) {
+        match (event, &mut *self) {
+            (OrderEvent::OrderCreated { buyer, lines, total, payment_method }, _) => {
+                *self = Self::Open { buyer, lines, total, failed_attempts: 0, payment_method };
+            }
+            (OrderEvent::OrderPaymentFailed { attempt, .. }, Self::Open { failed_attempts, .. }) => {
+                *failed_attempts = attempt;
+            }
+            (OrderEvent::OrderCompleted { buyer, payment, .. }, Self::Open { lines, .. }) => {
+                *self = Self::Completed { buyer, lines: std::mem::take(lines), payment };
+            }
+            (OrderEvent::OrderCancelled { buyer, .. }, _) => *self = Self::Cancelled { buyer },
+            (OrderEvent::OrderRefunded { buyer, whole: true, .. }, _) => *self = Self::Refunded { buyer },
+            (OrderEvent::OrderRefunded { games, whole: false, .. }, Self::Completed { lines, .. }) => {
+                lines.retain(|line| !games.contains(&line.game));
+            }
+            // The games are the library's; and facts that do not fit the state change nothing.
+            (
+                OrderEvent::PurchaseCompleted { .. }
+                | OrderEvent::OrderPaymentFailed { .. }
+                | OrderEvent::OrderCompleted { .. }
+                | OrderEvent::OrderRefunded { .. },
+                _,
+            ) => (),
+        }
+    }
+}
+
+fn place(
+    buyer: UserId,
+    buyer_age: u32,
+    offers: Vec<Offer>,
+    payment_method: PaymentMethod,
+) -> Result<Vec<OrderEvent>, OrderError> {
+    if offers.len() > MAX_GAMES {
+        return Err(OrderError::TooManyGames);
+    }
+    let mut lines: Vec<Line> = Vec::with_capacity(offers.len());
+    for Offer { game, title, price, age_rating } in offers {
+        if lines.iter().any(|line| line.game == game) {
+            return Err(OrderError::DuplicateGame(game));
+        }
+        if buyer_age < age_rating.years() {
+            return Err(OrderError::BuyerTooYoung { game, rating: age_rating.years() });
+        }
+        lines.push(Line { game, title, price });
+    }
+    let total = total_of(&lines)?;
+    let created = OrderEvent::OrderCreated { buyer, lines: lines.clone(), total, payment_method };
+    let mut events = vec![created];
+    if total.is_zero() {
+        events.extend(complete(buyer, &lines, total, None));
+    }
+    Ok(events)
+}
+
+fn total_of(lines: &[Line]) -> Result<Money, OrderError> {
+    let (first, rest) = lines.split_first().ok_or(OrderError::EmptyOrder)?;
+    let total = rest
+        .iter()
+        .try_fold(first.price.money(), |sum, line| sum.plus(line.price.money()))
+        .map_err(OrderError::TotalNotChargeable)?;
+    match Price::parse(total, total.currency) {
+        Ok(total) => Ok(total.money()),
+        Err(reason) => Err(OrderError::TotalNotChargeable(reason)),
+    }
+}
+
+fn complete(buyer: UserId, lines: &[Line], total: Money, payment: Option<PaymentId>) -> Vec<OrderEvent> {
+    lines
+        .iter()
+        .map(|line| OrderEvent::PurchaseCompleted { buyer, line: line.clone() })
+        .chain([OrderEvent::OrderCompleted { buyer, payment, total }])
+        .collect()
+}
+
+fn refund(buyer: UserId, lines: &[Line], games: Vec<GameId>) -> Result<Vec<OrderEvent>, OrderError> {
+    if games.is_empty() {
+        return Err(OrderError::EmptyOrder);
+    }
+    for (index, game) in games.iter().enumerate() {
+        if games.iter().skip(index).skip(1).any(|other| other == game) {
+            return Err(OrderError::DuplicateGame(*game));
+        }
+        if !lines.iter().any(|line| line.game == *game) {
+            return Err(OrderError::GameNotInOrder(*game));
+        }
+    }
+    let whole = games.len() == lines.len();
+    Ok(vec![OrderEvent::OrderRefunded { buyer, games, whole }])
+}
+
+aggregate!(Order, "order", OrderCommand, OrderEvent, OrderError);

@@ -1,0 +1,240 @@
+use cqrs_es::Aggregate;
+use cqrs_es::test::TestFramework;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::money::Currency;
+use crate::payment::MethodToken;
+
+fn order() -> TestFramework<Order> {
+    TestFramework::with(())
+}
+
+fn buyer() -> UserId {
+    UserId::from_uuid(Uuid::from_u128(1))
+}
+
+fn game(n: u128) -> GameId {
+    GameId::from_uuid(Uuid::from_u128(n))
+}
+
+fn payment(n: u128) -> PaymentId {
+    PaymentId::from_uuid(Uuid::from_u128(n))
+}
+
+fn brl(amount: i64) -> Money {
+    Money { amount, currency: Currency::BRL }
+}
+
+fn offer(n: u128, amount: i64, rating: i32) -> Offer {
+    Offer {
+        game: game(n),
+        title: Title::parse(&format!("Game {n}")).unwrap(),
+        price: Price::parse(brl(amount), Currency::BRL).unwrap(),
+        age_rating: AgeRating::parse(rating).unwrap(),
+    }
+}
+
+fn line(n: u128, amount: i64) -> Line {
+    let Offer { game, title, price, .. } = offer(n, amount, 0);
+    Line { game, title, price }
+}
+
+fn visa() -> PaymentMethod {
+    PaymentMethod::Card { token: MethodToken::parse("pm_card_visa").unwrap() }
+}
+
+fn declined() -> Failure {
+    Failure { code: "card_declined".into(), message: "Your card was declined".into() }
+}
+
+fn place(offers: Vec<Offer>) -> OrderCommand {
+    OrderCommand::Place { buyer: buyer(), buyer_age: 17, offers, payment_method: visa() }
+}
+
+fn placed() -> OrderEvent {
+    let lines = vec![line(1, 5990), line(2, 1000)];
+    OrderEvent::OrderCreated { buyer: buyer(), lines, total: brl(6990), payment_method: visa() }
+}
+
+fn failed(attempt: u32) -> OrderEvent {
+    OrderEvent::OrderPaymentFailed { buyer: buyer(), payment: payment(1), attempt, failure: declined() }
+}
+
+fn fail(attempt: u32) -> OrderCommand {
+    OrderCommand::RecordPaymentFailure { payment: payment(1), attempt, failure: declined() }
+}
+
+fn completed() -> Vec<OrderEvent> {
+    vec![
+        OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(1, 5990) },
+        OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(2, 1000) },
+        OrderEvent::OrderCompleted { buyer: buyer(), payment: Some(payment(1)), total: brl(6990) },
+    ]
+}
+
+fn bought() -> Vec<OrderEvent> {
+    [vec![placed()], completed()].concat()
+}
+
+fn complete(n: u128) -> OrderCommand {
+    OrderCommand::Complete { payment: payment(n) }
+}
+
+fn cancel() -> OrderCommand {
+    OrderCommand::Cancel { reason: CancelReason::Requested }
+}
+
+fn cancelled() -> OrderEvent {
+    OrderEvent::OrderCancelled { buyer: buyer(), reason: CancelReason::Requested }
+}
+
+fn refunded(games: Vec<GameId>, whole: bool) -> OrderEvent {
+    OrderEvent::OrderRefunded { buyer: buyer(), games, whole }
+}
+
+#[test]
+fn an_order_is_placed_at_the_prices_of_the_moment() {
+    order()
+        .given_no_previous_events()
+        .when(place(vec![offer(1, 5990, 16), offer(2, 1000, 0)]))
+        .then_expect_events(vec![placed()]);
+    order().given(vec![placed()]).when(place(vec![offer(1, 1, 0)])).then_expect_error(OrderError::AlreadyPlaced);
+}
+
+#[test]
+fn an_order_holds_1_to_50_distinct_games() {
+    let refused = |offers, error| order().given_no_previous_events().when(place(offers)).then_expect_error(error);
+    refused(vec![], OrderError::EmptyOrder);
+    refused(vec![offer(1, 1, 0), offer(1, 1, 0)], OrderError::DuplicateGame(game(1)));
+    refused((0..51).map(|n| offer(n, 1, 0)).collect(), OrderError::TooManyGames);
+}
+
+#[test]
+fn a_buyer_must_be_old_enough_for_each_game() {
+    order()
+        .given_no_previous_events()
+        .when(place(vec![offer(1, 1, 16), offer(2, 1, 18)]))
+        .then_expect_error(OrderError::BuyerTooYoung { game: game(2), rating: 18 });
+}
+
+#[test]
+fn a_total_that_no_provider_charges_is_refused() {
+    order()
+        .given_no_previous_events()
+        .when(place(vec![offer(1, Price::MAX, 0), offer(2, 1, 0)]))
+        .then_expect_error(OrderError::TotalNotChargeable(InvalidMoney::TooLarge));
+}
+
+#[test]
+fn a_free_order_completes_without_a_payment() {
+    order().given_no_previous_events().when(place(vec![offer(1, 0, 0)])).then_expect_events(vec![
+        OrderEvent::OrderCreated { buyer: buyer(), lines: vec![line(1, 0)], total: brl(0), payment_method: visa() },
+        OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(1, 0) },
+        OrderEvent::OrderCompleted { buyer: buyer(), payment: None, total: brl(0) },
+    ]);
+}
+
+#[test]
+fn a_failed_payment_leaves_the_order_open_for_another() {
+    order().given(vec![placed()]).when(fail(1)).then_expect_events(vec![failed(1)]);
+    order().given(vec![placed(), failed(1)]).when(fail(1)).then_expect_events(vec![]);
+    order().given(vec![placed(), failed(1)]).when(fail(2)).then_expect_events(vec![failed(2)]);
+    order().given(vec![placed(), failed(1)]).when(complete(1)).then_expect_events(completed());
+}
+
+#[test]
+fn a_paid_order_hands_over_each_game_once() {
+    order().given(vec![placed()]).when(complete(1)).then_expect_events(completed());
+    order().given(bought()).when(complete(1)).then_expect_events(vec![]);
+    order().given(bought()).when(complete(2)).then_expect_error(OrderError::OrderCompleted);
+    order().given(bought()).when(fail(1)).then_expect_events(vec![]);
+}
+
+#[test]
+fn a_paid_order_cannot_be_cancelled() {
+    order().given(bought()).when(cancel()).then_expect_error(OrderError::OrderCompleted);
+}
+
+#[test]
+fn a_cancelled_order_stays_cancelled() {
+    order().given(vec![placed()]).when(cancel()).then_expect_events(vec![cancelled()]);
+    order().given(vec![placed(), cancelled()]).when(cancel()).then_expect_events(vec![]);
+    order().given(vec![placed(), cancelled()]).when(complete(1)).then_expect_error(OrderError::OrderCancelled);
+    order().given(vec![placed(), cancelled()]).when(fail(1)).then_expect_events(vec![]);
+}
+
+#[test]
+fn games_of_a_completed_order_go_back_once_each() {
+    let refund = |games| OrderCommand::Refund { games };
+    order().given(bought()).when(refund(vec![game(1)])).then_expect_events(vec![refunded(vec![game(1)], false)]);
+    let half = || [bought(), vec![refunded(vec![game(1)], false)]].concat();
+    order().given(half()).when(refund(vec![game(1)])).then_expect_error(OrderError::GameNotInOrder(game(1)));
+    order().given(half()).when(refund(vec![game(2)])).then_expect_events(vec![refunded(vec![game(2)], true)]);
+    let whole = || [bought(), vec![refunded(vec![game(1), game(2)], true)]].concat();
+    order().given(whole()).when(refund(vec![game(2)])).then_expect_error(OrderError::OrderRefunded);
+    order().given(bought()).when(refund(vec![game(1), game(1)])).then_expect_error(OrderError::DuplicateGame(game(1)));
+    order().given(bought()).when(refund(vec![])).then_expect_error(OrderError::EmptyOrder);
+    order().given(vec![placed()]).when(refund(vec![game(1)])).then_expect_error(OrderError::OrderNotCompleted);
+}
+
+#[test]
+fn an_unknown_order_refuses_everything_but_being_placed() {
+    for command in [fail(1), complete(1), cancel(), OrderCommand::Refund { games: vec![game(1)] }] {
+        order().given_no_previous_events().when(command).then_expect_error(OrderError::UnknownOrder);
+    }
+}
+
+#[test]
+fn the_stored_form_of_every_event_is_pinned() {
+    let events = [vec![placed(), failed(1)], completed(), vec![cancelled(), refunded(vec![game(1)], false)]].concat();
+    insta::assert_json_snapshot!(events);
+}
+
+fn any_command() -> impl Strategy<Value = OrderCommand> {
+    prop_oneof![
+        proptest::collection::vec((1..4_u128, 0..3_i64), 0..4)
+            .prop_map(|games| place(games.into_iter().map(|(n, amount)| offer(n, amount, 0)).collect())),
+        (1..4_u32).prop_map(fail),
+        (1..3_u128).prop_map(complete),
+        Just(cancel()),
+        proptest::collection::vec(1..4_u128, 0..3)
+            .prop_map(|games| OrderCommand::Refund { games: games.into_iter().map(game).collect() }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_commands_is_refused_or_leaves_the_order_consistent(
+        commands in proptest::collection::vec(any_command(), 0..24)
+    ) {
+        let mut order = Order::New;
+        let (mut ordered, mut total, mut granted, mut returned) = (0, 0, 0, 0);
+        let (mut completions, mut cancellations) = (0, 0);
+        for command in commands {
+            for event in order.decide(command).unwrap_or_default() {
+                match &event {
+                    OrderEvent::OrderCreated { lines, total: sum, .. } => {
+                        ordered += lines.len();
+                        total = lines.iter().map(|line| line.price.money().amount).sum::<i64>();
+                        prop_assert_eq!(total, sum.amount);
+                    }
+                    OrderEvent::PurchaseCompleted { .. } => granted += 1,
+                    OrderEvent::OrderCompleted { payment, total: paid, .. } => {
+                        completions += 1;
+                        prop_assert_eq!(paid.amount, total);
+                        prop_assert_eq!(payment.is_none(), total == 0);
+                    }
+                    OrderEvent::OrderCancelled { .. } => cancellations += 1,
+                    OrderEvent::OrderRefunded { games, .. } => returned += games.len(),
+                    OrderEvent::OrderPaymentFailed { .. } => (),
+                }
+                order.apply(event);
+            }
+            prop_assert!(completions + cancellations <= 1, "an order ends once");
+            prop_assert_eq!(granted, if completions == 1 { ordered } else { 0 });
+            prop_assert!(returned <= granted);
+        }
+    }
+}

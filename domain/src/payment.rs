@@ -1,0 +1,378 @@
+//! One attempt at paying an order: what the payment service provider (PSP) was asked and what it said.
+//!
+//! Succeeded is absorbing: nothing that arrives later makes a paid payment unpaid, only refunds follow.
+//! Money that arrives after the buyer was told "no" is recorded as late, and goes back.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::aggregate;
+use crate::money::Money;
+use crate::text::Text;
+use crate::{OrderId, UserId};
+
+#[cfg(test)]
+mod tests;
+
+/// What the PSP calls a payment method that was given to it by the buyer's browser; no card data.
+pub type MethodToken = Text<1, 200>;
+
+/// How the buyer pays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PaymentMethod {
+    /// A card that the PSP knows by a token.
+    Card {
+        /// The token.
+        token: MethodToken,
+    },
+    /// An instant bank transfer by QR code.
+    Pix,
+}
+
+/// Why a payment did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The PSP's code, or ours where the PSP said nothing.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// What the buyer has to do before a pending payment can succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAction {
+    /// What kind of action, in the PSP's words.
+    pub kind: String,
+    /// The code to show or to copy.
+    pub code: Option<String>,
+    /// Until when it works.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The facts that stay the same for the whole life of a payment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What is paid.
+    pub order: OrderId,
+    /// Who pays.
+    pub buyer: UserId,
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// How much.
+    pub amount: Money,
+    /// How.
+    pub method: PaymentMethod,
+}
+
+/// The payment as its history left it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Payment {
+    /// Not begun.
+    #[default]
+    New,
+    /// Begun; the PSP may not know of it.
+    Initiated(Terms),
+    /// The PSP knows of it; nothing is certain.
+    Submitted(Terms, PspReference),
+    /// It waits for the buyer or the bank.
+    Pending(Terms, PspReference, Option<NextAction>),
+    /// Paid.
+    Succeeded {
+        /// What was agreed.
+        terms: Terms,
+        /// The PSP's id.
+        reference: PspReference,
+        /// Whether it came after the payment was given up.
+        late: bool,
+        /// What went back so far.
+        refunded: Money,
+    },
+    /// Refused.
+    Failed(Terms),
+    /// Given up.
+    Cancelled(Terms),
+}
+
+/// The PSP's own id of a payment.
+pub type PspReference = Text<1, 255>;
+
+/// What can be asked of a payment.
+#[derive(Debug, Clone)]
+pub enum PaymentCommand {
+    /// Begin.
+    Initiate(Terms),
+    /// Note that the PSP knows it, before it is asked to charge.
+    Submit {
+        /// The PSP's id.
+        reference: PspReference,
+    },
+    /// Note that it waits.
+    RecordPending {
+        /// For what.
+        next_action: Option<NextAction>,
+    },
+    /// Note that the money came.
+    Succeed {
+        /// The PSP's id.
+        reference: PspReference,
+    },
+    /// Note that the money will not come.
+    Fail(Failure),
+    /// Note that it was cancelled at the PSP, or before the PSP knew of it.
+    Cancel,
+    /// Note that money went back.
+    Refund {
+        /// How much this time.
+        amount: Money,
+        /// The PSP's id of the refund.
+        refund: PspReference,
+    },
+}
+
+/// What happened to a payment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(tag = "type")]
+pub enum PaymentEvent {
+    /// It was begun.
+    PaymentInitiated(Terms),
+    /// The PSP knows it.
+    PaymentSubmitted {
+        /// The PSP's id.
+        reference: PspReference,
+    },
+    /// It waits for the buyer or the bank.
+    PaymentPending {
+        /// For what.
+        next_action: Option<NextAction>,
+    },
+    /// The money came.
+    PaymentSucceeded {
+        /// What is paid.
+        order: OrderId,
+        /// The PSP's id.
+        reference: PspReference,
+        /// Whether it came after the payment was given up.
+        late: bool,
+    },
+    /// The money will not come.
+    PaymentFailed {
+        /// What was to be paid.
+        order: OrderId,
+        /// Who was to pay.
+        buyer: UserId,
+        /// The attempt's number.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was given up.
+    PaymentCancelled {
+        /// What was to be paid.
+        order: OrderId,
+        /// The attempt's number.
+        attempt: u32,
+    },
+    /// Money went back.
+    PaymentRefunded {
+        /// What had been paid.
+        order: OrderId,
+        /// How much this time.
+        amount: Money,
+        /// The PSP's id of the refund.
+        refund: PspReference,
+    },
+}
+
+/// Why a payment refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum PaymentError {
+    /// The attempt runs already, on other terms.
+    #[error("this payment was begun already")]
+    PaymentInProgress,
+    /// No payment has this id.
+    #[error("there is no such payment")]
+    UnknownPayment,
+    /// The PSP has not been asked yet.
+    #[error("this payment was not submitted to the PSP yet")]
+    NotSubmitted,
+    /// The PSP speaks of another charge.
+    #[error("the PSP knows this payment by another reference")]
+    OtherReference,
+    /// It ended already.
+    #[error("this payment is settled")]
+    PaymentSettled,
+    /// There is nothing to give back.
+    #[error("this payment did not succeed")]
+    NotSucceeded,
+    /// More than was paid.
+    #[error("{refunded} of {paid} went back already; {asked} more is too much")]
+    RefundTooLarge {
+        /// What was paid.
+        paid: Money,
+        /// What went back so far.
+        refunded: Money,
+        /// What was asked now.
+        asked: Money,
+    },
+}
+
+impl Payment {
+    /// What was agreed; nothing before it is begun.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::New => None,
+            Self::Initiated(terms)
+            | Self::Submitted(terms, _)
+            | Self::Pending(terms, _, _)
+            | Self::Succeeded { terms, .. }
+            | Self::Failed(terms)
+            | Self::Cancelled(terms) => Some(terms),
+        }
+    }
+
+    /// The PSP's id, where the payment still turns on it.
+    #[must_use]
+    pub fn reference(&self) -> Option<&PspReference> {
+        match self {
+            Self::New | Self::Initiated(_) | Self::Failed(_) | Self::Cancelled(_) => None,
+            Self::Submitted(_, reference) | Self::Pending(_, reference, _) | Self::Succeeded { reference, .. } => {
+                Some(reference)
+            }
+        }
+    }
+
+    /// Whether the outcome is known.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_))
+    }
+
+    /// What happens if `command` reaches a payment in this state.
+    ///
+    /// # Errors
+    /// [`PaymentError`] names the rule in the way.
+    pub fn decide(&self, command: PaymentCommand) -> Result<Vec<PaymentEvent>, PaymentError> {
+        match (self, command) {
+            (Self::New, PaymentCommand::Initiate(terms)) => Ok(vec![PaymentEvent::PaymentInitiated(terms)]),
+            // The same attempt on the same terms is the same payment.
+            (known, PaymentCommand::Initiate(terms)) if known.terms() == Some(&terms) => Ok(vec![]),
+            (_, PaymentCommand::Initiate(_)) => Err(PaymentError::PaymentInProgress),
+            (Self::New, _) => Err(PaymentError::UnknownPayment),
+            (_, PaymentCommand::Submit { reference }) => self.submit(reference),
+            (_, PaymentCommand::RecordPending { next_action }) => self.record_pending(next_action),
+            (_, PaymentCommand::Succeed { reference }) => self.succeed(reference),
+            (_, PaymentCommand::Fail(failure)) => self.fail(failure),
+            (_, PaymentCommand::Cancel) => self.cancel(),
+            (_, PaymentCommand::Refund { amount, refund }) => self.refund(amount, refund),
+        }
+    }
+
+    fn submit(&self, reference: PspReference) -> Result<Vec<PaymentEvent>, PaymentError> {
+        match self {
+            Self::Initiated(_) => Ok(vec![PaymentEvent::PaymentSubmitted { reference }]),
+            Self::Submitted(_, known) | Self::Pending(_, known, _) if *known == reference => Ok(vec![]),
+            Self::Submitted(..) | Self::Pending(..) => Err(PaymentError::OtherReference),
+            Self::New | Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_) => {
+                Err(PaymentError::PaymentSettled)
+            }
+        }
+    }
+
+    fn record_pending(&self, next_action: Option<NextAction>) -> Result<Vec<PaymentEvent>, PaymentError> {
+        match self {
+            Self::Submitted(..) => Ok(vec![PaymentEvent::PaymentPending { next_action }]),
+            Self::Pending(_, _, known) if *known == next_action => Ok(vec![]),
+            Self::Pending(..) => Ok(vec![PaymentEvent::PaymentPending { next_action }]),
+            Self::Initiated(_) => Err(PaymentError::NotSubmitted),
+            Self::New | Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_) => {
+                Err(PaymentError::PaymentSettled)
+            }
+        }
+    }
+
+    fn succeed(&self, reference: PspReference) -> Result<Vec<PaymentEvent>, PaymentError> {
+        let succeeded = |terms: &Terms, late| {
+            Ok(vec![PaymentEvent::PaymentSucceeded { order: terms.order, reference: reference.clone(), late }])
+        };
+        match self {
+            Self::Submitted(_, known) | Self::Pending(_, known, _) | Self::Succeeded { reference: known, .. }
+                if *known != reference =>
+            {
+                Err(PaymentError::OtherReference)
+            }
+            Self::Submitted(terms, _) | Self::Pending(terms, ..) => succeeded(terms, false),
+            // The buyer was told that it failed and may have paid again: this money goes back.
+            Self::Failed(terms) | Self::Cancelled(terms) => succeeded(terms, true),
+            Self::Succeeded { .. } => Ok(vec![]),
+            Self::New | Self::Initiated(_) => Err(PaymentError::NotSubmitted),
+        }
+    }
+
+    fn fail(&self, failure: Failure) -> Result<Vec<PaymentEvent>, PaymentError> {
+        match self {
+            Self::Initiated(terms) | Self::Submitted(terms, _) | Self::Pending(terms, ..) => {
+                let Terms { order, buyer, attempt, .. } = *terms;
+                Ok(vec![PaymentEvent::PaymentFailed { order, buyer, attempt, failure }])
+            }
+            Self::Failed(_) | Self::Cancelled(_) => Ok(vec![]),
+            Self::New | Self::Succeeded { .. } => Err(PaymentError::PaymentSettled),
+        }
+    }
+
+    fn cancel(&self) -> Result<Vec<PaymentEvent>, PaymentError> {
+        match self {
+            Self::Initiated(terms) | Self::Submitted(terms, _) | Self::Pending(terms, ..) => {
+                Ok(vec![PaymentEvent::PaymentCancelled { order: terms.order, attempt: terms.attempt }])
+            }
+            Self::Failed(_) | Self::Cancelled(_) => Ok(vec![]),
+            Self::New | Self::Succeeded { .. } => Err(PaymentError::PaymentSettled),
+        }
+    }
+
+    fn refund(&self, amount: Money, refund: PspReference) -> Result<Vec<PaymentEvent>, PaymentError> {
+        let Self::Succeeded { terms, refunded, .. } = self else {
+            return Err(PaymentError::NotSucceeded);
+        };
+        let fits = refunded.plus(amount).is_ok_and(|sum| amount.amount > 0 && sum.amount <= terms.amount.amount);
+        if !fits {
+            return Err(PaymentError::RefundTooLarge { paid: terms.amount, refunded: *refunded, asked: amount });
+        }
+        Ok(vec![PaymentEvent::PaymentRefunded { order: terms.order, amount, refund }])
+    }
+
+    /// The state after a fact.
+    pub fn evolve(&mut self, event: PaymentEvent) {
+        if let PaymentEvent::PaymentInitiated(terms) = event {
+            *self = Self::Initiated(terms);
+            return;
+        }
+        let Some(terms) = self.terms().cloned() else { return };
+        match event {
+            PaymentEvent::PaymentInitiated(_) => (),
+            PaymentEvent::PaymentSubmitted { reference } => *self = Self::Submitted(terms, reference),
+            PaymentEvent::PaymentPending { next_action } => {
+                if let Some(reference) = self.reference().cloned() {
+                    *self = Self::Pending(terms, reference, next_action);
+                }
+            }
+            PaymentEvent::PaymentSucceeded { reference, late, .. } => {
+                let refunded = Money::zero(terms.amount.currency);
+                *self = Self::Succeeded { terms, reference, late, refunded };
+            }
+            PaymentEvent::PaymentFailed { .. } => *self = Self::Failed(terms),
+            PaymentEvent::PaymentCancelled { .. } => *self = Self::Cancelled(terms),
+            PaymentEvent::PaymentRefunded { amount, .. } => {
+                if let Self::Succeeded { refunded, .. } = self
+                    && let Ok(sum) = refunded.plus(amount)
+                {
+                    *refunded = sum;
+                }
+            }
+        }
+    }
+}
+
+aggregate!(Payment, "payment", PaymentCommand, PaymentEvent, PaymentError);

@@ -1,0 +1,142 @@
+//! What the store knows of a person, in clear for as long as a request lasts, and sealed for ever after.
+
+use std::fmt;
+
+use chrono::{Datelike, NaiveDate};
+use serde::{Deserialize, Serialize};
+
+use crate::id::EventId;
+use crate::text::Text;
+
+/// Why a person's data was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPerson {
+    /// No e-mail address by RFC 5322, or longer than 254 characters.
+    #[error("must be an e-mail address")]
+    Email,
+    /// A birth date of today or later.
+    #[error("must be in the past")]
+    NotBorn,
+    /// A birth date before any living person's.
+    #[error("must not be before 1900")]
+    TooOld,
+}
+
+/// How a person wants to be called: 1 to 120 characters.
+pub type PersonName = Text<1, 120>;
+
+/// An e-mail address; compared and hashed in lower case.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email(String);
+
+impl Email {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`InvalidPerson::Email`] unless it is one.
+    pub fn parse(raw: &str) -> Result<Self, InvalidPerson> {
+        let address = raw.trim().to_lowercase();
+        let plausible = address.len() <= 254
+            && !address.chars().any(char::is_control)
+            && address.rsplit_once('@').is_some_and(|(_, host)| host.contains('.'));
+        if plausible && email_address::EmailAddress::is_valid(&address) {
+            Ok(Self(address))
+        } else {
+            Err(InvalidPerson::Email)
+        }
+    }
+
+    /// The address in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Says that there is an address, not which.
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(…)")
+    }
+}
+
+impl TryFrom<String> for Email {
+    type Error = InvalidPerson;
+
+    fn try_from(raw: String) -> Result<Self, InvalidPerson> {
+        Self::parse(&raw)
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> Self {
+        email.0
+    }
+}
+
+/// The day a person was born.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BirthDate(NaiveDate);
+
+impl BirthDate {
+    /// Accepts a date between 1900 and yesterday.
+    ///
+    /// # Errors
+    /// [`InvalidPerson`] for any other.
+    pub fn parse(date: NaiveDate, today: NaiveDate) -> Result<Self, InvalidPerson> {
+        match date {
+            date if date >= today => Err(InvalidPerson::NotBorn),
+            date if date.year() < 1900 => Err(InvalidPerson::TooOld),
+            date => Ok(Self(date)),
+        }
+    }
+
+    /// Completed years of life on a day.
+    #[must_use]
+    pub fn age_on(self, day: NaiveDate) -> u32 {
+        day.years_since(self.0).unwrap_or(0)
+    }
+
+    /// The date itself.
+    #[must_use]
+    pub const fn date(self) -> NaiveDate {
+        self.0
+    }
+}
+
+impl fmt::Debug for BirthDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BirthDate(…)")
+    }
+}
+
+/// A person's data in clear. Lives in requests, read models and mail, never in an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Shown in the store and in mail.
+    pub name: PersonName,
+    /// Where mail goes, and what one logs in with.
+    pub email: Email,
+    /// Decides which games may be bought.
+    pub birth_date: BirthDate,
+}
+
+/// Base64 of an encrypted value that only the vault can open, while it still has the person's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub String);
+
+/// A [`Profile`] as it stands in events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedProfile {
+    /// The event that carries it; a sealed value opens nowhere else.
+    pub sealed_in: EventId,
+    /// The sealed name.
+    pub name: Sealed,
+    /// The sealed address.
+    pub email: Sealed,
+    /// The sealed date.
+    pub birth_date: Sealed,
+}

@@ -1,1 +1,47 @@
+//! The journal: what happened, in Postgres, appended in one statement and read in commit order.
+//!
+//! Beside the events it keeps the claims that must hold at once (an e-mail, a game owned), and the vault:
+//! everything that must be forgettable or secret and so may never enter an event.
+//! Nothing here publishes: a crash between commit and publish would lose the event. The relay reads instead.
 
+mod append;
+pub mod clock;
+mod connect;
+mod epoch;
+mod position;
+mod read;
+mod repository;
+pub mod vault;
+
+pub use append::{AppendError, Claim, ClaimKind, Claims, NewEvent};
+pub use connect::{connect, migrate};
+pub use epoch::rebase;
+pub use position::{InvalidPosition, Position};
+pub use read::Recorded;
+pub use repository::Journal;
+pub use vault::Vault;
+
+/// What the database answered when it could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The database cannot be reached or broke off.
+    #[error("the journal is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The migrations could not be applied.
+    #[error("the migrations failed: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database was restored into another cluster: new transaction ids are lower than stored ones.
+    #[error(
+        "the journal holds transaction {stored} but this cluster's next is {next}: \
+         it was restored from a dump; run `ludoteca journal rebase` before anything appends"
+    )]
+    NeedsRebase {
+        /// The largest stored in the current epoch.
+        stored: u64,
+        /// The next that the cluster will give.
+        next: u64,
+    },
+    /// Sealed data that the key does not open, or a key that the master key does not.
+    #[error("sealed data cannot be opened: {0}")]
+    Sealed(&'static str),
+}

@@ -1,0 +1,64 @@
+//! Connections: which database, how many, and its schema brought up to date.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool};
+
+use crate::JournalError;
+
+/// Opens a pool of at most `connections` to the database at `url`.
+///
+/// Connections are not pinged before use: that would double the cost of a command. A broken one fails once
+/// and the callers' retries get a new one.
+///
+/// # Errors
+/// When the URL is none or the database does not answer.
+pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, JournalError> {
+    let options = PgConnectOptions::from_str(url.expose_secret())?
+        .application_name("ludoteca")
+        .options([("search_path", "read,public")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(3))
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// Applies the migrations as the database's owner and lets the login of `app_url` use what they made.
+///
+/// The application's login may insert and select events; it may not change or remove them.
+///
+/// # Errors
+/// When the database does not answer, a migration fails, or `app_url` names no user.
+pub async fn migrate(owner: &PgPool, app_url: &SecretString) -> Result<(), JournalError> {
+    sqlx::migrate!("../migrations").run(owner).await?;
+    let app = PgConnectOptions::from_str(app_url.expose_secret())?;
+    let password = url_password(app_url.expose_secret());
+    let statement: String = sqlx::query_scalar(
+        "select case when exists (select from pg_roles where rolname = $1)
+                then format('alter role %I login', $1)
+                else format('create role %I login', $1) end
+           || coalesce(format(' password %L', $2), '') || format('; grant ludoteca_app to %I', $1)",
+    )
+    .bind(app.get_username())
+    .bind(password)
+    .fetch_one(owner)
+    .await?;
+    // Several databases of one cluster may be migrated at once, and roles belong to the cluster.
+    let mut lock = owner.begin().await?;
+    lock.execute("select pg_advisory_xact_lock(7000001)").await?;
+    lock.execute(statement.as_str()).await?;
+    lock.commit().await?;
+    Ok(())
+}
+
+fn url_password(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.split_once('@')?;
+    user.split_once(':').map(|(_, password)| password.to_owned())
+}

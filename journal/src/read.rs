@@ -1,0 +1,139 @@
+//! Reading in the order of commits.
+//!
+//! Only what lies below the oldest running transaction is read: above it, an event with a lower position
+//! may still be uncommitted, and reading past it would lose it for ever.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::JournalError;
+use crate::position::Position;
+use crate::repository::Journal;
+
+/// An event as the journal holds it.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Its own id.
+    pub event_id: Uuid,
+    /// Where it stands in the order of commits.
+    pub position: Position,
+    /// Which aggregate's.
+    pub aggregate_type: String,
+    /// Whose.
+    pub aggregate_id: String,
+    /// Its number within the aggregate, from 1.
+    pub sequence: i64,
+    /// Its name.
+    pub event_type: String,
+    /// The version of its stored form.
+    pub event_version: String,
+    /// Its stored form, as JSON text.
+    pub payload: Box<RawValue>,
+    /// Who, why, in which request.
+    pub metadata: Box<RawValue>,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+const COLUMNS: &str = "event_id, epoch, tx_id::text as tx_id, position, aggregate_type, aggregate_id, sequence,
+    event_type, event_version, payload, metadata, recorded_at";
+
+impl Journal {
+    /// The next events after a position, at most `limit`, in the order of commits.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn committed_after(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from journal.events
+             where (epoch, tx_id, position) > ($1, $2::text::xid8, $3)
+               and (epoch < journal.epoch() or tx_id < pg_snapshot_xmin(pg_current_snapshot()))
+             order by epoch, tx_id, position limit $4"
+        );
+        let rows = sqlx::query(&query)
+            .bind(after.epoch)
+            .bind(after.tx_id.to_string())
+            .bind(after.position)
+            .bind(limit)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(|row| Ok(recorded(row)?)).collect()
+    }
+
+    /// The id of the event at a position, if there is one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn event_at(&self, at: Position) -> Result<Option<Uuid>, JournalError> {
+        let id = sqlx::query_scalar(
+            "select event_id from journal.events where epoch = $1 and tx_id = $2::text::xid8 and position = $3",
+        )
+        .bind(at.epoch)
+        .bind(at.tx_id.to_string())
+        .bind(at.position)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(id)
+    }
+
+    /// How many events there are, and where the last one stands.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn extent(&self) -> Result<(i64, Position), JournalError> {
+        let count = sqlx::query_scalar("select count(*) from journal.events").fetch_one(self.pool()).await?;
+        let last = sqlx::query(
+            "select epoch, tx_id::text as tx_id, position from journal.events
+             order by epoch desc, tx_id desc, position desc limit 1",
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok((count, last.as_ref().map_or(Ok(Position::default()), position_of)?))
+    }
+
+    /// For how many seconds the oldest transaction that writes has held back [`Journal::committed_after`].
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn held_back_seconds(&self) -> Result<f64, JournalError> {
+        let seconds = sqlx::query_scalar(
+            "select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8
+             from pg_stat_activity where backend_xid is not null",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(seconds)
+    }
+}
+
+fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
+    Ok(Recorded {
+        event_id: row.try_get("event_id")?,
+        position: position_of(row)?,
+        aggregate_type: row.try_get("aggregate_type")?,
+        aggregate_id: row.try_get("aggregate_id")?,
+        sequence: row.try_get("sequence")?,
+        event_type: row.try_get("event_type")?,
+        event_version: row.try_get("event_version")?,
+        payload: row.try_get::<Json<Box<RawValue>>, _>("payload")?.0,
+        metadata: row.try_get::<Json<Box<RawValue>>, _>("metadata")?.0,
+        recorded_at: row.try_get("recorded_at")?,
+    })
+}
+
+pub(crate) fn position_of(row: &PgRow) -> sqlx::Result<Position> {
+    Ok(Position {
+        epoch: row.try_get("epoch")?,
+        tx_id: xid(row.try_get("tx_id")?)?,
+        position: row.try_get("position")?,
+    })
+}
+
+/// A transaction id from its text: sqlx has no `xid8`.
+pub(crate) fn xid(text: &str) -> sqlx::Result<u64> {
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}

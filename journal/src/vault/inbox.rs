@@ -1,0 +1,108 @@
+//! The webhook inbox: a delivery is safe once its row is written; the webhook function works the rows off.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::postgres::types::PgInterval;
+
+use super::Vault;
+use crate::JournalError;
+
+/// A delivery of the PSP that waits for its turn.
+#[derive(Debug, Clone)]
+pub struct InboxEntry {
+    /// The PSP's id of the event.
+    pub event_id: String,
+    /// Such as `payment_intent.succeeded`.
+    pub kind: String,
+    /// The whole event.
+    pub payload: Value,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+}
+
+impl Vault {
+    /// Keeps a delivery. Returns whether it is new; a duplicate changes nothing.
+    ///
+    /// # Errors
+    /// When the row could not be written: the PSP must deliver again.
+    pub async fn keep_delivery(&self, event_id: &str, kind: &str, payload: &Value) -> Result<bool, JournalError> {
+        let done = sqlx::query(
+            "insert into vault.webhook_inbox (event_id, kind, payload) values ($1, $2, $3) on conflict do nothing",
+        )
+        .bind(event_id)
+        .bind(kind)
+        .bind(payload)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Takes the next delivery that is due; nobody else gets it during `lease`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_delivery(&self, lease: Duration) -> Result<Option<InboxEntry>, JournalError> {
+        let row = sqlx::query(
+            "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $1
+             where event_id = (select event_id from vault.webhook_inbox
+                               where handled_at is null and due_at <= now()
+                               order by due_at limit 1 for update skip locked)
+             returning event_id, kind, payload, attempts",
+        )
+        .bind(interval(lease))
+        .fetch_optional(self.pool())
+        .await?;
+        row.map(|row| {
+            Ok(InboxEntry {
+                event_id: row.try_get("event_id")?,
+                kind: row.try_get("kind")?,
+                payload: row.try_get("payload")?,
+                attempts: row.try_get("attempts")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Ends a delivery's life in the inbox.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delivery_handled(&self, event_id: &str) -> Result<(), JournalError> {
+        sqlx::query("update vault.webhook_inbox set handled_at = now(), last_error = null where event_id = $1")
+            .bind(event_id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Puts a delivery back until `wait` is over, with what went wrong.
+    ///
+    /// # Errors
+    /// When the database does not answer; it comes back after its lease all the same.
+    pub async fn delivery_failed(&self, event_id: &str, error: &str, wait: Duration) -> Result<(), JournalError> {
+        sqlx::query("update vault.webhook_inbox set last_error = $2, due_at = now() + $3 where event_id = $1")
+            .bind(event_id)
+            .bind(error)
+            .bind(interval(wait))
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// How many deliveries wait.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn deliveries_waiting(&self) -> Result<i64, JournalError> {
+        let waiting = sqlx::query_scalar("select count(*) from vault.webhook_inbox where handled_at is null")
+            .fetch_one(self.pool())
+            .await?;
+        Ok(waiting)
+    }
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}

@@ -1,0 +1,131 @@
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedProfile, UserId};
+use rand::RngCore;
+
+use super::Vault;
+use crate::JournalError;
+
+const NONCE: usize = 24;
+
+/// A person's own key. What it seals opens only for that person, event and field.
+pub struct SubjectKey {
+    user: UserId,
+    cipher: XChaCha20Poly1305,
+}
+
+impl Vault {
+    /// The person's key, made now if there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer or the stored key does not open.
+    pub async fn create_subject(&self, user: UserId) -> Result<SubjectKey, JournalError> {
+        let mut key = [0; 32];
+        rand::rngs::OsRng.fill_bytes(&mut key);
+        let wrapped = encrypt(&self.wrapping(), user.as_uuid().as_bytes(), &key)?;
+        sqlx::query("insert into vault.subject_keys (user_id, wrapped_key) values ($1, $2) on conflict do nothing")
+            .bind(user.as_uuid())
+            .bind(wrapped)
+            .execute(self.pool())
+            .await?;
+        self.subject(user).await?.ok_or(JournalError::Sealed("the key was destroyed meanwhile"))
+    }
+
+    /// The person's key; none after erasure.
+    ///
+    /// # Errors
+    /// When the database does not answer or the stored key does not open.
+    pub async fn subject(&self, user: UserId) -> Result<Option<SubjectKey>, JournalError> {
+        let wrapped: Option<Vec<u8>> =
+            sqlx::query_scalar("select wrapped_key from vault.subject_keys where user_id = $1")
+                .bind(user.as_uuid())
+                .fetch_optional(self.pool())
+                .await?;
+        let Some(wrapped) = wrapped else { return Ok(None) };
+        let key = decrypt(&self.wrapping(), user.as_uuid().as_bytes(), &wrapped)?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| JournalError::Sealed("key length"))?;
+        Ok(Some(SubjectKey { user, cipher }))
+    }
+
+    /// Forgets everything about a person: key, password, sessions. Their sealed data is noise from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is forgotten then.
+    pub async fn forget(&self, user: UserId) -> Result<(), JournalError> {
+        let mut tx = self.pool().begin().await?;
+        for table in ["subject_keys", "credentials", "refresh_tokens"] {
+            sqlx::query(&format!("delete from vault.{table} where user_id = $1"))
+                .bind(user.as_uuid())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn wrapping(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&self.keyed_hash("wrap subject keys", b"").into())
+    }
+}
+
+impl SubjectKey {
+    /// Seals a person's data for one event.
+    ///
+    /// # Errors
+    /// When the cipher refuses, which it does only beyond 256 GiB.
+    pub fn seal(&self, event: EventId, profile: &Profile) -> Result<SealedProfile, JournalError> {
+        let seal = |field: &str, value: &str| {
+            let sealed = encrypt(&self.cipher, &self.bound_to(event, field), value.as_bytes())?;
+            Ok::<_, JournalError>(Sealed(BASE64_STANDARD_NO_PAD.encode(sealed)))
+        };
+        Ok(SealedProfile {
+            sealed_in: event,
+            name: seal("name", profile.name.as_str())?,
+            email: seal("email", profile.email.as_str())?,
+            birth_date: seal("birth_date", &profile.birth_date.date().to_string())?,
+        })
+    }
+
+    /// Opens what was sealed for this person in the event that the profile names.
+    ///
+    /// # Errors
+    /// [`JournalError::Sealed`] when it was sealed for another person, event or field, or was changed.
+    pub fn open(&self, sealed: &SealedProfile) -> Result<Profile, JournalError> {
+        let unreadable = |_| JournalError::Sealed("not the text that was sealed");
+        let open = |field: &str, value: &Sealed| {
+            let bytes = BASE64_STANDARD_NO_PAD.decode(&value.0).map_err(|_| JournalError::Sealed("not base64"))?;
+            let clear = decrypt(&self.cipher, &self.bound_to(sealed.sealed_in, field), &bytes)?;
+            String::from_utf8(clear).map_err(|_| JournalError::Sealed("not UTF-8"))
+        };
+        let birth_date = open("birth_date", &sealed.birth_date)?;
+        let birth_date = birth_date.parse().map_err(|_| JournalError::Sealed("not a date"))?;
+        Ok(Profile {
+            name: PersonName::parse(&open("name", &sealed.name)?)
+                .map_err(|_| JournalError::Sealed("not the text that was sealed"))?,
+            email: Email::parse(&open("email", &sealed.email)?).map_err(unreadable)?,
+            birth_date: BirthDate::parse(birth_date, chrono::NaiveDate::MAX).map_err(unreadable)?,
+        })
+    }
+
+    fn bound_to(&self, event: EventId, field: &str) -> Vec<u8> {
+        [self.user.as_uuid().as_bytes().as_slice(), event.as_uuid().as_bytes(), field.as_bytes()].concat()
+    }
+}
+
+fn encrypt(cipher: &XChaCha20Poly1305, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, JournalError> {
+    let mut nonce = [0; NONCE];
+    rand::rngs::OsRng.fill_bytes(&mut nonce);
+    let sealed = cipher
+        .encrypt(XNonce::from_slice(&nonce), Payload { msg, aad })
+        .map_err(|_| JournalError::Sealed("too long"))?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn decrypt(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, JournalError> {
+    let (nonce, msg) = sealed.split_at_checked(NONCE).ok_or(JournalError::Sealed("too short"))?;
+    cipher
+        .decrypt(XNonce::from_slice(nonce), Payload { msg, aad })
+        .map_err(|_| JournalError::Sealed("wrong key, person, event or field"))
+}

@@ -26,13 +26,14 @@ pub(crate) async fn check(pool: &PgPool) -> Result<(), JournalError> {
 pub async fn rebase(owner: &PgPool) -> Result<i32, JournalError> {
     let mut tx = owner.begin().await?;
     sqlx::query("lock table journal.events in access exclusive mode").execute(&mut *tx).await?;
-    let epoch: i32 = sqlx::query_scalar(
-        "select greatest(journal.epoch(), coalesce(max(epoch), 0)) + 1 from journal.events",
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    let epoch: i32 =
+        sqlx::query_scalar("select greatest(journal.epoch(), coalesce(max(epoch), 0)) + 1 from journal.events")
+            .fetch_one(&mut *tx)
+            .await?;
     // A default takes no parameter; `epoch` is an integer that the database itself just gave.
-    sqlx::query(&format!("alter table journal.events alter column epoch set default {epoch}")).execute(&mut *tx).await?;
+    sqlx::query(&format!("alter table journal.events alter column epoch set default {epoch}"))
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(epoch)
 }

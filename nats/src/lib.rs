@@ -1,1 +1,20 @@
+//! NATS JetStream as the store uses it: streams and consumers as typed configuration, a pull loop that survives,
+//! pipelined publishing in order, and replay without a consumer.
+//!
+//! It knows nothing of games. Losing the server delays the store's readers; it never loses a fact, because every
+//! stream here can be rebuilt from the journal.
 
+mod connect;
+mod consume;
+mod message;
+mod mirror;
+mod replay;
+mod streams;
+
+pub use async_nats::HeaderMap;
+pub use connect::{Nats, NatsError};
+pub use consume::{Delivery, Verdict};
+pub use message::{Outgoing, Stored};
+pub use mirror::PublishError;
+pub use replay::Replay;
+pub use streams::{ADVISORIES, ConsumerSpec, DLQ, EVENTS, PAYMENTS, StreamName};

@@ -45,7 +45,10 @@ impl Vault {
     /// # Errors
     /// When the database does not answer.
     pub async fn mail_sent(&self, event: Uuid) -> Result<(), JournalError> {
-        sqlx::query("update vault.mail set sent_at = now() where event_id = $1").bind(event).execute(self.pool()).await?;
+        sqlx::query("update vault.mail set sent_at = now() where event_id = $1")
+            .bind(event)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::{Client, ConnectOptions};
+use futures::{Stream, StreamExt};
+
+/// What JetStream answered when it could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("NATS: {what}: {cause}")]
+pub struct NatsError {
+    what: &'static str,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl NatsError {
+    pub(crate) fn of<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |cause| Self { what, cause: cause.into() }
+    }
+}
+
+/// A connection to the server. Cheap to clone; reconnects by itself.
+#[derive(Clone)]
+pub struct Nats {
+    client: Client,
+    jetstream: jetstream::Context,
+}
+
+impl Nats {
+    /// Connects to `url`, which carries user and password.
+    ///
+    /// A user's inbox prefix is `_INBOX_<user>`, so that its permissions can be held to its own inbox.
+    ///
+    /// # Errors
+    /// When the URL is none or the server does not let us in.
+    pub async fn connect(url: &str) -> Result<Self, NatsError> {
+        let address: async_nats::ServerAddr = url.parse().map_err(NatsError::of("URL"))?;
+        let user = address.username().unwrap_or_default().to_owned();
+        let client = ConnectOptions::new()
+            .name("ludoteca")
+            .custom_inbox_prefix(format!("_INBOX_{user}"))
+            .connection_timeout(Duration::from_secs(3))
+            .request_timeout(Some(Duration::from_secs(3)))
+            .reconnect_delay_callback(|attempts| Duration::from_millis(u64::min(100 * attempts as u64, 1_000)))
+            .connect(address)
+            .await
+            .map_err(NatsError::of("connect"))?;
+        let jetstream = jetstream::new(client.clone());
+        Ok(Self { client, jetstream })
+    }
+
+    /// Whether the connection stands at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    /// Tells whoever listens on `subject` that there is something to do. Nobody need listen; nothing is kept.
+    ///
+    /// # Errors
+    /// When the connection is closed for good.
+    pub async fn wake(&self, subject: &'static str) -> Result<(), NatsError> {
+        self.client.publish(subject, bytes::Bytes::new()).await.map_err(NatsError::of("wake"))
+    }
+
+    /// The wake-ups on `subject` from now on.
+    ///
+    /// # Errors
+    /// When the connection is closed for good.
+    pub async fn wakes(&self, subject: &'static str) -> Result<impl Stream<Item = ()> + Unpin + use<>, NatsError> {
+        let subscription = self.client.subscribe(subject).await.map_err(NatsError::of("wakes"))?;
+        Ok(subscription.map(drop))
+    }
+}

@@ -1,0 +1,107 @@
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::PublishMessage;
+use bytes::Bytes;
+
+use crate::connect::{Nats, NatsError};
+use crate::streams::StreamName;
+
+/// A message about to be published.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Where to.
+    pub subject: String,
+    /// Its id; the server drops a second one of the same id within two minutes.
+    pub id: String,
+    /// More headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub payload: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn into_publish(self) -> PublishMessage {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        PublishMessage::build().headers(headers).message_id(self.id).payload(self.payload)
+    }
+}
+
+/// A message as a stream holds it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its place in the stream, from 1.
+    pub sequence: u64,
+    /// Where it was published to.
+    pub subject: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+impl Stored {
+    /// One of its headers, as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(async_nats::HeaderValue::as_str)
+    }
+}
+
+impl Nats {
+    /// Publishes one message and waits until the stream holds it.
+    /// With `only_if_first`, refuses when the subject holds a message already; that counts as done.
+    ///
+    /// # Errors
+    /// When the stream did not confirm it.
+    pub async fn publish(&self, message: Outgoing, only_if_first: bool) -> Result<(), NatsError> {
+        let subject = message.subject.clone();
+        let mut publish = message.into_publish();
+        if only_if_first {
+            publish = publish.expected_last_subject_sequence(0);
+        }
+        let ack = self.jetstream().send_publish(subject, publish).await.map_err(NatsError::of("publish"))?;
+        match ack.await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if only_if_first
+                    && error.kind() == async_nats::jetstream::context::PublishErrorKind::WrongLastSequence =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(NatsError::of("publish")(error)),
+        }
+    }
+
+    /// The message at a sequence, if the stream still holds it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn message(&self, stream: StreamName, sequence: u64) -> Result<Option<Stored>, NatsError> {
+        use async_nats::jetstream::stream::RawMessageErrorKind;
+        let stream = self.jetstream().get_stream_no_info(stream).await.map_err(NatsError::of("stream"))?;
+        match stream.get_raw_message(sequence).await {
+            Ok(found) => Ok(Some(Stored {
+                sequence: found.sequence,
+                subject: found.subject.to_string(),
+                headers: found.headers,
+                payload: found.payload,
+            })),
+            Err(error) => match error.kind() {
+                RawMessageErrorKind::NoMessageFound => Ok(None),
+                _ => Err(NatsError::of("get message")(error)),
+            },
+        }
+    }
+
+    /// Removes a message for good.
+    ///
+    /// # Errors
+    /// When the stream forbids it or the server does not answer.
+    pub async fn remove(&self, stream: StreamName, sequence: u64) -> Result<(), NatsError> {
+        let stream = self.jetstream().get_stream_no_info(stream).await.map_err(NatsError::of("stream"))?;
+        stream.delete_message(sequence).await.map_err(NatsError::of("delete message"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Replay: reads a stream from a sequence on, in batches of direct gets (ADR-31), without a consumer.
+//! It needs no right but reading, so an analyst's account can do it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::message::StreamMessage;
+use futures::StreamExt;
+use serde::Serialize;
+
+use crate::connect::{Nats, NatsError};
+use crate::message::Stored;
+use crate::streams::StreamName;
+
+const BATCH: u16 = 512;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A reader's place in a stream.
+pub struct Replay {
+    nats: Nats,
+    stream: StreamName,
+    subject: String,
+    next: u64,
+}
+
+#[derive(Serialize)]
+struct DirectGet<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
+    batch: u16,
+}
+
+impl Nats {
+    /// Reads `stream` from sequence `from` on, only what matches `subject` (wildcards allowed).
+    #[must_use]
+    pub fn replay(&self, stream: StreamName, subject: impl Into<String>, from: u64) -> Replay {
+        Replay { nats: self.clone(), stream, subject: subject.into(), next: from.max(1) }
+    }
+}
+
+impl Replay {
+    /// The next messages; none at the stream's end.
+    ///
+    /// # Errors
+    /// When the server does not answer; the same call can be made again.
+    pub async fn next_batch(&mut self) -> Result<Vec<Stored>, NatsError> {
+        let client = self.nats.client();
+        let inbox = client.new_inbox();
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(NatsError::of("subscribe"))?;
+        let request = DirectGet { seq: self.next, next_by_subj: &self.subject, batch: BATCH };
+        let request = serde_json::to_vec(&request).map_err(NatsError::of("request"))?;
+        let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
+        client.publish_with_reply(subject, inbox, request.into()).await.map_err(NatsError::of("direct get"))?;
+
+        let mut batch = Vec::new();
+        loop {
+            let answer = tokio::time::timeout(PATIENCE, answers.next()).await.map_err(NatsError::of("direct get"))?;
+            let Some(answer) = answer else {
+                return Err(NatsError::of("direct get")("the connection was closed"));
+            };
+            match answer.status.map(|status| status.as_u16()) {
+                // A message of the stream has no status.
+                None => {}
+                // 204: end of batch; 404: nothing (more) to read.
+                Some(204 | 404) => break,
+                Some(status) => return Err(NatsError::of("direct get")(format!("status {status}"))),
+            }
+            let found = StreamMessage::try_from(answer).map_err(NatsError::of("direct get"))?;
+            batch.push(Stored {
+                sequence: found.sequence,
+                subject: found.subject.to_string(),
+                headers: found.headers,
+                payload: found.payload,
+            });
+        }
+        if let Some(last) = batch.last() {
+            self.next = last.sequence.saturating_add(1);
+        }
+        Ok(batch)
+    }
+}

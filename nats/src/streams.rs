@@ -1,0 +1,120 @@
+//! The streams and how consumers read them. One provisioner creates all of it; doing so again changes nothing.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
+
+use crate::connect::{Nats, NatsError};
+
+/// A stream of the store, by name.
+pub type StreamName = &'static str;
+
+/// Every event, in the journal's order. Written by the relay alone.
+pub const EVENTS: StreamName = "EVENTS";
+/// Payment work, each message gone once it is done.
+pub const PAYMENTS: StreamName = "PAYMENTS";
+/// Payment work that could not be done, for people to look at.
+pub const DLQ: StreamName = "DLQ";
+/// The server's own word that work ran out of deliveries.
+pub const ADVISORIES: StreamName = "ADVISORIES";
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The stream's configuration; kept in file storage.
+fn config(stream: StreamName) -> Config {
+    let config = |subjects: &[&str]| Config {
+        name: stream.to_owned(),
+        subjects: subjects.iter().map(ToString::to_string).collect(),
+        storage: StorageType::File,
+        allow_direct: true,
+        ..Config::default()
+    };
+    match stream {
+        EVENTS => Config { deny_delete: true, deny_purge: true, ..config(&["events.>"]) },
+        PAYMENTS => Config { retention: RetentionPolicy::WorkQueue, ..config(&["payments.process.*"]) },
+        DLQ => Config { max_age: 90 * DAY, ..config(&["dlq.>"]) },
+        _ => Config {
+            max_age: 7 * DAY,
+            ..config(&[
+                "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.PAYMENTS.*",
+                "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.PAYMENTS.*",
+            ])
+        },
+    }
+}
+
+/// How a durable consumer reads a stream.
+#[derive(Debug, Clone)]
+pub struct ConsumerSpec {
+    /// Which stream.
+    pub stream: StreamName,
+    /// Its durable name.
+    pub name: String,
+    /// Only these subjects; all where empty.
+    pub subjects: Vec<String>,
+    /// How many messages may be delivered and not answered.
+    pub max_ack_pending: u16,
+    /// After how long without an answer a message comes again.
+    pub ack_wait: Duration,
+    /// How often a message comes at most; for ever where nothing.
+    pub max_deliver: Option<u16>,
+}
+
+impl Nats {
+    /// Creates the streams that are missing and brings the others up to date.
+    ///
+    /// # Errors
+    /// When JetStream refuses or does not answer.
+    pub async fn provision(&self) -> Result<(), NatsError> {
+        for stream in [EVENTS, PAYMENTS, DLQ, ADVISORIES] {
+            self.ensure_stream(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates one stream where it is missing.
+    ///
+    /// # Errors
+    /// When JetStream refuses or does not answer.
+    pub async fn ensure_stream(&self, stream: StreamName) -> Result<(), NatsError> {
+        self.jetstream().create_or_update_stream(config(stream)).await.map_err(NatsError::of("create stream")).map(drop)
+    }
+
+    /// The consumer, created where it or its stream is missing.
+    pub(crate) async fn ensure_consumer(&self, spec: &ConsumerSpec) -> Result<PullConsumer, NatsError> {
+        let config = pull::Config {
+            durable_name: Some(spec.name.clone()),
+            filter_subjects: spec.subjects.clone(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: spec.ack_wait,
+            max_ack_pending: spec.max_ack_pending.into(),
+            max_deliver: spec.max_deliver.map_or(-1, i64::from),
+            ..pull::Config::default()
+        };
+        if self.jetstream().get_stream(spec.stream).await.is_err() {
+            self.ensure_stream(spec.stream).await?;
+        }
+        self.jetstream().create_consumer_on_stream(config, spec.stream).await.map_err(NatsError::of("create consumer"))
+    }
+
+    /// How many messages of the stream the consumer has neither answered nor been given.
+    ///
+    /// # Errors
+    /// When there is no such consumer or the server does not answer.
+    pub async fn waiting(&self, stream: StreamName, consumer: &str) -> Result<u64, NatsError> {
+        let stream = self.jetstream().get_stream_no_info(stream).await.map_err(NatsError::of("stream"))?;
+        let info = stream.consumer_info(consumer).await.map_err(NatsError::of("consumer"))?;
+        Ok(info.num_pending.saturating_add(info.num_ack_pending as u64))
+    }
+
+    /// How many messages the stream holds, and the sequence of the last one it ever held.
+    ///
+    /// # Errors
+    /// When there is no such stream or the server does not answer.
+    pub async fn extent(&self, stream: StreamName) -> Result<(u64, u64), NatsError> {
+        let stream = self.jetstream().get_stream(stream).await.map_err(NatsError::of("stream"))?;
+        let state = &stream.cached_info().state;
+        Ok((state.messages, state.last_sequence))
+    }
+}

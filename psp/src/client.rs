@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use crate::error::PspError;
+use crate::intent::{Intent, Method};
+
+/// The version of Stripe's API that this client was written against.
+const API_VERSION: &str = "2024-06-20";
+
+/// A PSP that speaks Stripe's wire.
+#[derive(Clone)]
+pub struct PspClient {
+    http: reqwest::Client,
+    base: String,
+    key: SecretString,
+}
+
+/// What a new payment intent is for.
+#[derive(Debug, Clone)]
+pub struct NewIntent<'a> {
+    /// Our payment's id; comes back in webhooks.
+    pub payment: String,
+    /// Our order's id.
+    pub order: String,
+    /// Minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// How the buyer pays.
+    pub method: &'a Method,
+}
+
+/// What is to go back.
+#[derive(Debug, Clone)]
+pub struct RefundRequest<'a> {
+    /// The intent that was paid.
+    pub intent: &'a str,
+    /// Minor units.
+    pub amount: i64,
+}
+
+/// A refund as the PSP describes it.
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Refund {
+    id: String,
+}
+
+impl PspClient {
+    /// A client for the PSP at `base` (such as `https://api.stripe.com`), which waits at most `timeout` for an answer.
+    ///
+    /// # Errors
+    /// When no TLS can be had.
+    pub fn new(base: &str, key: SecretString, timeout: Duration) -> Result<Self, PspError> {
+        // A second installation is refused, which is as good as the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .connect_timeout(Duration::from_secs(3))
+            .build()
+            .map_err(|error| PspError::of_transport(&error))?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key })
+    }
+
+    /// Tells the PSP of a payment. Charges nothing yet.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn create_intent(&self, new: &NewIntent<'_>, idempotency_key: &str) -> Result<Intent, PspError> {
+        let amount = new.amount.to_string();
+        let currency = new.currency.to_lowercase();
+        let mut form = vec![
+            ("amount", amount.as_str()),
+            ("currency", &currency),
+            ("metadata[payment_id]", &new.payment),
+            ("metadata[order_id]", &new.order),
+        ];
+        match new.method {
+            Method::Card(token) => {
+                form.extend([("payment_method", token.as_str()), ("payment_method_types[]", "card")])
+            }
+            Method::Pix => form.extend([("payment_method_data[type]", "pix"), ("payment_method_types[]", "pix")]),
+        }
+        self.post("/v1/payment_intents", &form, idempotency_key).await
+    }
+
+    /// Charges.
+    ///
+    /// # Errors
+    /// [`PspError`]; after [`PspError::Unknown`] the money may have moved.
+    pub async fn confirm(&self, intent: &str, idempotency_key: &str) -> Result<Intent, PspError> {
+        self.post(&format!("/v1/payment_intents/{intent}/confirm"), &[], idempotency_key).await
+    }
+
+    /// Where an intent stands. Strongly consistent.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn retrieve(&self, intent: &str) -> Result<Intent, PspError> {
+        self.send(self.http.get(format!("{}/v1/payment_intents/{intent}", self.base))).await
+    }
+
+    /// Gives an intent up; it cannot succeed afterwards.
+    ///
+    /// # Errors
+    /// [`PspError::Refused`] where it has succeeded already.
+    pub async fn cancel(&self, intent: &str, idempotency_key: &str) -> Result<Intent, PspError> {
+        self.post(&format!("/v1/payment_intents/{intent}/cancel"), &[], idempotency_key).await
+    }
+
+    /// Sends money back; answers with the PSP's id of the refund.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn refund(&self, refund: &RefundRequest<'_>, idempotency_key: &str) -> Result<String, PspError> {
+        let amount = refund.amount.to_string();
+        let form = [("payment_intent", refund.intent), ("amount", &amount)];
+        let refund: Refund = self.post("/v1/refunds", &form, idempotency_key).await?;
+        Ok(refund.id)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)], key: &str) -> Result<T, PspError> {
+        let request = self.http.post(format!("{}{path}", self.base)).header("Idempotency-Key", key).form(form);
+        self.send(request).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, PspError> {
+        let request = request.bearer_auth(self.key.expose_secret()).header("Stripe-Version", API_VERSION);
+        let answer = request.send().await.map_err(|error| PspError::of_transport(&error))?;
+        let status = answer.status();
+        let retry_after = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let body = answer.text().await.map_err(|error| PspError::Unknown(error.to_string()))?;
+        if !status.is_success() {
+            return Err(PspError::of_answer(status.as_u16(), retry_after, &body));
+        }
+        serde_json::from_str(&body).map_err(|error| PspError::Unknown(format!("unreadable answer: {error}")))
+    }
+}

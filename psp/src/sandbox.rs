@@ -1,0 +1,86 @@
+//! A PSP to try the store with: a real HTTP server that speaks Stripe's wire and moves no money.
+//!
+//! The payment method decides what happens: `pm_card_visa` succeeds, `pm_card_chargeCustomerFail` is declined, `pix`
+//! asks the buyer to act and succeeds by webhook a moment later, `pm_card_timeout` never answers and
+//! `pm_card_flaky` answers 500 twice. Any other card is unknown.
+//! Idempotency keys replay the first answer, 500s included. Webhooks are signed and tried again until accepted.
+
+mod ledger;
+mod routes;
+mod webhooks;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use poem::listener::Acceptor;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use ledger::Ledger;
+use webhooks::Webhooks;
+
+/// How the sandbox is set up.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// The bearer key that clients must send.
+    pub key: SecretString,
+    /// Where events are delivered.
+    pub webhook_url: String,
+    /// What they are signed with.
+    pub webhook_secret: SecretString,
+    /// How long a Pix payment takes.
+    pub pix_delay: Duration,
+    /// Where intents are kept over a restart; nowhere if nothing.
+    pub file: Option<PathBuf>,
+}
+
+/// Serves the sandbox until `stop`.
+///
+/// # Errors
+/// When the file cannot be read or the listener fails.
+pub async fn serve(
+    config: SandboxConfig,
+    acceptor: impl Acceptor + 'static,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let ledger = Ledger::open(config.file.clone())?;
+    let webhooks = Webhooks::new(config.webhook_url.clone(), config.webhook_secret.clone(), stop.clone())?;
+    let sandbox = Arc::new(Sandbox { config, ledger, webhooks });
+    for intent in sandbox.ledger.waiting_for_pix() {
+        sandbox.clone().pay_by_pix_soon(intent);
+    }
+    let server = poem::Server::new_with_acceptor(acceptor);
+    server
+        .run_with_graceful_shutdown(routes::routes(sandbox), stop.cancelled_owned(), Some(Duration::from_secs(1)))
+        .await
+}
+
+struct Sandbox {
+    config: SandboxConfig,
+    ledger: Ledger,
+    webhooks: Webhooks,
+}
+
+impl Sandbox {
+    /// The buyer scans the code and pays, unless the intent was given up meanwhile.
+    fn pay_by_pix_soon(self: Arc<Self>, intent: String) {
+        tokio::spawn(async move {
+            tokio::time::sleep(self.config.pix_delay).await;
+            if let Some(paid) = self.ledger.pay_if_waiting(&intent) {
+                self.webhooks.deliver("payment_intent.succeeded", &paid);
+            }
+        });
+    }
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// An id as Stripe makes them: a prefix and random characters.
+fn new_id(prefix: &str) -> String {
+    format!("{prefix}_{:032x}", rand::random::<u128>())
+}

@@ -1,0 +1,238 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem::web::{Data, Form, Json, Path, Query};
+use poem::{Body, EndpointExt, IntoResponse, Request, Response, Route, get, handler, post};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use super::ledger::{Answered, Entry};
+use super::{Sandbox, new_id, seconds_now};
+use crate::intent::{Intent, IntentStatus, Method, NextAction, PaymentError, PixCode};
+
+pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
+    Route::new()
+        .at("/v1/payment_intents", get(list).post(create))
+        .at("/v1/payment_intents/:id", get(retrieve))
+        .at("/v1/payment_intents/:id/confirm", post(confirm))
+        .at("/v1/payment_intents/:id/cancel", post(cancel))
+        .at("/v1/refunds", post(refund))
+        .around(|endpoint, request| async move { guarded(&endpoint, request).await })
+        .data(sandbox)
+}
+
+/// A status and a JSON body.
+type Answer = (StatusCode, Value);
+
+fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+    (status, json!({ "error": { "code": code, "message": message } }))
+}
+
+fn unknown_intent(id: &str) -> Answer {
+    error(StatusCode::NOT_FOUND, "resource_missing", &format!("No such payment_intent: {id}"))
+}
+
+fn described(intent: &Intent) -> Answer {
+    let mut body = json!(intent);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("object".to_owned(), json!("payment_intent"));
+    }
+    (StatusCode::OK, body)
+}
+
+/// Checks the key, and answers a repeated idempotency key with the first answer.
+async fn guarded<E: poem::Endpoint>(endpoint: &E, mut request: Request) -> poem::Result<Response> {
+    let Some(sandbox) = request.data::<Arc<Sandbox>>().cloned() else {
+        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+    };
+    let expected = format!("Bearer {}", sandbox.config.key.expose_secret());
+    let given = request.header("authorization").unwrap_or_default();
+    if !bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
+        return Ok(respond(error(StatusCode::UNAUTHORIZED, "invalid_api_key", "Invalid API key provided")));
+    }
+    let Some(key) = request.header("idempotency-key").map(str::to_owned) else {
+        return Ok(endpoint.call(request).await?.into_response());
+    };
+    let body = request.take_body().into_bytes_limit(64 << 10).await?;
+    let fingerprint = format!("{} {}", request.uri().path(), String::from_utf8_lossy(&body));
+    request.set_body(Body::from_bytes(body));
+    match sandbox.ledger.begin(&key) {
+        Some(Answered::Done { request, status, body }) if request == fingerprint => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            return Ok(Response::builder().status(status).content_type("application/json").body(body));
+        }
+        Some(Answered::Done { .. }) => {
+            let message = "Keys for idempotent requests can only be used with the same parameters";
+            return Ok(respond(error(StatusCode::BAD_REQUEST, "idempotency_error", message)));
+        }
+        Some(Answered::InFlight) => {
+            return Ok(respond(error(
+                StatusCode::CONFLICT,
+                "idempotency_key_in_use",
+                "The first request is in flight",
+            )));
+        }
+        None => (),
+    }
+    let response = endpoint.call(request).await?.into_response();
+    let status = response.status();
+    let body = response.into_body().into_string().await?;
+    let answered = Answered::Done { request: fingerprint, status: status.as_u16(), body: body.clone() };
+    sandbox.ledger.finish(&key, answered);
+    Ok(Response::builder().status(status).content_type("application/json").body(body))
+}
+
+fn respond((status, body): Answer) -> Response {
+    Json(body).with_status(status).into_response()
+}
+
+#[handler]
+fn create(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> Response {
+    let field = |name: &str| form.0.get(name).map(String::as_str).unwrap_or_default();
+    let method = match (field("payment_method_data[type]"), field("payment_method")) {
+        ("pix", _) => Method::Pix,
+        (_, card) if card.starts_with("pm_card_") => Method::Card(card.to_owned()),
+        (_, other) => {
+            let message = format!("No such PaymentMethod: {other}");
+            return respond(error(StatusCode::BAD_REQUEST, "resource_missing", &message));
+        }
+    };
+    let Some(amount) = field("amount").parse::<i64>().ok().filter(|amount| *amount > 0) else {
+        return respond(error(StatusCode::BAD_REQUEST, "parameter_invalid_integer", "amount must be positive"));
+    };
+    let metadata = form.0.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
+        Some((name.to_owned(), value.clone()))
+    });
+    let intent = Intent {
+        id: new_id("pi"),
+        status: IntentStatus::RequiresConfirmation,
+        amount,
+        currency: field("currency").to_owned(),
+        metadata: metadata.collect(),
+        last_payment_error: None,
+        next_action: None,
+    };
+    sandbox.ledger.put(Entry { intent: intent.clone(), method, confirmations: 0, refunded: 0 });
+    respond(described(&intent))
+}
+
+#[handler]
+fn retrieve(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
+    respond(sandbox.ledger.get(&id.0).map_or_else(|| unknown_intent(&id.0), |entry| described(&entry.intent)))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    starting_after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[handler]
+fn list(sandbox: Data<&Arc<Sandbox>>, page: Query<Page>) -> Response {
+    let (data, has_more) = sandbox.ledger.list(page.starting_after.as_deref(), page.limit.unwrap_or(10).min(100));
+    respond((StatusCode::OK, json!({ "object": "list", "data": data, "has_more": has_more })))
+}
+
+#[handler]
+async fn confirm(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
+    let Some(entry) = sandbox.ledger.get(&id.0) else { return respond(unknown_intent(&id.0)) };
+    if entry.method == Method::Card("pm_card_timeout".to_owned()) {
+        std::future::pending::<()>().await;
+    }
+    let confirmed = sandbox.ledger.change(&id.0, confirm_entry);
+    let Some((answer, event, intent)) = confirmed else { return respond(unknown_intent(&id.0)) };
+    if let Some(kind) = event {
+        sandbox.webhooks.deliver(kind, &intent);
+    }
+    if intent.status == IntentStatus::RequiresAction {
+        Arc::clone(sandbox.0).pay_by_pix_soon(intent.id);
+    }
+    respond(answer)
+}
+
+/// Charges an intent; answers with the event to deliver and the intent as it is afterwards.
+fn confirm_entry(entry: &mut Entry) -> (Answer, Option<&'static str>, Intent) {
+    use IntentStatus::{RequiresAction, RequiresConfirmation, RequiresPaymentMethod, Succeeded};
+    entry.confirmations = entry.confirmations.saturating_add(1);
+    let intent = &mut entry.intent;
+    if !matches!(intent.status, RequiresConfirmation | RequiresPaymentMethod) {
+        let message = format!("This PaymentIntent's status is {}", intent.status);
+        let refused = error(StatusCode::BAD_REQUEST, "payment_intent_unexpected_state", &message);
+        return (refused, None, intent.clone());
+    }
+    let event = match &entry.method {
+        Method::Pix => {
+            intent.status = RequiresAction;
+            intent.next_action = Some(pix_code(&intent.id));
+            "payment_intent.requires_action"
+        }
+        Method::Card(token) => match token.as_str() {
+            "pm_card_flaky" if entry.confirmations <= 2 => {
+                let failed = error(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "Something went wrong");
+                return (failed, None, intent.clone());
+            }
+            "pm_card_visa" | "pm_card_flaky" => {
+                intent.status = Succeeded;
+                intent.last_payment_error = None;
+                "payment_intent.succeeded"
+            }
+            _ => return decline(intent),
+        },
+    };
+    (described(intent), Some(event), intent.clone())
+}
+
+fn decline(intent: &mut Intent) -> (Answer, Option<&'static str>, Intent) {
+    intent.status = IntentStatus::RequiresPaymentMethod;
+    let declined = PaymentError {
+        code: Some("card_declined".to_owned()),
+        decline_code: Some("generic_decline".to_owned()),
+        message: Some("Your card was declined.".to_owned()),
+    };
+    intent.last_payment_error = Some(declined.clone());
+    let answer = (StatusCode::PAYMENT_REQUIRED, json!({ "error": declined }));
+    (answer, Some("payment_intent.payment_failed"), intent.clone())
+}
+
+fn pix_code(intent: &str) -> NextAction {
+    let expires_at = i64::try_from(seconds_now().saturating_add(1800)).unwrap_or(i64::MAX);
+    let data = format!("00020126580014br.gov.bcb.pix0136{intent}5204000053039865802BR6304");
+    NextAction { kind: "pix_display_qr_code".to_owned(), pix_display_qr_code: Some(PixCode { data, expires_at }) }
+}
+
+#[handler]
+fn cancel(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
+    let cancelled = sandbox.ledger.change(&id.0, |entry| {
+        if matches!(entry.intent.status, IntentStatus::Succeeded) {
+            let message = "You cannot cancel this PaymentIntent because it has succeeded";
+            return error(StatusCode::BAD_REQUEST, "payment_intent_unexpected_state", message);
+        }
+        entry.intent.status = IntentStatus::Canceled;
+        entry.intent.next_action = None;
+        described(&entry.intent)
+    });
+    respond(cancelled.unwrap_or_else(|| unknown_intent(&id.0)))
+}
+
+#[handler]
+fn refund(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> Response {
+    let field = |name: &str| form.0.get(name).map(String::as_str).unwrap_or_default();
+    let intent = field("payment_intent");
+    let refunded = sandbox.ledger.change(intent, |entry| {
+        let left = entry.intent.amount.saturating_sub(entry.refunded);
+        let amount = field("amount").parse().unwrap_or(left);
+        if entry.intent.status != IntentStatus::Succeeded || amount <= 0 || amount > left {
+            let message = format!("Refund amount ({amount}) is greater than unrefunded amount ({left})");
+            return error(StatusCode::BAD_REQUEST, "charge_already_refunded", &message);
+        }
+        entry.refunded = entry.refunded.saturating_add(amount);
+        let refund = json!({ "id": new_id("re"), "object": "refund", "amount": amount,
+            "payment_intent": intent, "status": "succeeded" });
+        (StatusCode::OK, refund)
+    });
+    respond(refunded.unwrap_or_else(|| unknown_intent(intent)))
+}

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{new_id, seconds_now};
+use crate::intent::Intent;
+use crate::signature;
+
+/// Delivers events to the store, again and again until it says 2xx.
+pub(super) struct Webhooks {
+    http: reqwest::Client,
+    url: String,
+    secret: SecretString,
+    stop: CancellationToken,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    id: String,
+    object: &'static str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    created: u64,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    object: &'a Intent,
+}
+
+const TRIES: u32 = 12;
+
+impl Webhooks {
+    pub(super) fn new(url: String, secret: SecretString, stop: CancellationToken) -> std::io::Result<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(std::io::Error::other)?;
+        Ok(Self { http, url, secret, stop })
+    }
+
+    pub(super) fn deliver(&self, kind: &str, intent: &Intent) {
+        let event =
+            Event { id: new_id("evt"), object: "event", kind, created: seconds_now(), data: Data { object: intent } };
+        let Ok(body) = serde_json::to_string(&event) else { return };
+        let (http, url, secret) = (self.http.clone(), self.url.clone(), self.secret.clone());
+        let deliver = async move {
+            for again in 0..TRIES {
+                let signed = signature::sign(body.as_bytes(), &secret, seconds_now());
+                let request =
+                    http.post(&url).header("Stripe-Signature", signed).header("Content-Type", "application/json");
+                match request.body(body.clone()).send().await {
+                    Ok(answer) if answer.status().is_success() => return,
+                    Ok(answer) => tracing::debug!(status = %answer.status(), "The store did not take a webhook"),
+                    Err(error) => tracing::debug!(%error, "The store did not answer a webhook"),
+                }
+                tokio::time::sleep(Duration::from_millis(500 << again.min(6))).await;
+            }
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(deliver).await });
+    }
+}

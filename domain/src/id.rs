@@ -79,10 +79,10 @@ impl PaymentId {
 }
 
 impl EventId {
-    /// The id of the n-th event that a command causes.
+    /// The id of the n-th event that a command causes in an aggregate.
     /// Known before the command is decided, because sealed personal data is bound to it.
     #[must_use]
-    pub fn of(command: CommandId, index: usize) -> Self {
-        Self(Uuid::new_v5(&command.0, format!("event-{index}").as_bytes()))
+    pub fn of(command: CommandId, aggregate: Uuid, index: usize) -> Self {
+        Self(Uuid::new_v5(&command.0, format!("{aggregate}-{index}").as_bytes()))
     }
 }

@@ -1,0 +1,130 @@
+//! Who asks, and what they may do. Every check of role and ownership is here, and refuses by default.
+
+use domain::{CommandId, Role, UserId};
+use journal::clock;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::error::CommandError;
+
+/// Who asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody who has not logged in.
+    Anonymous,
+    /// Somebody with an account.
+    User {
+        /// Who.
+        id: UserId,
+        /// What they may do.
+        role: Role,
+    },
+    /// A part of the store itself, by name.
+    System(&'static str),
+}
+
+impl Actor {
+    /// Passes whoever owns the thing, admins, and the store itself. To others it does not exist.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`], so that nobody learns what there is.
+    pub fn must_own(self, owner: UserId) -> Result<(), CommandError> {
+        match self {
+            Self::System(_) | Self::User { role: Role::Admin, .. } => Ok(()),
+            Self::User { id, .. } if id == owner => Ok(()),
+            Self::User { .. } | Self::Anonymous => Err(CommandError::NotFound),
+        }
+    }
+
+    /// Passes admins and the store itself.
+    ///
+    /// # Errors
+    /// [`CommandError::Forbidden`].
+    pub fn must_be_admin(self) -> Result<(), CommandError> {
+        match self {
+            Self::System(_) | Self::User { role: Role::Admin, .. } => Ok(()),
+            Self::User { .. } | Self::Anonymous => Err(CommandError::Forbidden),
+        }
+    }
+
+    /// Passes analysts, admins and the store itself.
+    ///
+    /// # Errors
+    /// [`CommandError::Forbidden`].
+    pub fn may_read_events(self) -> Result<(), CommandError> {
+        match self {
+            Self::User { role: Role::Analyst, .. } => Ok(()),
+            other => other.must_be_admin(),
+        }
+    }
+
+    /// Whose account asks, if it is one.
+    #[must_use]
+    pub fn user(self) -> Option<UserId> {
+        match self {
+            Self::User { id, .. } => Some(id),
+            Self::Anonymous | Self::System(_) => None,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::User { id, .. } => format!("user:{id}"),
+            Self::System(part) => format!("system:{part}"),
+        }
+    }
+}
+
+/// One request: who asks, and how its events are tied to what came before.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Who asks.
+    pub actor: Actor,
+    /// The request itself.
+    pub command: CommandId,
+    /// The same for everything that follows from one wish of a person.
+    pub correlation: Uuid,
+    /// The event that made the store ask for this, if one did.
+    pub causation: Option<Uuid>,
+    /// The W3C trace that it belongs to.
+    pub traceparent: Option<String>,
+    /// A keyed hash of the request's body where it carried an idempotency key: a repeat must bring the same.
+    pub fingerprint: Option<String>,
+}
+
+impl Context {
+    /// A fresh request.
+    #[must_use]
+    pub fn new(actor: Actor) -> Self {
+        let id = clock::new_id();
+        Self {
+            actor,
+            command: CommandId::from_uuid(id),
+            correlation: id,
+            causation: None,
+            traceparent: None,
+            fingerprint: None,
+        }
+    }
+
+    /// A request by a part of the store, because of an event.
+    #[must_use]
+    pub fn because(part: &'static str, event: Uuid, correlation: Uuid) -> Self {
+        Self { causation: Some(event), correlation, ..Self::new(Actor::System(part)) }
+    }
+
+    /// What is written beside each event: a flat map of texts.
+    pub(crate) fn metadata(&self) -> Value {
+        let fields = [
+            ("actor", Some(self.actor.name())),
+            ("command_id", Some(self.command.to_string())),
+            ("correlation_id", Some(self.correlation.to_string())),
+            ("causation_id", self.causation.map(|id| id.to_string())),
+            ("traceparent", self.traceparent.clone()),
+            ("fingerprint", self.fingerprint.clone()),
+        ];
+        let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))));
+        Value::Object(present.collect::<Map<_, _>>())
+    }
+}

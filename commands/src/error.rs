@@ -1,0 +1,73 @@
+use domain::game::GameError;
+use domain::order::OrderError;
+use domain::payment::PaymentError;
+use domain::user::UserError;
+use domain::{GameId, InvalidMoney};
+use journal::JournalError;
+
+/// Why a use case did not do what was asked. Only the gateway knows what status that is.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// An account refused.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A game refused.
+    #[error(transparent)]
+    Game(#[from] GameError),
+    /// An order refused.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A payment refused.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    /// A price that the store does not ask.
+    #[error("price {0}")]
+    Price(#[from] InvalidMoney),
+    /// The address belongs to another account.
+    #[error("this e-mail address has an account already")]
+    EmailTaken,
+    /// The buyer owns the game or has it in an open order.
+    #[error("game {0} is yours already or in one of your open orders")]
+    GameTaken(GameId),
+    /// No game of that id is sold.
+    #[error("game {0} is not in the catalogue")]
+    UnknownGame(GameId),
+    /// The game is no longer sold.
+    #[error("game {0} is no longer sold")]
+    GameNotSold(GameId),
+    /// There is nothing to pay, or a payment is under way.
+    #[error("this order does not wait for another payment")]
+    NothingToPay,
+    /// The idempotency key was used for another request.
+    #[error("this Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The caller has seen an older version.
+    #[error("version {current} is the current one")]
+    Stale {
+        /// What they should have seen.
+        current: usize,
+    },
+    /// No such thing, or none that the caller may know of.
+    #[error("there is no such thing")]
+    NotFound,
+    /// The caller's role does not allow it.
+    #[error("your role does not allow this")]
+    Forbidden,
+    /// Others changed the same thing at the same time, again and again.
+    #[error("too many changes at once; try again")]
+    Conflict,
+    /// The journal did not answer.
+    #[error(transparent)]
+    Unavailable(#[from] JournalError),
+    /// The journal holds something that this program cannot read.
+    #[error("unreadable event: {0}")]
+    Unreadable(serde_json::Error),
+}
+
+impl CommandError {
+    /// Whether asking again may help: nothing was refused, something was in the way.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Unavailable(_))
+    }
+}

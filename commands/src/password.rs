@@ -1,0 +1,74 @@
+//! Passwords: argon2id with OWASP's parameters (19 MiB, two passes, one lane).
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>
+
+use std::sync::{Arc, LazyLock};
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use journal::clock;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+/// A password as somebody typed it: 8 to 128 characters. <https://pages.nist.gov/800-63-4/sp800-63b.html>
+#[derive(Debug, Clone)]
+pub struct Password(SecretString);
+
+/// Too short or too long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must have 8 to 128 characters")]
+pub struct InvalidPassword;
+
+impl Password {
+    /// Accepts a new password.
+    ///
+    /// # Errors
+    /// [`InvalidPassword`].
+    pub fn parse(raw: &str) -> Result<Self, InvalidPassword> {
+        if (8..=128).contains(&raw.chars().count()) { Ok(Self(raw.into())) } else { Err(InvalidPassword) }
+    }
+}
+
+/// At most as many hashes at once as there are cores: each costs 19 MiB and tens of milliseconds of one of them.
+#[derive(Clone)]
+pub(crate) struct Hasher {
+    slots: Arc<Semaphore>,
+}
+
+impl Hasher {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { slots: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// The PHC string of a password.
+    pub(crate) async fn hash(&self, password: Password) -> Option<String> {
+        self.run(move || {
+            let hash = Argon2::default().hash_password(password.0.expose_secret().as_bytes()).ok()?;
+            Some(hash.to_string())
+        })
+        .await?
+    }
+
+    /// Whether a password is the one behind a PHC string. Takes as long where there is no such account.
+    pub(crate) async fn verify(&self, password: SecretString, hash: Option<String>) -> bool {
+        let known = hash.is_some();
+        let verified = self.run(move || {
+            let hash = hash.as_deref().unwrap_or(&NOBODY);
+            let hash = PasswordHash::new(hash).ok()?;
+            Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).ok()
+        });
+        known && verified.await.flatten().is_some()
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _slot = self.slots.acquire().await.ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}
+
+/// The hash of a password that nobody has, with the same parameters.
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    let hash = Argon2::default().hash_password(clock::new_id().as_bytes());
+    hash.map(|hash| hash.to_string()).unwrap_or_default()
+});

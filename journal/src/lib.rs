@@ -6,6 +6,7 @@
 
 mod append;
 pub mod clock;
+mod cloud_event;
 mod connect;
 mod epoch;
 mod position;
@@ -14,6 +15,7 @@ mod repository;
 pub mod vault;
 
 pub use append::{AppendError, Claim, ClaimKind, Claims, NewEvent};
+pub use cloud_event::CloudEvent;
 pub use connect::{connect, migrate};
 pub use epoch::rebase;
 pub use position::{InvalidPosition, Position};

@@ -1,0 +1,84 @@
+//! `read.library`: who owns which game.
+
+use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate;
+use domain::order::{Order, OrderEvent};
+use domain::{GameId, StoreEvent, UserId};
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, Page};
+use crate::fact::{ApplyError, Fact, Projection};
+
+/// The projection.
+#[derive(Clone)]
+pub struct Library;
+
+impl Projection for Library {
+    const NAME: &'static str = "library";
+    const AGGREGATES: &'static [&'static str] = &[Order::TYPE];
+
+    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+        let StoreEvent::Order(order, event) = &fact.event else { return Ok(()) };
+        match event {
+            OrderEvent::PurchaseCompleted { buyer, line } => {
+                sqlx::query(
+                    "insert into library (user_id, game_id, order_id, title, acquired_at) values ($1, $2, $3, $4, $5)",
+                )
+                .bind(buyer.as_uuid())
+                .bind(line.game.as_uuid())
+                .bind(order.as_uuid())
+                .bind(line.title.as_str())
+                .bind(fact.at)
+                .execute(db)
+                .await?;
+            }
+            OrderEvent::OrderRefunded { buyer, games, .. } => {
+                sqlx::query("delete from library where user_id = $1 and game_id = any ($2) and order_id = $3")
+                    .bind(buyer.as_uuid())
+                    .bind(games.iter().copied().map(GameId::as_uuid).collect::<Vec<_>>())
+                    .bind(order.as_uuid())
+                    .execute(db)
+                    .await?;
+            }
+            OrderEvent::OrderCreated { .. }
+            | OrderEvent::OrderPaymentFailed { .. }
+            | OrderEvent::OrderCompleted { .. }
+            | OrderEvent::OrderCancelled { .. } => (),
+        }
+        Ok(())
+    }
+}
+
+/// A game on somebody's shelf.
+#[derive(Debug, Clone, FromRow)]
+pub struct ShelfView {
+    /// Which game.
+    pub game_id: Uuid,
+    /// Its title when it was bought.
+    pub title: String,
+    /// The order that it came by.
+    pub order_id: Uuid,
+    /// Since when.
+    pub acquired_at: DateTime<Utc>,
+}
+
+/// A person's games, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<ShelfView>> {
+    let (at, id) = Cursor::or_start(after);
+    let rows = sqlx::query_as(
+        "select game_id, title, order_id, acquired_at from read.library
+         where user_id = $1 and (acquired_at, game_id) < ($2, $3)
+         order by acquired_at desc, game_id desc limit $4",
+    )
+    .bind(owner.as_uuid())
+    .bind(at)
+    .bind(id)
+    .bind(limit.saturating_add(1))
+    .fetch_all(pool)
+    .await?;
+    Ok(Page::of(rows, limit, |shelf: &ShelfView| Cursor { at: shelf.acquired_at, id: shelf.game_id }))
+}

@@ -1,0 +1,157 @@
+//! `read.orders`: purchases and where they stand.
+
+use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate;
+use domain::order::{Line, Order, OrderEvent};
+use domain::payment::{Payment, PaymentEvent};
+use domain::{OrderId, PaymentId, StoreEvent, UserId};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, Page};
+use crate::fact::{ApplyError, Fact, Projection};
+
+/// The projection.
+#[derive(Clone)]
+pub struct Orders;
+
+impl Projection for Orders {
+    const NAME: &'static str = "orders";
+    const AGGREGATES: &'static [&'static str] = &[Order::TYPE, Payment::TYPE];
+
+    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+        match &fact.event {
+            StoreEvent::Order(order, event) => on_order(db, fact, *order, event).await?,
+            // The buyer pays again.
+            StoreEvent::Payment(payment, PaymentEvent::PaymentInitiated(terms)) => {
+                sqlx::query(
+                    "update orders set status = 'awaiting_payment', payment_id = $2, updated_at = $3
+                     where order_id = $1 and status in ('awaiting_payment', 'payment_failed')",
+                )
+                .bind(terms.order.as_uuid())
+                .bind(payment.as_uuid())
+                .bind(fact.at)
+                .execute(db)
+                .await?;
+            }
+            StoreEvent::Payment(
+                _,
+                PaymentEvent::PaymentSubmitted { .. }
+                | PaymentEvent::PaymentPending { .. }
+                | PaymentEvent::PaymentSucceeded { .. }
+                | PaymentEvent::PaymentFailed { .. }
+                | PaymentEvent::PaymentCancelled { .. }
+                | PaymentEvent::PaymentRefunded { .. },
+            )
+            | StoreEvent::User(..)
+            | StoreEvent::Game(..) => (),
+        }
+        Ok(())
+    }
+}
+
+async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &OrderEvent) -> sqlx::Result<()> {
+    let status = match event {
+        OrderEvent::OrderCreated { buyer, lines, total, payment_method: _ } => {
+            return create(db, fact, order, (*buyer, lines, *total)).await;
+        }
+        OrderEvent::PurchaseCompleted { .. } | OrderEvent::OrderRefunded { whole: false, .. } => return Ok(()),
+        OrderEvent::OrderPaymentFailed { .. } => "payment_failed",
+        OrderEvent::OrderCompleted { payment, .. } => {
+            sqlx::query("update orders set payment_id = $2 where order_id = $1")
+                .bind(order.as_uuid())
+                .bind(payment.map(PaymentId::as_uuid))
+                .execute(&mut *db)
+                .await?;
+            "completed"
+        }
+        OrderEvent::OrderCancelled { .. } => "cancelled",
+        OrderEvent::OrderRefunded { whole: true, .. } => "refunded",
+    };
+    sqlx::query("update orders set status = $2, updated_at = $3 where order_id = $1")
+        .bind(order.as_uuid())
+        .bind(status)
+        .bind(fact.at)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+async fn create(
+    db: &mut PgConnection,
+    fact: &Fact,
+    order: OrderId,
+    (buyer, lines, total): (UserId, &Vec<Line>, domain::Money),
+) -> sqlx::Result<()> {
+    let payment = (!total.is_zero()).then(|| PaymentId::for_attempt(order, 1));
+    sqlx::query(
+        "insert into orders (order_id, user_id, status, total, currency, lines, payment_id, created_at, updated_at)
+         values ($1, $2, 'awaiting_payment', $3, $4, $5, $6, $7, $7)",
+    )
+    .bind(order.as_uuid())
+    .bind(buyer.as_uuid())
+    .bind(total.amount)
+    .bind(total.currency.to_string())
+    .bind(Json(lines))
+    .bind(payment.map(PaymentId::as_uuid))
+    .bind(fact.at)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// An order as its buyer sees it.
+#[derive(Debug, Clone, FromRow)]
+pub struct OrderView {
+    /// Which.
+    pub order_id: Uuid,
+    /// Who buys.
+    pub user_id: Uuid,
+    /// `awaiting_payment`, `payment_failed`, `completed`, `cancelled` or `refunded`.
+    pub status: String,
+    /// Minor units.
+    pub total: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What was bought.
+    pub lines: Json<Vec<Line>>,
+    /// The latest payment.
+    pub payment_id: Option<Uuid>,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// One order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(pool: &PgPool, order: OrderId) -> sqlx::Result<Option<OrderView>> {
+    sqlx::query_as("select * from read.orders where order_id = $1").bind(order.as_uuid()).fetch_optional(pool).await
+}
+
+/// Orders, newest first: one buyer's, or everybody's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page(
+    pool: &PgPool,
+    buyer: Option<UserId>,
+    limit: i64,
+    after: Option<Cursor>,
+) -> sqlx::Result<Page<OrderView>> {
+    let (at, id) = Cursor::or_start(after);
+    let rows = sqlx::query_as(
+        "select * from read.orders where ($1::uuid is null or user_id = $1) and (created_at, order_id) < ($2, $3)
+         order by created_at desc, order_id desc limit $4",
+    )
+    .bind(buyer.map(UserId::as_uuid))
+    .bind(at)
+    .bind(id)
+    .bind(limit.saturating_add(1))
+    .fetch_all(pool)
+    .await?;
+    Ok(Page::of(rows, limit, |order: &OrderView| Cursor { at: order.created_at, id: order.order_id }))
+}

@@ -1,0 +1,213 @@
+//! Applies events to a projection: a batch and its checkpoint in one transaction, each event exactly once.
+//!
+//! An event that cannot be applied is parked with its error, and later events of the same aggregate behind it, so
+//! that one bad event never stops the rest. `ludoteca rebuild` empties the park once the cause is mended.
+
+use std::collections::HashSet;
+
+use journal::Position;
+use sqlx::{Connection, PgConnection, PgPool, Row};
+
+use crate::fact::{ApplyError, Envelope, Projection};
+
+/// How often an event is tried before it is parked.
+const TRIES: u32 = 3;
+
+/// One projection and the database that it writes.
+#[derive(Clone)]
+pub struct Projector<P> {
+    pool: PgPool,
+    projection: P,
+}
+
+/// Why a batch was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// Events are missing: something before the batch was lost.
+    #[error("{projection} stands at {checkpoint} and was given {given}: events are missing between them")]
+    Gap {
+        /// Which projection.
+        projection: &'static str,
+        /// The last that it has.
+        checkpoint: i64,
+        /// The first that it was given.
+        given: i64,
+    },
+    /// The database did not answer; nothing was applied.
+    #[error("the read models are unavailable: {0}")]
+    Unavailable(#[from] sqlx::Error),
+}
+
+/// An event that could not be applied.
+pub(crate) struct Parked<'a> {
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) error: String,
+}
+
+impl<P: Projection> Projector<P> {
+    /// A projector for one projection.
+    pub fn new(pool: PgPool, projection: P) -> Self {
+        Self { pool, projection }
+    }
+
+    /// Applies what of `batch` is new, in order, and moves the checkpoint; returns how many events were parked.
+    ///
+    /// # Errors
+    /// [`ProjectorError`]; nothing was applied then.
+    pub async fn apply(&self, batch: &[Envelope]) -> Result<usize, ProjectorError> {
+        let mut tx = self.pool.begin().await?;
+        let checkpoint = checkpoint(&mut tx, P::NAME).await?;
+        let fresh = batch.iter().skip_while(|envelope| envelope.sequence <= checkpoint).collect::<Vec<_>>();
+        let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return Ok(0) };
+        if first.sequence != checkpoint.saturating_add(1) {
+            return Err(ProjectorError::Gap { projection: P::NAME, checkpoint, given: first.sequence });
+        }
+        let mut stuck = parked_aggregates(&mut tx, P::NAME).await?;
+        let parked = apply_all(&self.projection, &mut tx, &fresh, &mut stuck).await?;
+        for event in &parked {
+            park(&mut tx, P::NAME, event).await?;
+        }
+        move_checkpoint(&mut tx, P::NAME, last.sequence, last.position).await?;
+        tx.commit().await?;
+        Ok(parked.len())
+    }
+}
+
+/// Applies events in order; returns those that could not be. All in one savepoint while all goes well, one each if not.
+pub(crate) async fn apply_all<'a, P: Projection>(
+    projection: &P,
+    db: &mut PgConnection,
+    events: &[&'a Envelope],
+    stuck: &mut HashSet<String>,
+) -> Result<Vec<Parked<'a>>, sqlx::Error> {
+    if stuck.is_empty() {
+        let mut all = db.begin().await?;
+        match apply_in_order(projection, &mut all, events).await {
+            Ok(()) => {
+                all.commit().await?;
+                return Ok(Vec::new());
+            }
+            Err(ApplyError::Unavailable(error)) => return Err(error),
+            Err(ApplyError::Poison(_)) => all.rollback().await?,
+        }
+    }
+    let mut parked = Vec::new();
+    for &envelope in events {
+        let error = if stuck.contains(&envelope.aggregate_id) {
+            Some("an earlier event of this aggregate is parked".to_owned())
+        } else {
+            try_one(projection, db, envelope).await?
+        };
+        if let Some(error) = error {
+            tracing::error!(projection = P::NAME, event.id = %envelope.event_id, sequence = envelope.sequence, error,
+                "Parked an event that cannot be applied");
+            stuck.insert(envelope.aggregate_id.clone());
+            parked.push(Parked { envelope, error });
+        }
+    }
+    Ok(parked)
+}
+
+async fn apply_in_order<P: Projection>(
+    projection: &P,
+    db: &mut PgConnection,
+    events: &[&Envelope],
+) -> Result<(), ApplyError> {
+    for envelope in events {
+        if P::AGGREGATES.contains(&envelope.aggregate.as_str()) {
+            projection.apply(db, &envelope.fact()?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the event, if it still is after some tries.
+async fn try_one<P: Projection>(
+    projection: &P,
+    db: &mut PgConnection,
+    envelope: &Envelope,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut wrong = None;
+    for _ in 0..TRIES {
+        let mut one = db.begin().await?;
+        match apply_in_order(projection, &mut one, &[envelope]).await {
+            Ok(()) => {
+                one.commit().await?;
+                return Ok(None);
+            }
+            Err(ApplyError::Unavailable(error)) => return Err(error),
+            Err(ApplyError::Poison(error)) => {
+                one.rollback().await?;
+                wrong = Some(error);
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// The last sequence that the projection has; the row is ours until the transaction ends.
+pub(crate) async fn checkpoint(db: &mut PgConnection, projection: &str) -> sqlx::Result<i64> {
+    sqlx::query("insert into read.checkpoints (projection) values ($1) on conflict do nothing")
+        .bind(projection)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query_scalar("select sequence from read.checkpoints where projection = $1 for update")
+        .bind(projection)
+        .fetch_one(db)
+        .await
+}
+
+pub(crate) async fn move_checkpoint(
+    db: &mut PgConnection,
+    projection: &str,
+    sequence: i64,
+    position: Position,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
+         where projection = $1",
+    )
+    .bind(projection)
+    .bind(sequence)
+    .bind(position.epoch)
+    .bind(position.tx_id.to_string())
+    .bind(position.position)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn park(db: &mut PgConnection, projection: &str, event: &Parked<'_>) -> sqlx::Result<()> {
+    let Parked { envelope, error } = event;
+    sqlx::query(
+        "insert into read.parked (projection, sequence, aggregate_id, event_id, event_type, error)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(projection)
+    .bind(envelope.sequence)
+    .bind(&envelope.aggregate_id)
+    .bind(envelope.event_id)
+    .bind(&envelope.event_type)
+    .bind(error)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+async fn parked_aggregates(db: &mut PgConnection, projection: &str) -> sqlx::Result<HashSet<String>> {
+    let rows = sqlx::query("select distinct aggregate_id from read.parked where projection = $1")
+        .bind(projection)
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| row.try_get("aggregate_id")).collect()
+}
+
+/// How many events each projection has parked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn parked(pool: &PgPool) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as("select projection, count(*) from read.parked group by projection order by projection")
+        .fetch_all(pool)
+        .await
+}

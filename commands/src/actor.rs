@@ -76,6 +76,15 @@ impl Actor {
     }
 }
 
+/// What a repeated request is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeatable {
+    /// Derived from caller, route and the key that the caller chose; what the request creates has this id.
+    pub key: Uuid,
+    /// A keyed hash of the body: a repeat must bring the same.
+    pub fingerprint: String,
+}
+
 /// One request: who asks, and how its events are tied to what came before.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -89,8 +98,8 @@ pub struct Context {
     pub causation: Option<Uuid>,
     /// The W3C trace that it belongs to.
     pub traceparent: Option<String>,
-    /// A keyed hash of the request's body where it carried an idempotency key: a repeat must bring the same.
-    pub fingerprint: Option<String>,
+    /// How a repeat of it is known, where it carried an idempotency key.
+    pub repeatable: Option<Repeatable>,
 }
 
 impl Context {
@@ -104,7 +113,7 @@ impl Context {
             correlation: id,
             causation: None,
             traceparent: None,
-            fingerprint: None,
+            repeatable: None,
         }
     }
 
@@ -122,7 +131,8 @@ impl Context {
             ("correlation_id", Some(self.correlation.to_string())),
             ("causation_id", self.causation.map(|id| id.to_string())),
             ("traceparent", self.traceparent.clone()),
-            ("fingerprint", self.fingerprint.clone()),
+            ("idempotency_key", self.repeatable.as_ref().map(|request| request.key.to_string())),
+            ("fingerprint", self.repeatable.as_ref().map(|request| request.fingerprint.clone())),
         ];
         let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))));
         Value::Object(present.collect::<Map<_, _>>())

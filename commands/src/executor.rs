@@ -10,9 +10,9 @@ use domain::EventId;
 use journal::{AppendError, Claim, Claims, JournalError, NewEvent, Position};
 use uuid::Uuid;
 
+use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::Commands;
 
 /// What a use case came to.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Commands {
 
     /// Whether this very request was carried out before, told by the aggregate that it would create.
     pub(crate) async fn was_done<A: Aggregate>(&self, context: &Context, id: Uuid) -> Result<Option<A>, CommandError> {
-        if context.fingerprint.is_none() {
+        if context.repeatable.is_none() {
             return Ok(None);
         }
         let loaded = self.load::<A>(id).await?;
@@ -174,10 +174,12 @@ impl<A> Loaded<A> {
         if noted("command_id") == Some(context.command.to_string().as_str()) {
             return Ok(true);
         }
-        match (noted("fingerprint"), &context.fingerprint) {
-            (_, None) => Ok(false),
-            (Some(known), Some(fingerprint)) if known == fingerprint => Ok(true),
-            (_, Some(_)) => Err(CommandError::KeyReused),
+        match &context.repeatable {
+            Some(request) if noted("idempotency_key") == Some(request.key.to_string().as_str()) => {
+                let same = noted("fingerprint") == Some(request.fingerprint.as_str());
+                if same { Ok(true) } else { Err(CommandError::KeyReused) }
+            }
+            Some(_) | None => Ok(false),
         }
     }
 }

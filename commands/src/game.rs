@@ -1,10 +1,10 @@
 use domain::game::{Game, GameCommand, GameDetails};
 use domain::{GameId, Money, Price};
 
+use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::{Loaded, Receipt, Wish};
-use crate::Commands;
 
 /// What a game is to be.
 #[derive(Debug, Clone)]
@@ -51,8 +51,7 @@ impl Commands {
         let price = Price::parse(price, self.currency)?;
         self.execute(context, game.as_uuid(), |loaded| {
             loaded.must_be(seen)?;
-            let commands =
-                vec![GameCommand::Update { details: details.clone() }, GameCommand::ChangePrice { price }];
+            let commands = vec![GameCommand::Update { details: details.clone() }, GameCommand::ChangePrice { price }];
             Ok::<_, CommandError>(Wish { commands, claims: journal::Claims::default() })
         })
         .await

@@ -15,8 +15,9 @@ mod user;
 
 use domain::Currency;
 use journal::{Journal, Vault};
+use uuid::Uuid;
 
-pub use actor::{Actor, Context};
+pub use actor::{Actor, Context, Repeatable};
 pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;
@@ -40,6 +41,18 @@ impl Commands {
     #[must_use]
     pub fn new(journal: Journal, vault: Vault, currency: Currency) -> Self {
         Self { journal, vault, currency, hasher: password::Hasher::new() }
+    }
+
+    /// What a repeat of a request is known by: who asks, where, under which key, with which body.
+    #[must_use]
+    pub fn repeatable(&self, actor: Actor, route: &str, key: &str, body: &str) -> Repeatable {
+        let hash = |purpose, message: &str| self.vault.keyed_hash(purpose, message.as_bytes());
+        let key = hash("idempotency key", &format!("{actor:?}\n{route}\n{key}"));
+        let fingerprint = hash("request body", body);
+        Repeatable {
+            key: Uuid::new_v5(&Uuid::NAMESPACE_OID, &key),
+            fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 
     /// The journal behind the use cases.

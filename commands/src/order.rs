@@ -6,10 +6,10 @@ use domain::{GameId, Money, OrderId, PaymentId, UserId};
 use futures::{StreamExt, TryStreamExt, stream};
 use journal::{Claim, ClaimKind, Claims, clock};
 
+use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::{Receipt, Wish};
-use crate::Commands;
 
 /// How many of an order's games are looked up at once.
 const LOOKUPS: usize = 8;

@@ -1,11 +1,12 @@
+use chrono::{DateTime, Utc};
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
 use domain::{Money, OrderId, PaymentId};
 
+use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::{Receipt, Wish};
-use crate::Commands;
 
 /// A payment with the order it is for, as the journal knows both.
 #[derive(Debug, Clone)]
@@ -44,6 +45,13 @@ impl Commands {
         let Order::Open { buyer, total, failed_attempts, .. } = known else {
             return Err(CommandError::NothingToPay);
         };
+        for attempt in 2..=failed_attempts {
+            // The same request, whose payment has failed since: not a wish for yet another one.
+            let payment = PaymentId::for_attempt(order, attempt);
+            if let Some(aggregate) = self.was_done::<Payment>(context, payment.as_uuid()).await? {
+                return Ok((payment, Receipt { position: None, version: 0, aggregate }));
+            }
+        }
         if failed_attempts == 0 {
             return Err(CommandError::NothingToPay);
         }
@@ -135,6 +143,14 @@ impl Commands {
         let payment = self.load::<Payment>(payment.as_uuid()).await?.aggregate;
         let order = payment.terms().ok_or(CommandError::NotFound)?.order;
         Ok(PaymentState { order: self.order(order).await?, payment })
+    }
+
+    /// When a payment was begun.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] where there is no such payment, and those of every use case.
+    pub async fn begun_at(&self, payment: PaymentId) -> Result<DateTime<Utc>, CommandError> {
+        self.journal.begun_at::<Payment>(payment.as_uuid()).await?.ok_or(CommandError::NotFound)
     }
 
     async fn pay(

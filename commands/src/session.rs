@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::error::CommandError;
 use crate::Commands;
+use crate::error::CommandError;
 
 /// How long a session lasts without being refreshed.
 const REFRESH_DAYS: i64 = 30;

@@ -2,11 +2,11 @@ use domain::user::{User, UserCommand};
 use domain::{Email, EventId, Profile, Role, UserId};
 use journal::{Claim, ClaimKind, Claims};
 
+use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::{Receipt, Wish};
 use crate::password::Password;
-use crate::Commands;
 
 /// A person who wants an account.
 #[derive(Debug, Clone)]
@@ -75,11 +75,8 @@ impl Commands {
         let email = self.email_claim(&profile.email);
         // Claiming and releasing one key in one statement is undefined: an unchanged address is left alone.
         let unchanged = self.journal.holder(&email).await? == Some(user.as_uuid());
-        let claims = if unchanged {
-            Claims::default()
-        } else {
-            Claims { taken: vec![email], released: vec![ClaimKind::Email] }
-        };
+        let claims =
+            if unchanged { Claims::default() } else { Claims { taken: vec![email], released: vec![ClaimKind::Email] } };
         self.execute_or(
             context,
             user.as_uuid(),
@@ -97,9 +94,15 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::Forbidden`] to all but admins, and those of every use case.
-    pub async fn change_role(&self, context: &Context, user: UserId, role: Role) -> Result<Receipt<User>, CommandError> {
+    pub async fn change_role(
+        &self,
+        context: &Context,
+        user: UserId,
+        role: Role,
+    ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_be_admin()?;
-        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(Wish::of(UserCommand::ChangeRole { role }))).await
+        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(Wish::of(UserCommand::ChangeRole { role })))
+            .await
     }
 
     /// Forgets a person: from now on nobody can read what the store knew of them.

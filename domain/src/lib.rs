@@ -13,6 +13,7 @@ pub mod payment;
 mod person;
 mod text;
 pub mod user;
+mod work;
 
 pub use event::{StoreEvent, UnreadableEvent};
 pub use game::Game;
@@ -23,3 +24,4 @@ pub use payment::Payment;
 pub use person::{BirthDate, Email, InvalidPerson, PersonName, Profile, Sealed, SealedProfile};
 pub use text::{Description, InvalidText, Label, Labels, Name, Text, Title};
 pub use user::{Role, User};
+pub use work::PaymentWork;

@@ -175,6 +175,8 @@ pub enum OrderEvent {
     OrderCancelled {
         /// Who would have bought.
         buyer: UserId,
+        /// The number of the payment that may be under way.
+        open_attempt: u32,
         /// Why.
         reason: CancelReason,
     },
@@ -278,8 +280,9 @@ impl Order {
                 Ok(vec![])
             }
 
-            (Self::Open { buyer, .. }, OrderCommand::Cancel { reason }) => {
-                Ok(vec![OrderEvent::OrderCancelled { buyer: *buyer, reason }])
+            (Self::Open { buyer, failed_attempts, .. }, OrderCommand::Cancel { reason }) => {
+                let open_attempt = failed_attempts.saturating_add(1);
+                Ok(vec![OrderEvent::OrderCancelled { buyer: *buyer, open_attempt, reason }])
             }
             (Self::Cancelled { .. }, OrderCommand::Cancel { .. }) => Ok(vec![]),
 

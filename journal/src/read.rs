@@ -4,6 +4,7 @@
 //! may still be uncommitted, and reading past it would lose it for ever.
 
 use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate;
 use serde_json::value::RawValue;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -78,6 +79,21 @@ impl Journal {
         .fetch_optional(self.pool())
         .await?;
         Ok(id)
+    }
+
+    /// When an aggregate's first event was recorded, if it has one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begun_at<A: Aggregate>(&self, id: Uuid) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let at = sqlx::query_scalar(
+            "select recorded_at from journal.events where aggregate_type = $1 and aggregate_id = $2 and sequence = 1",
+        )
+        .bind(A::TYPE)
+        .bind(id.to_string())
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(at)
     }
 
     /// How many events there are, and where the last one stands.

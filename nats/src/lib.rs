@@ -6,6 +6,7 @@
 
 mod connect;
 mod consume;
+mod dead_letter;
 mod message;
 mod mirror;
 mod replay;
@@ -14,6 +15,7 @@ mod streams;
 pub use async_nats::HeaderMap;
 pub use connect::{Nats, NatsError};
 pub use consume::{Delivery, Verdict};
+pub use dead_letter::DeadLetter;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::Replay;

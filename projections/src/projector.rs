@@ -57,11 +57,8 @@ impl<P: Projection> Projector<P> {
     pub async fn apply(&self, batch: &[Envelope]) -> Result<usize, ProjectorError> {
         let mut tx = self.pool.begin().await?;
         let checkpoint = checkpoint(&mut tx, P::NAME).await?;
-        let fresh = batch.iter().skip_while(|envelope| envelope.sequence <= checkpoint).collect::<Vec<_>>();
-        let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return Ok(0) };
-        if first.sequence != checkpoint.saturating_add(1) {
-            return Err(ProjectorError::Gap { projection: P::NAME, checkpoint, given: first.sequence });
-        }
+        let fresh = fresh::<P>(checkpoint, batch)?;
+        let Some(last) = fresh.last() else { return Ok(0) };
         let mut stuck = parked_aggregates(&mut tx, P::NAME).await?;
         let parked = apply_all(&self.projection, &mut tx, &fresh, &mut stuck).await?;
         for event in &parked {
@@ -71,6 +68,25 @@ impl<P: Projection> Projector<P> {
         tx.commit().await?;
         Ok(parked.len())
     }
+}
+
+/// What follows the checkpoint without a gap; what was seen before, redeliveries included, is left out.
+fn fresh<P: Projection>(checkpoint: i64, batch: &[Envelope]) -> Result<Vec<&Envelope>, ProjectorError> {
+    let mut fresh: Vec<&Envelope> = Vec::with_capacity(batch.len());
+    let mut last = checkpoint;
+    for envelope in batch.iter().filter(|envelope| envelope.sequence > checkpoint) {
+        match envelope.sequence.saturating_sub(last) {
+            ..=0 => (),
+            1 => {
+                last = envelope.sequence;
+                fresh.push(envelope);
+            }
+            _ => {
+                return Err(ProjectorError::Gap { projection: P::NAME, checkpoint, given: envelope.sequence });
+            }
+        }
+    }
+    Ok(fresh)
 }
 
 /// Applies events in order; returns those that could not be. All in one savepoint while all goes well, one each if not.

@@ -69,14 +69,12 @@ impl Projection for Users {
             }
             UserEvent::UserProfileChanged { profile } => {
                 let (name, email, birth_date) = self.open(*user, fact, profile).await?;
-                sqlx::query(
-                    "update users set version = $2, name = $3, email = $4, birth_date = $5 where user_id = $1",
-                )
-                .bind(user.as_uuid())
-                .bind(fact.version)
-                .bind(name)
-                .bind(email)
-                .bind(birth_date)
+                sqlx::query("update users set version = $2, name = $3, email = $4, birth_date = $5 where user_id = $1")
+                    .bind(user.as_uuid())
+                    .bind(fact.version)
+                    .bind(name)
+                    .bind(email)
+                    .bind(birth_date)
             }
             UserEvent::UserRoleChanged { role } => {
                 sqlx::query("update users set version = $2, role = $3 where user_id = $1")

@@ -87,7 +87,7 @@ fn cancel() -> OrderCommand {
 }
 
 fn cancelled() -> OrderEvent {
-    OrderEvent::OrderCancelled { buyer: buyer(), reason: CancelReason::Requested }
+    OrderEvent::OrderCancelled { buyer: buyer(), open_attempt: 1, reason: CancelReason::Requested }
 }
 
 fn refunded(games: Vec<GameId>, whole: bool) -> OrderEvent {

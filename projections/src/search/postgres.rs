@@ -99,9 +99,7 @@ fn matched(query: &SearchQuery, text: &str, by: Match) -> QueryBuilder<'static, 
     sql.push(COLUMNS).push(", ");
     match by {
         Match::All => sql.push("0"),
-        Match::Words => {
-            sql.push("ts_rank(words, to_tsquery('read.titles', ").push_bind(text.to_owned()).push("))")
-        }
+        Match::Words => sql.push("ts_rank(words, to_tsquery('read.titles', ").push_bind(text.to_owned()).push("))"),
         Match::Similar => {
             sql.push("word_similarity(lower(unaccent(").push_bind(text.to_owned()).push(")), folded_title)")
         }

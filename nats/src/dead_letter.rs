@@ -1,0 +1,134 @@
+//! Dead letters: work that could not be done, kept for people with what is known of it, until somebody redrives or
+//! discards it. A work queue cannot be peeked at, so they live in a stream of their own.
+
+use bytes::Bytes;
+
+use crate::connect::{Nats, NatsError};
+use crate::message::{Outgoing, Stored};
+use crate::streams::{DLQ, PAYMENTS};
+
+const CLASS: &str = "Dlq-Class";
+const CAUSE: &str = "Dlq-Cause";
+const ATTEMPTS: &str = "Dlq-Attempts";
+const FIRST_AT: &str = "Dlq-First-At";
+const FAILED_AT: &str = "Dlq-Failed-At";
+
+/// Work that could not be done.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Why, in one word.
+    pub class: String,
+    /// What the work is about; one dead letter of a class for each.
+    pub key: String,
+    /// What happened at last.
+    pub cause: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// When it was first tried, RFC 3339.
+    pub first_at: String,
+    /// When it was given up, RFC 3339.
+    pub failed_at: String,
+    /// The work itself, as it stood in the queue.
+    pub work: Bytes,
+}
+
+impl DeadLetter {
+    fn into_outgoing(self) -> Outgoing {
+        let Self { class, key, cause, attempts, first_at, failed_at, work } = self;
+        Outgoing {
+            subject: format!("dlq.payments.{class}.{key}"),
+            id: format!("{key}:{class}:{failed_at}"),
+            headers: vec![
+                (CLASS, class),
+                (CAUSE, cause.replace(['\r', '\n'], " ")),
+                (ATTEMPTS, attempts.to_string()),
+                (FIRST_AT, first_at),
+                (FAILED_AT, failed_at),
+            ],
+            payload: work,
+        }
+    }
+
+    fn read(stored: &Stored) -> Self {
+        let header = |name| stored.header(name).unwrap_or_default().to_owned();
+        Self {
+            class: header(CLASS),
+            key: stored.subject.rsplit('.').next().unwrap_or_default().to_owned(),
+            cause: header(CAUSE),
+            attempts: header(ATTEMPTS).parse().unwrap_or_default(),
+            first_at: header(FIRST_AT),
+            failed_at: header(FAILED_AT),
+            work: stored.payload.clone(),
+        }
+    }
+}
+
+impl Nats {
+    /// Keeps a dead letter; one of the same class and key that is kept already stays as it is.
+    ///
+    /// # Errors
+    /// When the stream did not confirm it.
+    pub async fn bury(&self, letter: DeadLetter) -> Result<(), NatsError> {
+        self.publish(letter.into_outgoing(), true).await
+    }
+
+    /// Dead letters from a sequence on, each with its sequence; of one class, or of all.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn dead_letters(
+        &self,
+        class: Option<&str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, NatsError> {
+        let mut replay = self.replay(DLQ, format!("dlq.payments.{}.*", class.unwrap_or("*")), from);
+        let mut letters = Vec::new();
+        while letters.len() < limit {
+            let batch = replay.next_batch().await?;
+            if batch.is_empty() {
+                break;
+            }
+            letters.extend(batch.iter().map(|stored| (stored.sequence, DeadLetter::read(stored))));
+        }
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    /// One dead letter, if it is still there.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn dead_letter(&self, sequence: u64) -> Result<Option<DeadLetter>, NatsError> {
+        Ok(self.message(DLQ, sequence).await?.as_ref().map(DeadLetter::read))
+    }
+
+    /// Puts a dead letter's work back into the queue, under an id that the server has not seen; whether it was there.
+    ///
+    /// # Errors
+    /// When the queue did not confirm it; the dead letter stays then.
+    pub async fn redrive(&self, sequence: u64, by: &str) -> Result<bool, NatsError> {
+        let Some(letter) = self.dead_letter(sequence).await? else { return Ok(false) };
+        let work = Outgoing {
+            subject: format!("payments.process.{}", letter.key),
+            id: format!("{}:redrive:{sequence}", letter.key),
+            headers: vec![("Redriven-By", by.to_owned())],
+            payload: letter.work,
+        };
+        self.publish(work, false).await?;
+        self.remove(DLQ, sequence).await?;
+        tracing::info!(sequence, by, key = letter.key, queue = PAYMENTS, "Redrove a dead letter");
+        Ok(true)
+    }
+
+    /// Forgets a dead letter; whether it was there.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn discard(&self, sequence: u64, by: &str, reason: &str) -> Result<bool, NatsError> {
+        let Some(letter) = self.dead_letter(sequence).await? else { return Ok(false) };
+        self.remove(DLQ, sequence).await?;
+        tracing::info!(sequence, by, reason, key = letter.key, "Discarded a dead letter");
+        Ok(true)
+    }
+}

@@ -1,0 +1,153 @@
+//! The process manager of a purchase: turns an event into the next command and decides nothing.
+
+use std::time::Duration;
+
+use commands::{CommandError, Context};
+use domain::order::OrderEvent;
+use domain::payment::{Failure, PaymentEvent};
+use domain::user::UserEvent;
+use domain::{OrderId, PaymentId, PaymentWork, StoreEvent};
+use nats::{ConsumerSpec, Delivery, EVENTS, NatsError, Outgoing, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use crate::Shared;
+use crate::mirrored::Mirrored;
+
+const SLOTS: u16 = 32;
+
+/// Why an event's consequence did not come about.
+#[derive(Debug, thiserror::Error)]
+enum Obstacle {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+}
+
+/// The process manager.
+#[derive(Clone)]
+pub struct Checkout(pub Shared);
+
+impl Checkout {
+    /// Works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let spec = ConsumerSpec {
+            stream: EVENTS,
+            name: "checkout".to_owned(),
+            subjects: [
+                "events.order.*.OrderCreated",
+                "events.order.*.OrderCancelled",
+                "events.payment.*.PaymentInitiated",
+                "events.payment.*.PaymentSucceeded",
+                "events.payment.*.PaymentFailed",
+                "events.payment.*.PaymentCancelled",
+                "events.user.*.UserErased",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            max_ack_pending: SLOTS,
+            ack_wait: Duration::from_secs(30),
+            max_deliver: None,
+        };
+        let each = |delivery: Delivery| async move { delivery.answer(self.take(&delivery).await).await };
+        self.0.nats.consume(&spec, SLOTS.into(), &stop, each).await;
+    }
+
+    async fn take(&self, delivery: &Delivery) -> Verdict {
+        let parsed = Mirrored::try_from(delivery).and_then(|mirrored| Ok((mirrored.event()?, mirrored)));
+        let (event, mirrored) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                tracing::error!(%error, sequence = delivery.sequence(), "Checkout cannot read an event and passes it over");
+                return Verdict::Terminate("unreadable".to_owned());
+            }
+        };
+        let context = Context::because("checkout", mirrored.envelope.event_id, mirrored.correlation);
+        match self.on(&context, &event).await {
+            Ok(()) => Verdict::Done,
+            // A refusal ends the message: what it asks for is done already, or never to be done.
+            Err(Obstacle::Command(refusal)) if !refusal.is_passing() => {
+                tracing::info!(%refusal, event.id = %mirrored.envelope.event_id, "Checkout was refused");
+                Verdict::Done
+            }
+            Err(obstacle) => {
+                tracing::warn!(%obstacle, event.id = %mirrored.envelope.event_id, "Checkout will try again");
+                Verdict::Retry(Duration::from_millis(200 << delivery.attempt().min(7)))
+            }
+        }
+    }
+
+    async fn on(&self, context: &Context, event: &StoreEvent) -> Result<(), Obstacle> {
+        match event {
+            StoreEvent::Order(order, event) => self.on_order(context, *order, event).await,
+            StoreEvent::Payment(payment, event) => self.on_payment(context, *payment, event).await,
+            // The key goes with the person, even if the gateway died before it could destroy it.
+            StoreEvent::User(user, UserEvent::UserErased {}) => {
+                Ok(self.0.commands.vault().forget(*user).await.map_err(CommandError::from)?)
+            }
+            StoreEvent::User(
+                _,
+                UserEvent::UserRegistered { .. }
+                | UserEvent::UserProfileChanged { .. }
+                | UserEvent::UserRoleChanged { .. },
+            )
+            | StoreEvent::Game(..) => Ok(()),
+        }
+    }
+
+    async fn on_order(&self, context: &Context, order: OrderId, event: &OrderEvent) -> Result<(), Obstacle> {
+        match event {
+            // Happy path
+            OrderEvent::OrderCreated { .. } => Ok(self.0.commands.initiate_payment(context, order).await?),
+            // Compensation: a payment under way is given up at the PSP, or paid back.
+            OrderEvent::OrderCancelled { open_attempt, .. } => {
+                self.enqueue(PaymentId::for_attempt(order, *open_attempt), order, "cancel").await
+            }
+            // Nothing follows
+            OrderEvent::OrderPaymentFailed { .. }
+            | OrderEvent::PurchaseCompleted { .. }
+            | OrderEvent::OrderCompleted { .. }
+            | OrderEvent::OrderRefunded { .. } => Ok(()),
+        }
+    }
+
+    async fn on_payment(&self, context: &Context, payment: PaymentId, event: &PaymentEvent) -> Result<(), Obstacle> {
+        match event {
+            // Happy path
+            PaymentEvent::PaymentInitiated(terms) => self.enqueue(payment, terms.order, "charge").await,
+            PaymentEvent::PaymentSucceeded { order, late: false, .. } => {
+                match self.0.commands.complete_order(context, *order, payment).await {
+                    // The order was given up, or paid otherwise: the money goes back.
+                    Err(CommandError::Order(_)) => self.enqueue(payment, *order, "refund").await,
+                    completed => Ok(completed?),
+                }
+            }
+            // Compensation
+            PaymentEvent::PaymentSucceeded { order, late: true, .. } => self.enqueue(payment, *order, "refund").await,
+            PaymentEvent::PaymentFailed { order, attempt, failure, .. } => {
+                Ok(self.0.commands.record_payment_failure(context, *order, *attempt, failure.clone()).await?)
+            }
+            PaymentEvent::PaymentCancelled { order, attempt } => {
+                let failure = Failure { code: "cancelled".into(), message: "the payment was cancelled".into() };
+                Ok(self.0.commands.record_payment_failure(context, *order, *attempt, failure).await?)
+            }
+            // Nothing follows
+            PaymentEvent::PaymentSubmitted { .. }
+            | PaymentEvent::PaymentPending { .. }
+            | PaymentEvent::PaymentRefunded { .. } => Ok(()),
+        }
+    }
+
+    /// Puts work into the payment queue; its worker looks at the journal to see what is to be done.
+    async fn enqueue(&self, payment_id: PaymentId, order_id: OrderId, why: &str) -> Result<(), Obstacle> {
+        let work = PaymentWork { payment_id, order_id };
+        let message = Outgoing {
+            subject: format!("payments.process.{payment_id}"),
+            id: format!("{payment_id}:{why}"),
+            headers: vec![],
+            // Two ids have nothing that could fail to be written.
+            payload: serde_json::to_vec(&work).unwrap_or_default().into(),
+        };
+        Ok(self.0.nats.publish(message, false).await?)
+    }
+}

@@ -1,0 +1,72 @@
+//! An event as it comes out of the mirror.
+
+use anyhow::Context as _;
+use domain::StoreEvent;
+use journal::{CloudEvent, Position};
+use nats::{Delivery, Stored};
+use projections::Envelope;
+use uuid::Uuid;
+
+/// The header that ties a message to its place in the journal.
+pub(crate) const POSITION: &str = "Journal-Position";
+/// The header that holds the event's id.
+pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// An event of the mirror, read to its parts.
+#[derive(Debug)]
+pub struct Mirrored {
+    /// As the projections take it.
+    pub envelope: Envelope,
+    /// What it belongs to.
+    pub correlation: Uuid,
+}
+
+impl Mirrored {
+    /// Reads a message of EVENTS.
+    ///
+    /// # Errors
+    /// When it is none that the relay wrote.
+    pub fn of(sequence: u64, position: Option<&str>, payload: &[u8]) -> anyhow::Result<Self> {
+        let position: Position = position.context("no journal position")?.parse()?;
+        let event: CloudEvent<'_> = serde_json::from_slice(payload)?;
+        let correlation = event.correlationid.as_deref().and_then(|id| id.parse().ok()).unwrap_or(event.id);
+        let envelope = Envelope {
+            sequence: sequence.try_into()?,
+            position,
+            event_id: event.id,
+            aggregate: event.aggregate.as_ref().to_owned(),
+            aggregate_id: event.aggregateid.as_ref().to_owned(),
+            version: event.sequence,
+            event_type: event.kind.as_ref().to_owned(),
+            event_version: event.eventversion.as_ref().to_owned(),
+            payload: event.data.get().to_owned(),
+            at: event.recorded_at()?,
+        };
+        Ok(Self { envelope, correlation })
+    }
+
+    /// What happened.
+    ///
+    /// # Errors
+    /// When this program cannot read it.
+    pub fn event(&self) -> anyhow::Result<StoreEvent> {
+        let Envelope { aggregate, aggregate_id, event_version, payload, .. } = &self.envelope;
+        Ok(StoreEvent::decode(aggregate, aggregate_id, event_version, payload)?)
+    }
+}
+
+impl TryFrom<&Delivery> for Mirrored {
+    type Error = anyhow::Error;
+
+    fn try_from(delivery: &Delivery) -> anyhow::Result<Self> {
+        Self::of(delivery.sequence(), delivery.header(POSITION), delivery.payload())
+    }
+}
+
+impl TryFrom<&Stored> for Mirrored {
+    type Error = anyhow::Error;
+
+    fn try_from(stored: &Stored) -> anyhow::Result<Self> {
+        Self::of(stored.sequence, stored.header(POSITION), &stored.payload)
+    }
+}

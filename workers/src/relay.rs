@@ -1,0 +1,204 @@
+//! Moves events from the journal into the mirror, in the order of commits, each exactly once.
+//!
+//! The gateway does not publish: a crash between commit and publish would lose the event.
+//! One relay leads, by a session lock on a connection of its own (a transaction lock would hold back the very
+//! transaction horizon that it reads below). Should two lead at once, every publish names the sequence it expects
+//! before it, so they cannot interleave. The stream's last message is the checkpoint; nothing else is trusted.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use journal::{Journal, JournalError, Position, Recorded, clock};
+use nats::{EVENTS, Nats, NatsError, Outgoing, PublishError};
+use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::metrics::{HELD_BACK, MIRRORED, RELAY_HALTED, RELAY_LAG};
+use crate::mirrored::POSITION;
+
+const BATCH: i64 = 1_000;
+/// The journal is read this often at least, whether anybody woke us or not.
+const POLL: Duration = Duration::from_millis(100);
+/// How long to wait after something went wrong.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The advisory lock of the leader; locks belong to one database.
+const LEADER: i64 = 7_260_001;
+
+/// Whether there was something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing was waiting.
+    Idle,
+    /// Events were mirrored.
+    Worked,
+}
+
+/// Why the relay stopped short.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The mirror holds what the journal does not: one of both was put back to an older state.
+    #[error(
+        "the mirror is ahead of the journal: its last message {sequence} is event {event}, which the journal does not \
+         hold at {position:?}. Nothing is published until one of both is mended; see docs/operations.md, \"The mirror is ahead\""
+    )]
+    Ahead {
+        /// The mirror's last sequence.
+        sequence: u64,
+        /// The event that it claims to be.
+        event: String,
+        /// Where it claims to stand.
+        position: Option<Position>,
+    },
+    /// The mirror did not take it.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The server did not answer.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    /// The journal did not answer.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The relay's place: the last message of the mirror.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tail {
+    sequence: u64,
+    position: Position,
+}
+
+/// The relay.
+pub struct Relay {
+    journal: Journal,
+    nats: Nats,
+    tail: Option<Tail>,
+    next: Vec<Recorded>,
+}
+
+impl Relay {
+    /// A relay from a journal to a server.
+    #[must_use]
+    pub fn new(journal: Journal, nats: Nats) -> Self {
+        Self { journal, nats, tail: None, next: Vec::new() }
+    }
+
+    /// Leads, or waits to lead, until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.lead(&stop).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "The relay lost the lead and asks for it again"),
+            }
+            stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        }
+    }
+
+    /// Returns when `stop` is reached, fails when the lock's connection does.
+    async fn lead(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut lock = PgConnection::connect_with(&self.journal.pool().connect_options()).await?;
+        while !takes_the_lead(&mut lock).await? {
+            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                return Ok(());
+            }
+        }
+        tracing::info!("The relay leads");
+        let mut wakes = self.nats.wakes(crate::JOURNAL_WAKE).await?;
+        while !stop.is_cancelled() {
+            match self.run_once().await {
+                Ok(Step::Worked) => continue,
+                Ok(Step::Idle) => {}
+                Err(error) => {
+                    tracing::error!(%error, "The relay could not go on; it reads the mirror's end again");
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+            }
+            HELD_BACK.set(self.journal.held_back_seconds().await?);
+            tokio::select! {
+                () = stop.cancelled() => (),
+                () = tokio::time::sleep(POLL) => lock.ping().await?,
+                _ = wakes.next() => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Mirrors the next batch of events.
+    ///
+    /// # Errors
+    /// [`RelayError`]; the next step reads the mirror's end again before it does anything.
+    pub async fn run_once(&mut self) -> Result<Step, RelayError> {
+        let tail = match self.tail {
+            Some(tail) => tail,
+            None => self.find_tail().await?,
+        };
+        let mut batch = std::mem::take(&mut self.next);
+        if batch.is_empty() {
+            batch = self.journal.committed_after(tail.position, BATCH).await?;
+        }
+        let Some(last) = batch.last() else {
+            self.tail = Some(tail);
+            return Ok(Step::Idle);
+        };
+        let (position, recorded_at) = (last.position, last.recorded_at);
+        // Any surprise ends the step with no tail, and the next one finds out where the mirror ends.
+        self.tail = None;
+        let full = i64::try_from(batch.len()).unwrap_or(BATCH) >= BATCH;
+        let (published, next) = tokio::join!(
+            self.nats.publish_in_order(tail.sequence, batch.iter().map(outgoing)),
+            // The journal is read while the mirror writes.
+            async { if full { self.journal.committed_after(position, BATCH).await } else { Ok(Vec::new()) } }
+        );
+        let sequence = published?;
+        self.next = next?;
+        self.tail = Some(Tail { sequence, position });
+        MIRRORED.inc_by(sequence.saturating_sub(tail.sequence));
+        RELAY_LAG.set(clock::now().signed_duration_since(recorded_at).as_seconds_f64());
+        Ok(Step::Worked)
+    }
+
+    /// Where the mirror ends, and that the journal agrees.
+    async fn find_tail(&mut self) -> Result<Tail, RelayError> {
+        self.next.clear();
+        let last = match self.nats.tail(EVENTS).await {
+            Err(PublishError::NoStream) => {
+                tracing::warn!("The mirror is missing and is built anew from the journal");
+                self.nats.ensure_stream(EVENTS).await?;
+                None
+            }
+            other => other?,
+        };
+        let Some(last) = last else { return Ok(Tail::default()) };
+        let event = last.header(crate::mirrored::MESSAGE_ID).unwrap_or_default().to_owned();
+        let position: Option<Position> = last.header(POSITION).and_then(|text| text.parse().ok());
+        let known = match position {
+            Some(position) => self.journal.event_at(position).await?,
+            None => None,
+        };
+        match (position, known) {
+            (Some(position), Some(known)) if Uuid::try_parse(&event) == Ok(known) => {
+                RELAY_HALTED.set(0.0);
+                Ok(Tail { sequence: last.sequence, position })
+            }
+            _ => {
+                RELAY_HALTED.set(1.0);
+                Err(RelayError::Ahead { sequence: last.sequence, event, position })
+            }
+        }
+    }
+}
+
+async fn takes_the_lead(lock: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LEADER).fetch_one(lock).await
+}
+
+fn outgoing(event: &Recorded) -> Outgoing {
+    let Recorded { aggregate_type, aggregate_id, event_type, .. } = event;
+    Outgoing {
+        subject: format!("events.{aggregate_type}.{aggregate_id}.{event_type}"),
+        id: event.event_id.to_string(),
+        headers: vec![(POSITION, event.position.to_string())],
+        // A cloud event of texts and raw JSON has nothing that could fail to be written.
+        payload: serde_json::to_vec(&event.to_cloud_event()).unwrap_or_default().into(),
+    }
+}

@@ -42,16 +42,22 @@ impl Commands {
     ) -> Result<(PaymentId, Receipt<Payment>), CommandError> {
         let known = self.order(order).await?;
         context.actor.must_own(known.buyer().ok_or(CommandError::NotFound)?)?;
-        let Order::Open { buyer, total, failed_attempts, .. } = known else {
-            return Err(CommandError::NothingToPay);
+        // The same request, carried out before: not a wish for yet another payment.
+        let earlier: Vec<PaymentId> = match &known {
+            Order::Open { failed_attempts, .. } => {
+                (2..=failed_attempts.saturating_add(1)).map(|n| PaymentId::for_attempt(order, n)).collect()
+            }
+            Order::Completed { payment, .. } => payment.iter().copied().collect(),
+            Order::New | Order::Cancelled { .. } | Order::Refunded { .. } => vec![],
         };
-        for attempt in 2..=failed_attempts {
-            // The same request, whose payment has failed since: not a wish for yet another one.
-            let payment = PaymentId::for_attempt(order, attempt);
+        for payment in earlier {
             if let Some(aggregate) = self.was_done::<Payment>(context, payment.as_uuid()).await? {
                 return Ok((payment, Receipt { position: None, version: 0, aggregate }));
             }
         }
+        let Order::Open { buyer, total, failed_attempts, .. } = known else {
+            return Err(CommandError::NothingToPay);
+        };
         if failed_attempts == 0 {
             return Err(CommandError::NothingToPay);
         }

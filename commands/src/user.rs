@@ -67,7 +67,6 @@ impl Commands {
         context: &Context,
         user: UserId,
         profile: Profile,
-        seen: Option<usize>,
     ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
@@ -80,8 +79,7 @@ impl Commands {
         self.execute_or(
             context,
             user.as_uuid(),
-            |loaded| {
-                loaded.must_be(seen)?;
+            |_| {
                 let commands = vec![UserCommand::ChangeProfile { profile: sealed.clone() }];
                 Ok::<_, CommandError>(Wish { commands, claims: claims.clone() })
             },

@@ -1,1 +1,77 @@
+//! HTTP: the only way in. Who asks, parse, call, answer; no business rule lives here.
+//!
+//! Paths follow the store's brief (Portuguese nouns), everything else is English. Every error is
+//! `application/problem+json` (RFC 9457) with a stable `code`, the framework's own included.
 
+mod auth;
+mod extract;
+mod metrics;
+mod middleware;
+mod problem;
+mod routes;
+mod throttle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::Commands;
+use nats::Nats;
+use poem::listener::Acceptor;
+use poem::{Endpoint, EndpointExt, Route};
+use poem_openapi::OpenApiService;
+use projections::search::SearchEngine;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::{KeyError, Keys, generate_key};
+pub use throttle::Limits;
+
+/// Everything that a request may need.
+pub struct Store {
+    /// The use cases.
+    pub commands: Commands,
+    /// The server: event streams, dead letters, wake-ups.
+    pub nats: Nats,
+    /// Who answers searches.
+    pub search: SearchEngine,
+    /// What access tokens are signed with.
+    pub keys: Keys,
+    /// The secrets that the PSP may sign webhooks with.
+    pub webhook_secrets: Vec<SecretString>,
+    /// How often somebody may try to log in.
+    pub limits: Limits,
+}
+
+impl Store {
+    fn pool(&self) -> &sqlx::PgPool {
+        self.commands.journal().pool()
+    }
+}
+
+/// Serves the store until `stop`, and gives requests under way five seconds to end.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
+    let throttle = Arc::new(throttle::Throttle::new(store.limits));
+    let app = app(Arc::new(store), throttle);
+    let server = poem::Server::new_with_acceptor(acceptor);
+    server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5))).await
+}
+
+fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>) -> impl Endpoint {
+    let api = OpenApiService::new(routes::all(), "Ludoteca", env!("CARGO_PKG_VERSION"))
+        .description("An event-sourced online game store.")
+        .url_prefix("/");
+    let docs = api.swagger_ui();
+    let spec = api.spec_endpoint();
+    Route::new()
+        .nest("/docs", docs)
+        .at("/openapi.json", spec)
+        .at("/metrics", poem::get(metrics::scrape))
+        .nest("/", api)
+        .around(middleware::bounded)
+        .around(middleware::observed)
+        .data(store)
+        .data(throttle)
+}

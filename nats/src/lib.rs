@@ -18,5 +18,5 @@ pub use consume::{Delivery, Verdict};
 pub use dead_letter::DeadLetter;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
-pub use replay::Replay;
+pub use replay::{InvalidToken, Replay, subject_token};
 pub use streams::{ADVISORIES, ConsumerSpec, DLQ, EVENTS, PAYMENTS, StreamName};

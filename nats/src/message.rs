@@ -42,6 +42,13 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The body, which must be a JSON object, as a line of NDJSON with the place in the stream as `position`.
+    #[must_use]
+    pub fn as_line(&self) -> Vec<u8> {
+        let fields = self.payload.strip_prefix(b"{").unwrap_or_default();
+        [format!("{{\"position\":{},", self.sequence).as_bytes(), fields, b"\n"].concat()
+    }
+
     /// One of its headers, as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

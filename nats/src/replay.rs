@@ -37,7 +37,32 @@ impl Nats {
     }
 }
 
+/// A filter value that would reach beyond its place in a subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be letters, digits, `-` or `_`")]
+pub struct InvalidToken;
+
+/// A value as one token of a subject; any, where there is none.
+///
+/// # Errors
+/// [`InvalidToken`] for wildcards, dots and everything else that is no plain word.
+pub fn subject_token(value: Option<&str>) -> Result<&str, InvalidToken> {
+    match value {
+        None => Ok("*"),
+        Some(word) => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if !word.is_empty() && word.chars().all(plain) { Ok(word) } else { Err(InvalidToken) }
+        }
+    }
+}
+
 impl Replay {
+    /// The sequence that is looked at next.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
     /// The next messages; none at the stream's end.
     ///
     /// # Errors

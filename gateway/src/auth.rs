@@ -1,0 +1,127 @@
+//! Access tokens: EdDSA (RFC 8037), a quarter of an hour, checked for everything that a token must say.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use commands::Actor;
+use domain::{Role, UserId};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use journal::clock;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use poem_openapi::SecurityScheme;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Store;
+
+/// How long an access token is good for, in seconds.
+pub(crate) const LIFETIME: i64 = 15 * 60;
+/// How much two clocks may differ, in seconds.
+const LEEWAY: u64 = 5;
+const ISSUER: &str = "ludoteca";
+const AUDIENCE: &str = "ludoteca-gateway";
+
+/// What a token says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    role: Role,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+/// The key pair of the gateway.
+pub struct Keys {
+    id: String,
+    public: String,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+}
+
+/// A key that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the JWT key must be an Ed25519 private key in PKCS #8 PEM")]
+pub struct KeyError;
+
+/// A new private key, as PEM.
+///
+/// # Errors
+/// When the key cannot be written as PEM.
+pub fn generate_key() -> Result<SecretString, KeyError> {
+    let key = SigningKey::generate(&mut rand::rngs::OsRng);
+    let pem = key.to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).map_err(|_| KeyError)?;
+    Ok(pem.as_str().into())
+}
+
+impl Keys {
+    /// Reads a private key from PEM.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+        let key = SigningKey::from_pkcs8_pem(pem.expose_secret()).map_err(|_| KeyError)?;
+        let der = key.to_pkcs8_der().map_err(|_| KeyError)?;
+        let public = key.verifying_key();
+        let thumbprint = Sha256::digest(public.as_bytes());
+        let id = BASE64_URL_SAFE_NO_PAD.encode(thumbprint.get(..12).unwrap_or_default());
+        Ok(Self {
+            id,
+            public: BASE64_URL_SAFE_NO_PAD.encode(public.as_bytes()),
+            signing: EncodingKey::from_ed_der(der.as_bytes()),
+            verifying: DecodingKey::from_ed_der(public.as_bytes()),
+        })
+    }
+
+    /// A token for somebody who has logged in.
+    pub(crate) fn sign(&self, user: UserId, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
+        let now = clock::now().timestamp();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user.to_string(),
+            role,
+            iat: now,
+            nbf: now,
+            exp: now.saturating_add(LIFETIME),
+        };
+        let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, &claims, &self.signing)
+    }
+
+    /// Who a token speaks for; nobody unless it is ours, in time and complete.
+    pub(crate) fn verify(&self, token: &str) -> Option<Actor> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(&self.id) {
+            return None;
+        }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation).ok()?.claims;
+        Some(Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role })
+    }
+
+    /// The public key as a JSON Web Key Set (RFC 7517).
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        let key = serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id, "x": self.public,
+        });
+        serde_json::json!({ "keys": [key] })
+    }
+}
+
+/// Somebody who has logged in.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", key_name = "access token", checker = "check")]
+pub(crate) struct SignedIn(pub(crate) Actor);
+
+async fn check(request: &poem::Request, bearer: poem_openapi::auth::Bearer) -> Option<Actor> {
+    request.data::<std::sync::Arc<Store>>()?.keys.verify(&bearer.token)
+}

@@ -1,0 +1,139 @@
+//! What many routes read from a request: the context of a command, versions, tokens, pages.
+
+use commands::{Actor, Context};
+use domain::UserId;
+use journal::Position;
+use poem::http::StatusCode;
+use poem_openapi::Object;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::types::ToJSON;
+use projections::{Cursor, consistency};
+
+use crate::Store;
+use crate::problem::Problem;
+
+/// How many entries a page has where the client does not say, and at most.
+const PAGE: (i64, i64) = (20, 100);
+
+/// The `Idempotency-Key` of a request that creates something.
+pub(crate) type IdempotencyKey = Header<Option<String>>;
+/// The `Consistency-Token` that an earlier command answered with.
+pub(crate) type ConsistencyToken = Header<Option<String>>;
+/// The `If-Match` of a change.
+pub(crate) type IfMatch = Header<Option<String>>;
+
+/// An amount in minor units.
+#[derive(Debug, Clone, Object)]
+#[oai(deny_unknown_fields)]
+pub(crate) struct MoneyDto {
+    /// Minor units: 5990 is 59.90.
+    pub(crate) amount: i64,
+    /// ISO 4217, such as `BRL`.
+    pub(crate) currency: String,
+}
+
+impl From<domain::Money> for MoneyDto {
+    fn from(money: domain::Money) -> Self {
+        Self { amount: money.amount, currency: money.currency.to_string() }
+    }
+}
+
+impl MoneyDto {
+    pub(crate) fn parse(&self) -> Result<domain::Money, Problem> {
+        let currency =
+            domain::Currency::parse(&self.currency).map_err(|rule| Problem::field("price.currency", rule))?;
+        Ok(domain::Money { amount: self.amount, currency })
+    }
+}
+
+/// The context of a command, with what a repeat of it is known by where the client sent a key.
+pub(crate) fn context<B: ToJSON>(
+    store: &Store,
+    actor: Actor,
+    route: &str,
+    key: &IdempotencyKey,
+    body: &B,
+) -> Result<Context, Problem> {
+    let mut context = Context::new(actor);
+    if let Some(key) = &key.0 {
+        if key.is_empty() || key.len() > 255 {
+            return Err(bad_header("Idempotency-Key", "must have 1 to 255 characters"));
+        }
+        context.repeatable = Some(store.commands.repeatable(actor, route, key, &body.to_json_string()));
+    }
+    Ok(context)
+}
+
+/// The id of what a request creates: derived from the request's key, or fresh.
+pub(crate) fn new_id(context: &Context) -> uuid::Uuid {
+    context.repeatable.as_ref().map_or_else(journal::clock::new_id, |request| request.key)
+}
+
+/// The version that the client has seen. Changes without one are refused.
+pub(crate) fn required_version(header: &IfMatch) -> Result<Option<usize>, Problem> {
+    let Some(text) = &header.0 else {
+        let detail = "send the ETag that you have seen as If-Match";
+        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail));
+    };
+    if text.trim() == "*" {
+        return Ok(None);
+    }
+    let quoted = text.trim().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let version = quoted.and_then(|version| version.parse().ok());
+    version.map(Some).ok_or_else(|| bad_header("If-Match", "must be an ETag of this store, such as \"3\""))
+}
+
+/// The ETag of a version.
+pub(crate) fn etag(version: impl std::fmt::Display) -> String {
+    format!("\"{version}\"")
+}
+
+/// Waits until a projection has what the client's earlier command wrote, for two seconds at most.
+pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projection: &str) -> Result<(), Problem> {
+    let Some(token) = &token.0 else { return Ok(()) };
+    let position: Position = token.parse().map_err(|rule| bad_header("Consistency-Token", rule))?;
+    if !consistency::reached(store.pool(), projection, position).await? {
+        tracing::warn!(projection, token, "A read was answered before its projection had caught up");
+    }
+    Ok(())
+}
+
+/// The token of a command; nothing where nothing changed.
+pub(crate) fn token(position: Option<Position>) -> Option<String> {
+    position.map(|position| position.to_string())
+}
+
+/// How many entries, after which.
+pub(crate) fn page(
+    limit: &Query<Option<i64>>,
+    cursor: &Query<Option<String>>,
+) -> Result<(i64, Option<Cursor>), Problem> {
+    let cursor = cursor.0.as_deref().map(Cursor::decode).transpose();
+    Ok((page_limit(limit)?, cursor.map_err(|rule| Problem::field("cursor", rule))?))
+}
+
+/// How many entries.
+pub(crate) fn page_limit(limit: &Query<Option<i64>>) -> Result<i64, Problem> {
+    let (default, most) = PAGE;
+    match limit.0.unwrap_or(default) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        _ => Err(Problem::field("limit", format!("must be 1 to {most}"))),
+    }
+}
+
+/// Whose account a path means; `me` is the caller's own.
+pub(crate) fn account(actor: Actor, id: &str) -> Result<UserId, Problem> {
+    match (id, actor.user()) {
+        ("me", Some(user)) => Ok(user),
+        _ => path_id(UserId::parse(id)),
+    }
+}
+
+/// An id of the path.
+pub(crate) fn path_id<T>(parsed: Result<T, domain::InvalidId>) -> Result<T, Problem> {
+    parsed.map_err(|rule| Problem::new(StatusCode::BAD_REQUEST, "invalid_id", format!("the id of the path {rule}")))
+}
+
+fn bad_header(name: &str, rule: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_header", format!("{name} {rule}"))
+}

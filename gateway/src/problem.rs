@@ -1,0 +1,217 @@
+//! Errors as clients see them, and the whole policy of which refusal is which status, on one screen.
+
+use commands::{CommandError, SessionError};
+use domain::game::GameError;
+use domain::order::OrderError;
+use domain::user::UserError;
+use journal::JournalError;
+use nats::NatsError;
+use poem::http::StatusCode;
+use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ApiResponse, Object};
+
+/// RFC 9457, with a stable `code` for programs.
+#[derive(Debug, Clone, Object)]
+pub(crate) struct Details {
+    /// The status again, in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong, for programs; never changes its meaning.
+    code: String,
+    /// What went wrong, for people.
+    detail: String,
+    /// The field that broke a rule, where it was one.
+    #[oai(skip_serializing_if_is_none)]
+    field: Option<String>,
+}
+
+macro_rules! problems {
+    ($($variant:ident = $status:literal $(, $header:literal: $kind:ty = $value:expr)?;)*) => {
+        /// Every refusal that a route can give.
+        #[derive(Debug, ApiResponse)]
+        pub(crate) enum Problem {
+            $(
+                #[oai(status = $status, content_type = "application/problem+json")]
+                $variant(Json<Details> $(, #[oai(header = $header)] $kind)?),
+            )*
+        }
+
+        impl Problem {
+            fn of(status: u16, details: Details) -> Self {
+                match status {
+                    $($status => Self::$variant(Json(details) $(, $value)?),)*
+                    _ => Self::ServiceUnavailable(Json(details), 1),
+                }
+            }
+
+            fn details(&self) -> &Details {
+                match self {
+                    $(Self::$variant(Json(details), ..) => details,)*
+                }
+            }
+        }
+    };
+}
+
+problems! {
+    BadRequest = 400;
+    Unauthorized = 401, "WWW-Authenticate": String = "Bearer".to_owned();
+    Forbidden = 403;
+    NotFound = 404;
+    MethodNotAllowed = 405;
+    Conflict = 409;
+    PreconditionFailed = 412;
+    PayloadTooLarge = 413;
+    UnsupportedMediaType = 415;
+    Unprocessable = 422;
+    PreconditionRequired = 428;
+    TooManyRequests = 429, "Retry-After": u64 = 1;
+    ServiceUnavailable = 503, "Retry-After": u64 = 1;
+}
+
+impl Problem {
+    /// A problem of a status, with a code for programs and a sentence for people.
+    pub(crate) fn new(status: StatusCode, code: &str, detail: impl ToString) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        let (code, detail) = (code.to_owned(), detail.to_string());
+        Self::of(status.as_u16(), Details { title, status: status.as_u16(), code, detail, field: None })
+    }
+
+    /// A field of the body or the query that broke a rule.
+    pub(crate) fn field(name: &str, rule: impl ToString) -> Self {
+        let mut problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", format!("{name} {}", rule.to_string()));
+        if let Self::Unprocessable(Json(details)) = &mut problem {
+            details.field = Some(name.to_owned());
+        }
+        problem
+    }
+
+    /// Too many tries; the next one is welcome in so many seconds.
+    pub(crate) fn throttled(seconds: u64) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", "too many attempts; wait a moment");
+        match problem {
+            Self::TooManyRequests(details, _) => Self::TooManyRequests(details, seconds),
+            other => other,
+        }
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing")
+    }
+
+    pub(crate) fn unavailable(what: &str, cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "{what} is unavailable");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            format!("{what} is unavailable; try again in a moment"),
+        )
+    }
+
+    /// The same problem for an error of the framework's own.
+    pub(crate) fn of_framework(error: &poem::Error) -> Self {
+        let status = error.status();
+        let code = match status {
+            StatusCode::BAD_REQUEST => "invalid_request",
+            StatusCode::UNAUTHORIZED => "unauthenticated",
+            StatusCode::NOT_FOUND => "no_such_route",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            _ => "error",
+        };
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => "a valid access token is needed".to_owned(),
+            StatusCode::NOT_FOUND => "there is no such route".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::new(status, code, detail)
+    }
+
+    /// The body, for places that answer without the API layer.
+    pub(crate) fn to_response(&self) -> poem::Response {
+        let status = StatusCode::from_u16(self.details().status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = poem::Response::builder().status(status).content_type("application/problem+json");
+        if status == StatusCode::UNAUTHORIZED {
+            response = response.header("WWW-Authenticate", "Bearer");
+        }
+        response.body(self.details().to_json_string())
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        use CommandError as E;
+        let (status, code) = match &error {
+            E::User(UserError::UnknownUser) | E::Game(GameError::UnknownGame) | E::Order(OrderError::UnknownOrder) => {
+                (StatusCode::NOT_FOUND, "not_found")
+            }
+            E::User(refusal) => (StatusCode::CONFLICT, refusal.code()),
+            E::Game(refusal) => (StatusCode::CONFLICT, refusal.code()),
+            E::Order(refusal) => (order_status(refusal), refusal.code()),
+            E::Payment(refusal) => (StatusCode::CONFLICT, refusal.code()),
+            E::Price(rule) => return Self::field("price", rule),
+            E::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            E::GameTaken(_) => (StatusCode::CONFLICT, "game_owned_or_pending"),
+            E::UnknownGame(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_game"),
+            E::GameNotSold(_) => (StatusCode::CONFLICT, "game_retired"),
+            E::NothingToPay => (StatusCode::CONFLICT, "nothing_to_pay"),
+            E::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            E::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale_version"),
+            E::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            E::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            E::Conflict => (StatusCode::SERVICE_UNAVAILABLE, "conflict"),
+            E::Unavailable(cause) => return Self::unavailable("the journal", cause),
+            E::Unreadable(cause) => return Self::unavailable("this part of the journal", cause),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+fn order_status(refusal: &OrderError) -> StatusCode {
+    match refusal {
+        OrderError::EmptyOrder
+        | OrderError::TooManyGames
+        | OrderError::DuplicateGame(_)
+        | OrderError::BuyerTooYoung { .. }
+        | OrderError::TotalNotChargeable(_)
+        | OrderError::GameNotInOrder(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        OrderError::AlreadyPlaced
+        | OrderError::UnknownOrder
+        | OrderError::OrderCompleted
+        | OrderError::OrderCancelled
+        | OrderError::OrderRefunded
+        | OrderError::OrderNotCompleted => StatusCode::CONFLICT,
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::WrongCredentials => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", error),
+            SessionError::InvalidToken => Self::new(StatusCode::UNAUTHORIZED, "invalid_refresh_token", error),
+            SessionError::Command(error) => error.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::unavailable("the store's database", &error)
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(error: JournalError) -> Self {
+        CommandError::from(error).into()
+    }
+}
+
+impl From<NatsError> for Problem {
+    fn from(error: NatsError) -> Self {
+        Self::unavailable("the event stream", &error)
+    }
+}

@@ -1,0 +1,54 @@
+mod dead_letters;
+mod events;
+mod games;
+mod health;
+mod library;
+mod login;
+mod orders;
+mod payments;
+mod search;
+mod users;
+mod webhooks;
+
+use poem_openapi::{OpenApi, Tags};
+
+#[derive(Tags)]
+enum Tag {
+    /// Accounts.
+    Users,
+    /// Sessions.
+    Login,
+    /// The catalogue.
+    Games,
+    /// Purchases.
+    Orders,
+    /// Payment attempts.
+    Payments,
+    /// One's own games.
+    Library,
+    /// Event streams.
+    Events,
+    /// Work that could not be done.
+    DeadLetters,
+    /// The PSP's way in.
+    Webhooks,
+    /// Health and keys.
+    Operations,
+}
+
+/// All routes that the OpenAPI document describes.
+pub(crate) fn all() -> impl OpenApi {
+    (
+        users::Users,
+        login::Login,
+        search::Search,
+        orders::Orders,
+        games::Games,
+        payments::Payments,
+        library::Library,
+        events::Events,
+        dead_letters::DeadLetters,
+        webhooks::Webhooks,
+        health::Health,
+    )
+}

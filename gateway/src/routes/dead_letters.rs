@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use commands::Actor;
+use domain::PaymentWork;
+use nats::DeadLetter;
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract;
+use crate::problem::Problem;
+
+pub(crate) struct DeadLetters;
+
+/// Why work is dead.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Class {
+    /// The bank said no.
+    Declined,
+    /// No certain answer after all tries.
+    Exhausted,
+}
+
+/// Payment work that could not be done.
+#[derive(Object)]
+struct Letter {
+    sequence: u64,
+    class: String,
+    payment_id: String,
+    order_id: Option<String>,
+    attempts: u64,
+    cause: String,
+    first_at: String,
+    failed_at: String,
+}
+
+#[derive(Object)]
+struct LetterPage {
+    items: Vec<Letter>,
+    next: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Redriven {
+    /// The work is in the queue again.
+    #[oai(status = 202)]
+    Accepted,
+}
+
+#[derive(ApiResponse)]
+enum Discarded {
+    #[oai(status = 204)]
+    NoContent,
+}
+
+#[OpenApi(prefix_path = "/dlq", tag = "Tag::DeadLetters")]
+impl DeadLetters {
+    /// Payment work that could not be done, oldest first, for admins.
+    #[oai(path = "/", method = "get")]
+    async fn list(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        class: Query<Option<Class>>,
+        limit: Query<Option<i64>>,
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<LetterPage>, Problem> {
+        actor.must_be_admin()?;
+        let limit = usize::try_from(extract::page_limit(&limit)?).unwrap_or(usize::MAX);
+        let from = cursor.0.as_deref().map_or(Ok(1), str::parse);
+        let from = from.map_err(|_| Problem::field("cursor", "must be a cursor that an earlier page gave"))?;
+        let class = class.0.map(|class| match class {
+            Class::Declined => "declined",
+            Class::Exhausted => "exhausted",
+        });
+        let mut letters = store.nats.dead_letters(class, from, limit.saturating_add(1)).await?;
+        let next = letters.get(limit).map(|(sequence, _)| sequence.to_string());
+        letters.truncate(limit);
+        let items = letters.into_iter().map(|(sequence, letter)| Letter::of(sequence, letter)).collect();
+        Ok(Json(LetterPage { items, next }))
+    }
+
+    /// One dead letter, for admins.
+    #[oai(path = "/:sequence", method = "get")]
+    async fn get(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        sequence: Path<u64>,
+    ) -> Result<Json<Letter>, Problem> {
+        actor.must_be_admin()?;
+        let letter = store.nats.dead_letter(sequence.0).await?;
+        letter.map(|letter| Json(Letter::of(sequence.0, letter))).ok_or_else(Problem::not_found)
+    }
+
+    /// Put a dead letter's work back into the queue, for admins.
+    #[oai(path = "/:sequence/redrive", method = "post")]
+    async fn redrive(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        sequence: Path<u64>,
+    ) -> Result<Redriven, Problem> {
+        actor.must_be_admin()?;
+        let found = store.nats.redrive(sequence.0, &who(actor)).await?;
+        found.then_some(Redriven::Accepted).ok_or_else(Problem::not_found)
+    }
+
+    /// Forget a dead letter, for admins.
+    #[oai(path = "/:sequence", method = "delete")]
+    async fn discard(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        sequence: Path<u64>,
+    ) -> Result<Discarded, Problem> {
+        actor.must_be_admin()?;
+        let found = store.nats.discard(sequence.0, &who(actor), "discarded through the gateway").await?;
+        found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
+    }
+}
+
+fn who(actor: Actor) -> String {
+    actor.user().map_or_else(|| "the store".to_owned(), |user| user.to_string())
+}
+
+impl Letter {
+    fn of(sequence: u64, letter: DeadLetter) -> Self {
+        let work: Option<PaymentWork> = serde_json::from_slice(&letter.work).ok();
+        let DeadLetter { class, key, cause, attempts, first_at, failed_at, .. } = letter;
+        let order_id = work.map(|work| work.order_id.to_string());
+        Self { sequence, class, payment_id: key, order_id, attempts, cause, first_at, failed_at }
+    }
+}

@@ -1,0 +1,97 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use nats::{EVENTS, NatsError, Replay, Stored};
+use poem::Body;
+use poem::web::Data;
+use poem_openapi::param::Query;
+use poem_openapi::payload::Binary;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::problem::Problem;
+
+pub(crate) struct Events;
+
+/// How often a follower looks for new events.
+const POLL: Duration = Duration::from_millis(200);
+
+#[derive(ApiResponse)]
+enum Replayed {
+    /// CloudEvents, one to a line.
+    #[oai(status = 200, content_type = "application/x-ndjson")]
+    Events(Binary<Body>),
+}
+
+#[OpenApi(tag = "Tag::Events")]
+impl Events {
+    /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included.
+    #[oai(path = "/eventos", method = "get")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
+    async fn replay(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        from: Query<Option<u64>>,
+        to: Query<Option<u64>>,
+        aggregate: Query<Option<String>>,
+        id: Query<Option<String>>,
+        #[oai(name = "type")] kind: Query<Option<String>>,
+        follow: Query<Option<bool>>,
+    ) -> Result<Replayed, Problem> {
+        actor.may_read_events()?;
+        let subject = format!(
+            "events.{}.{}.{}",
+            token("aggregate", aggregate.as_deref())?,
+            token("id", id.as_deref())?,
+            token("type", kind.as_deref())?
+        );
+        let mut reader = Reader {
+            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)),
+            to: to.unwrap_or(u64::MAX),
+            follow: follow.unwrap_or(false),
+        };
+        // The first batch now: a server that does not answer is a 503, not a broken stream.
+        let first = reader.next().await?;
+        let rest = stream::try_unfold(reader, |mut reader| async move {
+            Ok::<_, NatsError>(reader.next().await?.map(|lines| (lines, reader)))
+        });
+        let lines = futures::StreamExt::chain(stream::iter(first.map(Ok)), rest);
+        let lines = futures::TryStreamExt::map_err(lines, std::io::Error::other);
+        Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines))))
+    }
+}
+
+fn token<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Problem> {
+    nats::subject_token(value).map_err(|rule| Problem::field(name, rule))
+}
+
+struct Reader {
+    replay: Replay,
+    to: u64,
+    follow: bool,
+}
+
+impl Reader {
+    /// The next lines; nothing at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, NatsError> {
+        loop {
+            if self.replay.next_sequence() > self.to {
+                return Ok(None);
+            }
+            let batch = self.replay.next_batch().await?;
+            if !batch.is_empty() {
+                let wanted = batch.iter().filter(|event| event.sequence <= self.to);
+                return Ok(Some(wanted.flat_map(Stored::as_line).collect()));
+            }
+            if !self.follow {
+                return Ok(None);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}

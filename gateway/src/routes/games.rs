@@ -1,0 +1,239 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use commands::{Context, GameChange};
+use domain::game::{AgeRating, GameDetails};
+use domain::{Description, GameId, Labels, Name, Title};
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use projections::games::GameView;
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch, MoneyDto};
+use crate::problem::Problem;
+
+pub(crate) struct Games;
+
+/// What a game is to be.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewGame {
+    /// 1 to 120 characters.
+    title: String,
+    #[oai(default)]
+    description: String,
+    #[oai(default)]
+    developer: String,
+    #[oai(default)]
+    publisher: String,
+    #[oai(default)]
+    genres: Vec<String>,
+    #[oai(default)]
+    tags: Vec<String>,
+    #[oai(default)]
+    platforms: Vec<String>,
+    release_date: Option<NaiveDate>,
+    /// One of 0, 10, 12, 14, 16, 18.
+    age_rating: i32,
+    price: MoneyDto,
+}
+
+/// A game of the catalogue.
+#[derive(Object)]
+pub(crate) struct Game {
+    id: String,
+    title: String,
+    description: String,
+    developer: String,
+    publisher: String,
+    genres: Vec<String>,
+    tags: Vec<String>,
+    platforms: Vec<String>,
+    release_date: Option<NaiveDate>,
+    age_rating: i32,
+    price: MoneyDto,
+    /// Whether it is no longer sold.
+    retired: bool,
+    version: i64,
+}
+
+#[derive(Object)]
+struct GamePage {
+    items: Vec<Game>,
+    next: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Created {
+    #[oai(status = 201)]
+    Game(
+        Json<Game>,
+        #[oai(header = "Location")] String,
+        #[oai(header = "ETag")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Found {
+    #[oai(status = 200)]
+    Game(Json<Game>, #[oai(header = "ETag")] String),
+}
+
+#[derive(ApiResponse)]
+enum Changed {
+    #[oai(status = 200)]
+    Game(Json<Game>, #[oai(header = "ETag")] String, #[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[derive(ApiResponse)]
+enum Retired {
+    #[oai(status = 204)]
+    NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
+impl Games {
+    /// The games on sale, newest first.
+    #[oai(path = "/", method = "get")]
+    async fn list(
+        &self,
+        store: Data<&Arc<Store>>,
+        limit: Query<Option<i64>>,
+        cursor: Query<Option<String>>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<GamePage>, Problem> {
+        let (limit, after) = extract::page(&limit, &cursor)?;
+        extract::caught_up(&store, &consistency_token, "games").await?;
+        let page = projections::games::page(store.pool(), limit, after).await?;
+        let items = page.items.into_iter().map(Game::from).collect();
+        Ok(Json(GamePage { items, next: page.next.map(|next| next.encode()) }))
+    }
+
+    /// A game. Its ETag is needed to change it.
+    #[oai(path = "/:id", method = "get")]
+    async fn get(
+        &self,
+        store: Data<&Arc<Store>>,
+        id: Path<String>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Found, Problem> {
+        let game = extract::path_id(GameId::parse(&id))?;
+        extract::caught_up(&store, &consistency_token, "games").await?;
+        let view = projections::games::find(store.pool(), game).await?.ok_or_else(Problem::not_found)?;
+        let etag = extract::etag(view.version);
+        Ok(Found::Game(Json(view.into()), etag))
+    }
+
+    /// Put a game into the catalogue, for admins.
+    #[oai(path = "/", method = "post")]
+    async fn create(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        body: Json<NewGame>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+    ) -> Result<Created, Problem> {
+        actor.must_be_admin()?;
+        let change = body.parse()?;
+        let context = extract::context(&store, actor, "/jogos", &idempotency_key, &body.0)?;
+        let id = GameId::from_uuid(extract::new_id(&context));
+        let receipt = store.commands.create_game(&context, id, change).await?;
+        let (game, etag) = (body.0.into_game(id, receipt.version), extract::etag(receipt.version));
+        Ok(Created::Game(Json(game), format!("/jogos/{id}"), etag, extract::token(receipt.position)))
+    }
+
+    /// Describe and price a game anew, for admins who have seen its current version.
+    #[oai(path = "/:id", method = "put")]
+    async fn update(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        body: Json<NewGame>,
+        #[oai(name = "If-Match")] if_match: IfMatch,
+    ) -> Result<Changed, Problem> {
+        actor.must_be_admin()?;
+        let id = extract::path_id(GameId::parse(&id))?;
+        let seen = extract::required_version(&if_match)?;
+        let receipt = store.commands.update_game(&Context::new(actor), id, seen, body.parse()?).await?;
+        let (game, etag) = (body.0.into_game(id, receipt.version), extract::etag(receipt.version));
+        Ok(Changed::Game(Json(game), etag, extract::token(receipt.position)))
+    }
+
+    /// Take a game off sale, for admins who have seen its current version. Those who own it keep it.
+    #[oai(path = "/:id", method = "delete")]
+    async fn retire(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: IfMatch,
+    ) -> Result<Retired, Problem> {
+        actor.must_be_admin()?;
+        let id = extract::path_id(GameId::parse(&id))?;
+        let seen = extract::required_version(&if_match)?;
+        let receipt = store.commands.retire_game(&Context::new(actor), id, seen).await?;
+        Ok(Retired::NoContent(extract::token(receipt.position)))
+    }
+}
+
+impl NewGame {
+    fn parse(&self) -> Result<GameChange, Problem> {
+        let labels = |name, labels: &[String]| Labels::parse(labels).map_err(|rule| Problem::field(name, rule));
+        let details = GameDetails {
+            title: Title::parse(&self.title).map_err(|rule| Problem::field("title", rule))?,
+            description: Description::parse(&self.description).map_err(|rule| Problem::field("description", rule))?,
+            developer: Name::parse(&self.developer).map_err(|rule| Problem::field("developer", rule))?,
+            publisher: Name::parse(&self.publisher).map_err(|rule| Problem::field("publisher", rule))?,
+            genres: labels("genres", &self.genres)?,
+            tags: labels("tags", &self.tags)?,
+            platforms: labels("platforms", &self.platforms)?,
+            release_date: self.release_date,
+            age_rating: AgeRating::parse(self.age_rating).map_err(|rule| Problem::field("age_rating", rule))?,
+        };
+        Ok(GameChange { details, price: self.price.parse()? })
+    }
+
+    fn into_game(self, id: GameId, version: usize) -> Game {
+        Game {
+            id: id.to_string(),
+            title: self.title.trim().to_owned(),
+            description: self.description,
+            developer: self.developer,
+            publisher: self.publisher,
+            genres: self.genres,
+            tags: self.tags,
+            platforms: self.platforms,
+            release_date: self.release_date,
+            age_rating: self.age_rating,
+            price: self.price,
+            retired: false,
+            version: i64::try_from(version).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl From<GameView> for Game {
+    fn from(view: GameView) -> Self {
+        Self {
+            id: view.game_id.to_string(),
+            title: view.title,
+            description: view.description,
+            developer: view.developer,
+            publisher: view.publisher,
+            genres: view.genres,
+            tags: view.tags,
+            platforms: view.platforms,
+            release_date: view.release_date,
+            age_rating: view.age_rating,
+            price: MoneyDto { amount: view.price, currency: view.currency },
+            retired: view.retired,
+            version: view.version,
+        }
+    }
+}

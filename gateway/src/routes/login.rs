@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use commands::{Session, SessionError};
+use domain::Email;
+use poem::web::{Data, RemoteAddr};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use super::Tag;
+use crate::Store;
+use crate::auth::LIFETIME;
+use crate::problem::Problem;
+use crate::throttle::Throttle;
+
+pub(crate) struct Login;
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Credentials {
+    email: String,
+    password: String,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Refresh {
+    refresh_token: String,
+}
+
+/// What somebody who has logged in goes on with.
+#[derive(Object)]
+struct Tokens {
+    /// Send it as `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// Seconds.
+    expires_in: i64,
+    /// Good for one use, within 30 days.
+    refresh_token: String,
+}
+
+#[derive(ApiResponse)]
+enum LoggedOut {
+    #[oai(status = 204)]
+    NoContent,
+}
+
+#[OpenApi(prefix_path = "/login", tag = "Tag::Login")]
+impl Login {
+    /// Log in.
+    #[oai(path = "/auth", method = "post")]
+    async fn auth(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Credentials>,
+    ) -> Result<Json<Tokens>, Problem> {
+        let Credentials { email, password } = body.0;
+        throttle.admit(Some(&email.trim().to_lowercase()), &address(remote))?;
+        // What is no address has no account; the answer is the same as for a wrong password.
+        let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
+        tokens(&store, store.commands.log_in(&email, password.into()).await?)
+    }
+
+    /// Exchange a refresh token for new tokens. An old one that comes back ends the session.
+    #[oai(path = "/refresh", method = "post")]
+    async fn refresh(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Refresh>,
+    ) -> Result<Json<Tokens>, Problem> {
+        throttle.admit(None, &address(remote))?;
+        tokens(&store, store.commands.refresh(&body.refresh_token).await?)
+    }
+
+    /// End a session.
+    #[oai(path = "/logout", method = "post")]
+    async fn logout(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Refresh>,
+    ) -> Result<LoggedOut, Problem> {
+        throttle.admit(None, &address(remote))?;
+        store.commands.log_out(&body.refresh_token).await?;
+        Ok(LoggedOut::NoContent)
+    }
+}
+
+fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
+    let Session { user, role, refresh_token } = session;
+    let access_token = store.keys.sign(user, role).map_err(|error| Problem::unavailable("the token key", &error))?;
+    Ok(Json(Tokens { access_token, token_type: "Bearer".to_owned(), expires_in: LIFETIME, refresh_token }))
+}
+
+fn address(remote: &RemoteAddr) -> String {
+    remote.as_socket_addr().map_or_else(|| remote.to_string(), |address| address.ip().to_string())
+}

@@ -1,0 +1,231 @@
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use commands::{Actor, Context, OrderState};
+use domain::order::CancelReason;
+use domain::payment::{MethodToken, PaymentMethod};
+use domain::{GameId, OrderId, Role, UserId};
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use projections::orders::OrderView;
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract::{self, ConsistencyToken, IdempotencyKey, MoneyDto};
+use crate::problem::Problem;
+
+pub(crate) struct Orders;
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum MethodKind {
+    Card,
+    Pix,
+}
+
+/// How the buyer pays: a card that the PSP knows by a token, or Pix.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(crate) struct MethodDto {
+    #[oai(rename = "type")]
+    kind: MethodKind,
+    /// For a card: the PSP's token, such as `pm_card_visa`.
+    #[oai(skip_serializing_if_is_none)]
+    token: Option<String>,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Purchase {
+    /// Ids of 1 to 50 distinct games. What they cost, the store knows.
+    games: Vec<String>,
+    payment_method: MethodDto,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum OrderStatus {
+    AwaitingPayment,
+    PaymentFailed,
+    Completed,
+    Cancelled,
+    Refunded,
+}
+
+#[derive(Object)]
+struct PurchaseAccepted {
+    order_id: String,
+    /// Nothing for a free order.
+    payment_id: Option<String>,
+    status: OrderStatus,
+    total: MoneyDto,
+}
+
+#[derive(Object)]
+struct OrderedGame {
+    id: String,
+    title: String,
+    price: MoneyDto,
+}
+
+/// An order.
+#[derive(Object)]
+struct Order {
+    id: String,
+    /// `awaiting_payment`, `payment_failed`, `completed`, `cancelled` or `refunded`.
+    status: String,
+    total: MoneyDto,
+    games: Vec<OrderedGame>,
+    payment_id: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Object)]
+struct OrderPage {
+    items: Vec<Order>,
+    next: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Accepted {
+    /// The order is placed; its payment is under way.
+    #[oai(status = 202)]
+    Purchase(
+        Json<PurchaseAccepted>,
+        #[oai(header = "Location")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Cancelled {
+    #[oai(status = 204)]
+    NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[OpenApi(tag = "Tag::Orders")]
+impl Orders {
+    /// Buy games.
+    #[oai(path = "/jogos/compra", method = "post")]
+    async fn place(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        body: Json<Purchase>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+    ) -> Result<Accepted, Problem> {
+        let method = body.payment_method.parse()?;
+        let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
+        let games = games.map_err(|rule| Problem::field("games", rule))?;
+        let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
+        let id = OrderId::from_uuid(extract::new_id(&context));
+        let placed = store.commands.place_order(&context, id, games, method).await?;
+        let accepted = PurchaseAccepted {
+            order_id: id.to_string(),
+            payment_id: placed.payment.map(|payment| payment.to_string()),
+            status: placed.state.into(),
+            total: placed.total.into(),
+        };
+        Ok(Accepted::Purchase(Json(accepted), format!("/pedidos/{id}"), extract::token(placed.position)))
+    }
+
+    /// One's own orders, newest first; everybody's for admins.
+    #[oai(path = "/pedidos", method = "get")]
+    async fn list(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        limit: Query<Option<i64>>,
+        cursor: Query<Option<String>>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<OrderPage>, Problem> {
+        let (limit, after) = extract::page(&limit, &cursor)?;
+        extract::caught_up(&store, &consistency_token, "orders").await?;
+        let buyer = match actor {
+            Actor::User { role: Role::Admin, .. } => None,
+            other => Some(other.user().ok_or_else(Problem::not_found)?),
+        };
+        let page = projections::orders::page(store.pool(), buyer, limit, after).await?;
+        let items = page.items.into_iter().map(Order::from).collect();
+        Ok(Json(OrderPage { items, next: page.next.map(|next| next.encode()) }))
+    }
+
+    /// An order of one's own; any for admins.
+    #[oai(path = "/pedidos/:id", method = "get")]
+    async fn get(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<Order>, Problem> {
+        let order = extract::path_id(OrderId::parse(&id))?;
+        extract::caught_up(&store, &consistency_token, "orders").await?;
+        let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
+        actor.must_own(UserId::from_uuid(view.user_id))?;
+        Ok(Json(view.into()))
+    }
+
+    /// Give up an order that is not paid. A payment under way is cancelled, or paid back.
+    #[oai(path = "/pedidos/:id", method = "delete")]
+    async fn cancel(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+    ) -> Result<Cancelled, Problem> {
+        let order = extract::path_id(OrderId::parse(&id))?;
+        let receipt = store.commands.cancel_order(&Context::new(actor), order, CancelReason::Requested).await?;
+        Ok(Cancelled::NoContent(extract::token(receipt.position)))
+    }
+}
+
+impl MethodDto {
+    pub(crate) fn parse(&self) -> Result<PaymentMethod, Problem> {
+        match (self.kind, &self.token) {
+            (MethodKind::Pix, None) => Ok(PaymentMethod::Pix),
+            (MethodKind::Pix, Some(_)) => Err(Problem::field("payment_method.token", "is for cards only")),
+            (MethodKind::Card, token) => {
+                let token = MethodToken::parse(token.as_deref().unwrap_or_default());
+                let token = token.map_err(|rule| Problem::field("payment_method.token", rule))?;
+                Ok(PaymentMethod::Card { token })
+            }
+        }
+    }
+}
+
+impl From<OrderState> for OrderStatus {
+    fn from(state: OrderState) -> Self {
+        match state {
+            OrderState::AwaitingPayment => Self::AwaitingPayment,
+            OrderState::PaymentFailed => Self::PaymentFailed,
+            OrderState::Completed => Self::Completed,
+            OrderState::Cancelled => Self::Cancelled,
+            OrderState::Refunded => Self::Refunded,
+        }
+    }
+}
+
+impl From<OrderView> for Order {
+    fn from(view: OrderView) -> Self {
+        let games = view.lines.0.into_iter().map(|line| OrderedGame {
+            id: line.game.to_string(),
+            title: line.title.into(),
+            price: line.price.money().into(),
+        });
+        Self {
+            id: view.order_id.to_string(),
+            status: view.status,
+            total: MoneyDto { amount: view.total, currency: view.currency },
+            games: games.collect(),
+            payment_id: view.payment_id.map(|payment| payment.to_string()),
+            created_at: view.created_at,
+            updated_at: view.updated_at,
+        }
+    }
+}

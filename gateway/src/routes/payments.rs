@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use commands::Actor;
+use domain::{OrderId, PaymentId, UserId};
+use poem::web::Data;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use projections::payments::PaymentView;
+
+use super::Tag;
+use super::orders::MethodDto;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract::{self, ConsistencyToken, IdempotencyKey, MoneyDto};
+use crate::problem::Problem;
+
+pub(crate) struct Payments;
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct PayAgain {
+    order_id: String,
+    payment_method: MethodDto,
+}
+
+#[derive(Object)]
+struct PaymentBegun {
+    payment_id: String,
+    status: String,
+}
+
+#[derive(Object)]
+struct FailureDto {
+    code: String,
+    message: String,
+}
+
+/// What the payer has to do.
+#[derive(Object)]
+struct NextActionDto {
+    /// Such as `pix_display_qr_code`.
+    #[oai(rename = "type")]
+    kind: String,
+    /// The code to show or to copy.
+    code: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// A payment.
+#[derive(Object)]
+struct Payment {
+    id: String,
+    order_id: String,
+    /// `initiated`, `submitted`, `pending`, `succeeded`, `failed`, `cancelled` or `refunded`.
+    status: String,
+    amount: MoneyDto,
+    psp_reference: Option<String>,
+    failure: Option<FailureDto>,
+    next_action: Option<NextActionDto>,
+}
+
+#[derive(ApiResponse)]
+enum Accepted {
+    /// Another payment is under way.
+    #[oai(status = 202)]
+    Payment(
+        Json<PaymentBegun>,
+        #[oai(header = "Location")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+    ),
+}
+
+#[OpenApi(prefix_path = "/pagamento", tag = "Tag::Payments")]
+impl Payments {
+    /// Pay an order again whose payment failed.
+    #[oai(path = "/", method = "post")]
+    async fn pay(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        body: Json<PayAgain>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+    ) -> Result<Accepted, Problem> {
+        let order = OrderId::parse(&body.order_id).map_err(|rule| Problem::field("order_id", rule))?;
+        let method = body.payment_method.parse()?;
+        let context = extract::context(&store, actor, "/pagamento", &idempotency_key, &body.0)?;
+        let (payment, receipt) = store.commands.pay_again(&context, order, method).await?;
+        let begun = PaymentBegun { payment_id: payment.to_string(), status: "initiated".to_owned() };
+        Ok(Accepted::Payment(Json(begun), format!("/pagamento/{payment}"), extract::token(receipt.position)))
+    }
+
+    /// A payment of one's own; any for admins.
+    #[oai(path = "/:id", method = "get")]
+    async fn get(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<Payment>, Problem> {
+        find(&store, actor, &id, &consistency_token).await
+    }
+
+    /// The same question in the form that the store's brief gave it.
+    #[oai(path = "/:id", method = "post")]
+    async fn query(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<Payment>, Problem> {
+        find(&store, actor, &id, &consistency_token).await
+    }
+}
+
+async fn find(store: &Store, actor: Actor, id: &str, token: &ConsistencyToken) -> Result<Json<Payment>, Problem> {
+    let payment = extract::path_id(PaymentId::parse(id))?;
+    extract::caught_up(store, token, "payments").await?;
+    let view = projections::payments::find(store.pool(), payment).await?.ok_or_else(Problem::not_found)?;
+    actor.must_own(UserId::from_uuid(view.user_id))?;
+    Ok(Json(view.into()))
+}
+
+impl From<PaymentView> for Payment {
+    fn from(view: PaymentView) -> Self {
+        Self {
+            id: view.payment_id.to_string(),
+            order_id: view.order_id.to_string(),
+            status: view.status,
+            amount: MoneyDto { amount: view.amount, currency: view.currency },
+            psp_reference: view.psp_reference,
+            failure: view.failure.map(|failure| FailureDto { code: failure.0.code, message: failure.0.message }),
+            next_action: view.next_action.map(|action| NextActionDto {
+                kind: action.0.kind,
+                code: action.0.code,
+                expires_at: action.0.expires_at,
+            }),
+        }
+    }
+}

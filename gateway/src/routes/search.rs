@@ -1,0 +1,125 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::{Labels, Text};
+use poem::web::Data;
+use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
+use poem_openapi::{Enum, Object, OpenApi};
+use projections::search::{SearchQuery, Sort};
+
+use super::Tag;
+use super::games::Game;
+use crate::Store;
+use crate::extract::{self, ConsistencyToken};
+use crate::problem::Problem;
+
+pub(crate) struct Search;
+
+/// In which order hits come.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum SortDto {
+    Relevance,
+    Cheapest,
+    Dearest,
+    Newest,
+}
+
+/// A game that was found.
+#[derive(Object)]
+struct Hit {
+    #[oai(flatten)]
+    game: Game,
+    /// The title as HTML, with what matched in `<mark>`.
+    highlight: String,
+}
+
+/// How many of the games that were found carry each label.
+#[derive(Object)]
+struct Facets {
+    genres: BTreeMap<String, i64>,
+    tags: BTreeMap<String, i64>,
+    platforms: BTreeMap<String, i64>,
+    age_ratings: BTreeMap<String, i64>,
+}
+
+#[derive(Object)]
+struct Answer {
+    hits: Vec<Hit>,
+    /// On all pages.
+    total: i64,
+    facets: Facets,
+    took_ms: f64,
+    engine: String,
+}
+
+/// How far into the hits a page may begin.
+const DEEPEST: i64 = 10_000;
+
+#[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
+impl Search {
+    /// Find games by words, beginnings of words, or something like them. Filters may repeat: any of them counts.
+    #[oai(path = "/busca", method = "get")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
+    async fn search(
+        &self,
+        store: Data<&Arc<Store>>,
+        q: Query<Option<String>>,
+        genre: Query<Vec<String>>,
+        tag: Query<Vec<String>>,
+        platform: Query<Vec<String>>,
+        price_min: Query<Option<i64>>,
+        price_max: Query<Option<i64>>,
+        age_max: Query<Option<i32>>,
+        sort: Query<Option<SortDto>>,
+        limit: Query<Option<i64>>,
+        offset: Query<Option<i64>>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<Answer>, Problem> {
+        let labels =
+            |name, labels: Vec<String>| Labels::parse(labels).map(Vec::from).map_err(|rule| Problem::field(name, rule));
+        let text = Text::<0, 200>::parse(&q.0.unwrap_or_default()).map_err(|rule| Problem::field("q", rule))?;
+        let offset = offset.0.unwrap_or(0);
+        if !(0..=DEEPEST).contains(&offset) {
+            return Err(Problem::field("offset", format!("must be 0 to {DEEPEST}")));
+        }
+        let query = SearchQuery {
+            text: text.into(),
+            genres: labels("genre", genre.0)?,
+            tags: labels("tag", tag.0)?,
+            platforms: labels("platform", platform.0)?,
+            price_min: price_min.0,
+            price_max: price_max.0,
+            age_max: age_max.0,
+            sort: sort.0.map_or(Sort::Relevance, Sort::from),
+            limit: extract::page_limit(&limit)?,
+            offset,
+        };
+        extract::caught_up(&store, &consistency_token, "games").await?;
+        let begun = Instant::now();
+        let found = store.search.search(&query).await.map_err(|error| Problem::unavailable("the search", &error))?;
+        let hits = found.hits.into_iter().map(|hit| Hit { game: hit.game.into(), highlight: hit.highlight }).collect();
+        let facets = Facets {
+            genres: found.genres,
+            tags: found.tags,
+            platforms: found.platforms,
+            age_ratings: found.age_ratings,
+        };
+        let took_ms = begun.elapsed().as_secs_f64() * 1_000.0;
+        let engine = store.search.name().to_owned();
+        Ok(Json(Answer { hits, total: found.total, facets, took_ms, engine }))
+    }
+}
+
+impl From<SortDto> for Sort {
+    fn from(sort: SortDto) -> Self {
+        match sort {
+            SortDto::Relevance => Self::Relevance,
+            SortDto::Cheapest => Self::Cheapest,
+            SortDto::Dearest => Self::Dearest,
+            SortDto::Newest => Self::Newest,
+        }
+    }
+}

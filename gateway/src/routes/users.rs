@@ -1,0 +1,228 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use commands::{Actor, Context, Password, Registration};
+use domain::{BirthDate, Email, PersonName, Profile, Role, UserId};
+use journal::clock;
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use projections::users::UserView;
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract::{self, ConsistencyToken, IdempotencyKey};
+use crate::problem::Problem;
+
+pub(crate) struct Users;
+
+/// A person who wants an account.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewUser {
+    name: String,
+    email: String,
+    /// 8 to 128 characters.
+    password: String,
+    birth_date: NaiveDate,
+}
+
+/// What a person may change of themselves.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct ChangedUser {
+    name: String,
+    email: String,
+    birth_date: NaiveDate,
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum RoleDto {
+    Customer,
+    Analyst,
+    Admin,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewRole {
+    role: RoleDto,
+}
+
+/// An account.
+#[derive(Object)]
+struct User {
+    id: String,
+    name: String,
+    email: String,
+    role: RoleDto,
+    birth_date: Option<NaiveDate>,
+    erased: bool,
+}
+
+#[derive(Object)]
+struct UserPage {
+    items: Vec<User>,
+    next: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The account is open.
+    #[oai(status = 201)]
+    User(Json<User>, #[oai(header = "Location")] String, #[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[derive(ApiResponse)]
+enum Changed {
+    #[oai(status = 204)]
+    NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[OpenApi(tag = "Tag::Users")]
+impl Users {
+    /// Open an account.
+    #[oai(path = "/users", method = "post")]
+    async fn register(
+        &self,
+        store: Data<&Arc<Store>>,
+        body: Json<NewUser>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+    ) -> Result<Created, Problem> {
+        let NewUser { name, email, password, birth_date } = body.0;
+        let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
+        let seen = ChangedUser { name, email, birth_date };
+        let profile = seen.parse()?;
+        let context = extract::context(&store, Actor::Anonymous, "/users", &idempotency_key, &seen)?;
+        let id = UserId::from_uuid(extract::new_id(&context));
+        let registration = Registration { profile: profile.clone(), password };
+        let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;
+        let user = User {
+            id: id.to_string(),
+            name: profile.name.as_str().to_owned(),
+            email: profile.email.as_str().to_owned(),
+            role: RoleDto::Customer,
+            birth_date: Some(profile.birth_date.date()),
+            erased: false,
+        };
+        Ok(Created::User(Json(user), format!("/users/{id}"), extract::token(receipt.position)))
+    }
+
+    /// All accounts, newest first, for admins.
+    #[oai(path = "/users", method = "get")]
+    async fn list(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        limit: Query<Option<i64>>,
+        cursor: Query<Option<String>>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<UserPage>, Problem> {
+        actor.must_be_admin()?;
+        let (limit, after) = extract::page(&limit, &cursor)?;
+        extract::caught_up(&store, &consistency_token, "users").await?;
+        let page = projections::users::page(store.pool(), limit, after).await?;
+        let items = page.items.into_iter().map(User::from).collect();
+        Ok(Json(UserPage { items, next: page.next.map(|next| next.encode()) }))
+    }
+
+    /// An account: one's own (`me`), or any for admins.
+    #[oai(path = "/users/:id", method = "get")]
+    async fn get(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
+    ) -> Result<Json<User>, Problem> {
+        let user = extract::account(actor, &id)?;
+        actor.must_own(user)?;
+        extract::caught_up(&store, &consistency_token, "users").await?;
+        let view = projections::users::find(store.pool(), user).await?;
+        view.map(|view| Json(view.into())).ok_or_else(Problem::not_found)
+    }
+
+    /// Replace what the store knows of a person.
+    #[oai(path = "/users/:id", method = "put")]
+    async fn change(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        body: Json<ChangedUser>,
+    ) -> Result<Changed, Problem> {
+        let user = extract::account(actor, &id)?;
+        let receipt = store.commands.change_profile(&Context::new(actor), user, body.0.parse()?).await?;
+        Ok(Changed::NoContent(extract::token(receipt.position)))
+    }
+
+    /// Give an account another role, for admins.
+    #[oai(path = "/users/:id/role", method = "put")]
+    async fn change_role(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        body: Json<NewRole>,
+    ) -> Result<Changed, Problem> {
+        let user = extract::account(actor, &id)?;
+        let receipt = store.commands.change_role(&Context::new(actor), user, body.0.role.into()).await?;
+        Ok(Changed::NoContent(extract::token(receipt.position)))
+    }
+
+    /// Forget a person: nothing the store knew of them can be read from now on.
+    #[oai(path = "/users/:id", method = "delete")]
+    async fn erase(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+    ) -> Result<Changed, Problem> {
+        let user = extract::account(actor, &id)?;
+        let receipt = store.commands.erase(&Context::new(actor), user).await?;
+        Ok(Changed::NoContent(extract::token(receipt.position)))
+    }
+}
+
+impl ChangedUser {
+    fn parse(&self) -> Result<Profile, Problem> {
+        let today = clock::now().date_naive();
+        Ok(Profile {
+            name: PersonName::parse(&self.name).map_err(|rule| Problem::field("name", rule))?,
+            email: Email::parse(&self.email).map_err(|rule| Problem::field("email", rule))?,
+            birth_date: BirthDate::parse(self.birth_date, today).map_err(|rule| Problem::field("birth_date", rule))?,
+        })
+    }
+}
+
+impl From<UserView> for User {
+    fn from(view: UserView) -> Self {
+        let role = view.role().into();
+        let UserView { user_id, name, email, birth_date, erased, .. } = view;
+        Self { id: user_id.to_string(), name, email, role, birth_date, erased }
+    }
+}
+
+impl From<Role> for RoleDto {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Customer => Self::Customer,
+            Role::Analyst => Self::Analyst,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<RoleDto> for Role {
+    fn from(role: RoleDto) -> Self {
+        match role {
+            RoleDto::Customer => Self::Customer,
+            RoleDto::Analyst => Self::Analyst,
+            RoleDto::Admin => Self::Admin,
+        }
+    }
+}

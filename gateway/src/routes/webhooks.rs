@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use poem::Body;
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem_openapi::param::Header;
+use poem_openapi::payload::Binary;
+use poem_openapi::{ApiResponse, OpenApi};
+use psp::signature;
+use serde_json::Value;
+
+use super::Tag;
+use crate::Store;
+use crate::problem::Problem;
+
+pub(crate) struct Webhooks;
+
+/// Where the webhook function listens for deliveries.
+const WAKE: &str = "wake.webhooks";
+
+#[derive(ApiResponse)]
+enum Delivered {
+    /// Kept, or known already.
+    #[oai(status = 200)]
+    Ok,
+}
+
+#[OpenApi(tag = "Tag::Webhooks")]
+impl Webhooks {
+    /// A delivery of the PSP. Once this answers 200 it is safe; a duplicate changes nothing.
+    #[oai(path = "/webhooks/psp", method = "post")]
+    async fn deliver(
+        &self,
+        store: Data<&Arc<Store>>,
+        #[oai(name = "Stripe-Signature")] stripe_signature: Header<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<Delivered, Problem> {
+        let malformed = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail);
+        let body = body.0.into_bytes().await.map_err(|_| malformed("the body broke off"))?;
+        let header = stripe_signature.0.unwrap_or_default();
+        signature::verify(&header, &body, &store.webhook_secrets, psp::sandbox::seconds_now()).map_err(|rule| {
+            tracing::warn!(%rule, "Refused a webhook");
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", rule)
+        })?;
+        let event: Value = serde_json::from_slice(&body).map_err(|_| malformed("the body is no JSON"))?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str).filter(|text| !text.contains('\0'));
+        let (Some(id), Some(kind)) = (text("id"), text("type")) else {
+            return Err(malformed("the event has no id or no type"));
+        };
+        if store.commands.vault().keep_delivery(id, kind, &event).await?
+            && let Err(error) = store.nats.wake(WAKE).await
+        {
+            tracing::debug!(%error, "The webhook function will find the delivery by itself");
+        }
+        Ok(Delivered::Ok)
+    }
+}

@@ -168,6 +168,12 @@ impl Commands {
 }
 
 impl<A> Loaded<A> {
+    /// What the aggregate's whole history belongs to: the wish of a person that began it.
+    pub(crate) fn correlation(&self) -> Option<Uuid> {
+        let metadata = &self.first.as_ref()?.metadata;
+        metadata.get("correlation_id")?.as_str()?.parse().ok()
+    }
+
     fn is_repeat_of(&self, context: &Context) -> Result<bool, CommandError> {
         let Some(first) = &self.first else { return Ok(false) };
         let noted = |name: &str| first.metadata.get(name).and_then(|value| value.as_str());
@@ -194,7 +200,7 @@ fn new_events<A: Aggregate>(
     let numbered = events.into_iter().enumerate().map(|(index, event)| {
         let sequence = version.saturating_add(index).saturating_add(1);
         Ok(NewEvent {
-            event_id: EventId::of(context.command, id, index).as_uuid(),
+            event_id: EventId::of(context.command, id, sequence).as_uuid(),
             sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
             event_type: event.event_type(),
             event_version: event.event_version(),

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
 use domain::{Money, OrderId, PaymentId};
+use uuid::Uuid;
 
 use crate::Commands;
 use crate::actor::Context;
@@ -15,6 +16,8 @@ pub struct PaymentState {
     pub payment: Payment,
     /// Its order.
     pub order: Order,
+    /// What both belong to.
+    pub correlation: Uuid,
 }
 
 impl Commands {
@@ -146,9 +149,10 @@ impl Commands {
     /// # Errors
     /// [`CommandError::NotFound`] where there is no such payment, and those of every use case.
     pub async fn payment(&self, payment: PaymentId) -> Result<PaymentState, CommandError> {
-        let payment = self.load::<Payment>(payment.as_uuid()).await?.aggregate;
-        let order = payment.terms().ok_or(CommandError::NotFound)?.order;
-        Ok(PaymentState { order: self.order(order).await?, payment })
+        let loaded = self.load::<Payment>(payment.as_uuid()).await?;
+        let correlation = loaded.correlation().unwrap_or(payment.as_uuid());
+        let order = loaded.aggregate.terms().ok_or(CommandError::NotFound)?.order;
+        Ok(PaymentState { order: self.order(order).await?, payment: loaded.aggregate, correlation })
     }
 
     /// When a payment was begun.

@@ -37,7 +37,7 @@ impl Commands {
         let email = self.email_claim(&profile.email);
         let key = self.vault.create_subject(user).await?;
         self.vault.keep_password(user, &hash).await?;
-        let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 0), &profile)?;
+        let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let registered = self
             .execute_or(
                 context,
@@ -70,7 +70,6 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
-        let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 0), &profile)?;
         let email = self.email_claim(&profile.email);
         // Claiming and releasing one key in one statement is undefined: an unchanged address is left alone.
         let unchanged = self.journal.holder(&email).await? == Some(user.as_uuid());
@@ -79,8 +78,10 @@ impl Commands {
         self.execute_or(
             context,
             user.as_uuid(),
-            |_| {
-                let commands = vec![UserCommand::ChangeProfile { profile: sealed.clone() }];
+            |loaded| {
+                let event = EventId::of(context.command, user.as_uuid(), loaded.version.saturating_add(1));
+                let sealed = key.seal(event, &profile)?;
+                let commands = vec![UserCommand::ChangeProfile { profile: sealed }];
                 Ok::<_, CommandError>(Wish { commands, claims: claims.clone() })
             },
             |_| CommandError::EmailTaken,

@@ -79,10 +79,10 @@ impl PaymentId {
 }
 
 impl EventId {
-    /// The id of the n-th event that a command causes in an aggregate.
+    /// The id of the event that a command causes at a place in an aggregate's history.
     /// Known before the command is decided, because sealed personal data is bound to it.
     #[must_use]
-    pub fn of(command: CommandId, aggregate: Uuid, index: usize) -> Self {
-        Self(Uuid::new_v5(&command.0, format!("{aggregate}-{index}").as_bytes()))
+    pub fn of(command: CommandId, aggregate: Uuid, sequence: usize) -> Self {
+        Self(Uuid::new_v5(&command.0, format!("{aggregate}-{sequence}").as_bytes()))
     }
 }

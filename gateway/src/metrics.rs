@@ -43,8 +43,8 @@ async fn sample(store: &Store) {
     if let Ok(waiting) = store.commands.vault().deliveries_waiting().await {
         DEPTH.with_label_values(&["webhook_inbox"]).set(waiting);
     }
-    if let Ok(parked) = projections::parked(store.pool()).await {
-        DEPTH.with_label_values(&["parked"]).set(parked.iter().map(|(_, events)| events).sum());
+    if let Ok(parked) = projections::parked_count(store.pool()).await {
+        DEPTH.with_label_values(&["parked"]).set(parked);
     }
 }
 

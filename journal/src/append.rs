@@ -81,7 +81,7 @@ const APPEND: &str = "
     from unnest($7::bigint[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::uuid[]) with ordinality
       as e (sequence, event_type, event_version, payload, metadata, event_id, ord)
     order by ord
-    returning epoch, tx_id::text as tx_id, position";
+    returning epoch, tx_id::text as xid, position";
 
 impl Journal {
     /// Appends a command's events and claims to an aggregate; returns where the last of them stands.

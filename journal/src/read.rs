@@ -40,7 +40,8 @@ pub struct Recorded {
     pub recorded_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str = "event_id, epoch, tx_id::text as tx_id, position, aggregate_type, aggregate_id, sequence,
+/// The transaction id goes out as text under another name: `order by tx_id` must mean the number.
+const COLUMNS: &str = "event_id, epoch, tx_id::text as xid, position, aggregate_type, aggregate_id, sequence,
     event_type, event_version, payload, metadata, recorded_at";
 
 impl Journal {
@@ -103,7 +104,7 @@ impl Journal {
     pub async fn extent(&self) -> Result<(i64, Position), JournalError> {
         let count = sqlx::query_scalar("select count(*) from journal.events").fetch_one(self.pool()).await?;
         let last = sqlx::query(
-            "select epoch, tx_id::text as tx_id, position from journal.events
+            "select epoch, tx_id::text as xid, position from journal.events
              order by epoch desc, tx_id desc, position desc limit 1",
         )
         .fetch_optional(self.pool())
@@ -142,11 +143,7 @@ fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
 }
 
 pub(crate) fn position_of(row: &PgRow) -> sqlx::Result<Position> {
-    Ok(Position {
-        epoch: row.try_get("epoch")?,
-        tx_id: xid(row.try_get("tx_id")?)?,
-        position: row.try_get("position")?,
-    })
+    Ok(Position { epoch: row.try_get("epoch")?, tx_id: xid(row.try_get("xid")?)?, position: row.try_get("position")? })
 }
 
 /// A transaction id from its text: sqlx has no `xid8`.

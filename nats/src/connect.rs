@@ -35,7 +35,8 @@ impl Nats {
     pub async fn connect(url: &str) -> Result<Self, NatsError> {
         let address: async_nats::ServerAddr = url.parse().map_err(NatsError::of("URL"))?;
         let user = address.username().unwrap_or_default().to_owned();
-        let client = ConnectOptions::new()
+        let password = address.password().unwrap_or_default().to_owned();
+        let client = ConnectOptions::with_user_and_password(user.clone(), password)
             .name("ludoteca")
             .custom_inbox_prefix(format!("_INBOX_{user}"))
             .connection_timeout(Duration::from_secs(3))

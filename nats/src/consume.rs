@@ -1,12 +1,12 @@
 //! The pull loop: takes messages in parallel, answers each, and goes on whatever happens to the connection.
 
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::future::{Future, ready};
 use std::time::Duration;
 
 use async_nats::jetstream::{AckKind, Message};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::stream::{BoxStream, ReadyChunks};
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Nats, NatsError};
@@ -105,6 +105,37 @@ impl Delivery {
     }
 }
 
+/// Messages until the connection breaks off.
+type Messages = BoxStream<'static, Delivery>;
+
+/// A consumer that is read in batches, in order.
+pub struct Batches {
+    nats: Nats,
+    spec: ConsumerSpec,
+    size: usize,
+    stop: CancellationToken,
+    open: Option<ReadyChunks<Messages>>,
+}
+
+impl Batches {
+    /// What is there, at most the batch's size; waits while there is nothing, ends at `stop`.
+    pub async fn next(&mut self) -> Option<Vec<Delivery>> {
+        loop {
+            let messages = match &mut self.open {
+                Some(messages) => messages,
+                None => {
+                    let messages = self.nats.reopen(&self.spec, self.size, &self.stop).await?;
+                    self.open.insert(messages.ready_chunks(self.size))
+                }
+            };
+            match messages.next().await {
+                Some(batch) => return Some(batch),
+                None => self.open = None,
+            }
+        }
+    }
+}
+
 impl Nats {
     /// Hands each message to `handle`, at most `slots` at a time, until `stop`.
     pub async fn consume<F, Fut>(&self, spec: &ConsumerSpec, slots: usize, stop: &CancellationToken, handle: F)
@@ -112,43 +143,29 @@ impl Nats {
         F: Fn(Delivery) -> Fut,
         Fut: Future<Output = ()>,
     {
-        self.each_connection(spec, slots, stop, async |messages| {
+        while let Some(messages) = self.reopen(spec, slots, stop).await {
             messages.for_each_concurrent(slots, &handle).await;
-        })
-        .await;
+        }
     }
 
-    /// Hands messages to `handle` in batches of what is there, at most `size`, in order, until `stop`.
-    pub async fn consume_batches<F>(&self, spec: &ConsumerSpec, size: usize, stop: &CancellationToken, mut handle: F)
-    where
-        F: AsyncFnMut(Vec<Delivery>),
-    {
-        self.each_connection(spec, size, stop, async |messages| {
-            let mut batches = messages.ready_chunks(size);
-            while let Some(batch) = batches.next().await {
-                handle(batch).await;
-            }
-        })
-        .await;
+    /// Reads a consumer in batches of at most `size`, until `stop`.
+    #[must_use]
+    pub fn batches(&self, spec: ConsumerSpec, size: usize, stop: CancellationToken) -> Batches {
+        Batches { nats: self.clone(), spec, size, stop, open: None }
     }
 
-    async fn each_connection(
-        &self,
-        spec: &ConsumerSpec,
-        prefetch: usize,
-        stop: &CancellationToken,
-        mut read: impl AsyncFnMut(std::pin::Pin<Box<dyn Stream<Item = Delivery> + Send>>),
-    ) {
+    /// Opens a consumer, however often that takes; nothing once `stop` is reached.
+    async fn reopen(&self, spec: &ConsumerSpec, prefetch: usize, stop: &CancellationToken) -> Option<Messages> {
         while !stop.is_cancelled() {
             match self.open(spec, prefetch, stop).await {
-                Ok(messages) => read(messages).await,
-                Err(error) => report(spec, &error),
+                Ok(messages) => return Some(messages),
+                Err(error) => {
+                    tracing::warn!(consumer = spec.name, stream = spec.stream, %error, "Cannot read the stream; trying again");
+                }
             }
-            tokio::select! {
-                () = stop.cancelled() => (),
-                () = tokio::time::sleep(PAUSE) => (),
-            }
+            stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
         }
+        None
     }
 
     /// The consumer's messages until the first error or until `stop`.
@@ -157,7 +174,7 @@ impl Nats {
         spec: &ConsumerSpec,
         prefetch: usize,
         stop: &CancellationToken,
-    ) -> Result<std::pin::Pin<Box<dyn Stream<Item = Delivery> + Send>>, NatsError> {
+    ) -> Result<Messages, NatsError> {
         let consumer = self.ensure_consumer(spec).await?;
         let messages = consumer
             .stream()
@@ -177,10 +194,6 @@ impl Nats {
             .take_while(|message| ready(message.is_ok()))
             .filter_map(|message| ready(message.ok().map(Delivery)))
             .take_until(stop.clone().cancelled_owned());
-        Ok(Box::pin(messages))
+        Ok(messages.boxed())
     }
-}
-
-fn report(spec: &ConsumerSpec, error: &dyn Display) {
-    tracing::warn!(consumer = spec.name, stream = spec.stream, %error, "Cannot read the stream; trying again");
 }

@@ -14,7 +14,7 @@ mod streams;
 
 pub use async_nats::HeaderMap;
 pub use connect::{Nats, NatsError};
-pub use consume::{Delivery, Verdict};
+pub use consume::{Batches, Delivery, Verdict};
 pub use dead_letter::DeadLetter;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;

@@ -218,12 +218,44 @@ async fn parked_aggregates(db: &mut PgConnection, projection: &str) -> sqlx::Res
     rows.iter().map(|row| row.try_get("aggregate_id")).collect()
 }
 
-/// How many events each projection has parked.
+/// An event on the park.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ParkedEvent {
+    /// Which projection could not apply it.
+    pub projection: String,
+    /// Its place in the mirror.
+    pub sequence: i64,
+    /// Its name.
+    pub event_type: String,
+    /// Whose it is.
+    pub aggregate_id: String,
+    /// What is wrong.
+    pub error: String,
+}
+
+impl std::fmt::Display for ParkedEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { projection, sequence, event_type, aggregate_id, error } = self;
+        write!(f, "{projection} #{sequence} {event_type} {aggregate_id}: {error}")
+    }
+}
+
+/// The first hundred events of the park.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn parked(pool: &PgPool) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as("select projection, count(*) from read.parked group by projection order by projection")
-        .fetch_all(pool)
-        .await
+pub async fn parked(pool: &PgPool) -> sqlx::Result<Vec<ParkedEvent>> {
+    sqlx::query_as(
+        "select projection, sequence, event_type, aggregate_id, error from read.parked order by sequence limit 100",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// How many events are on the park.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from read.parked").fetch_one(pool).await
 }

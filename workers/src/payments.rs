@@ -8,7 +8,7 @@ mod charge;
 
 use std::time::Duration;
 
-use commands::{CommandError, Context};
+use commands::{CommandError, Context, PaymentState};
 use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
@@ -119,7 +119,7 @@ impl PaymentWorker {
     async fn work(&self, payment: PaymentId, attempt: u64) -> Result<(), Trouble> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
-        let context = self.context(payment);
+        let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
         match (&state.payment, &state.order) {
             (Payment::Succeeded { late, refunded, .. }, order) => {
@@ -199,21 +199,19 @@ impl PaymentWorker {
             work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: terms.order })?.into(),
         };
         self.shared.nats.bury(letter).await?;
-        let context = self.context(payment);
+        let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
         let psp = state.payment.reference().map(|reference| reference.as_str());
         self.desk.settlement.note(&case, psp, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
         Ok(())
     }
 
-    /// Everything that follows from one payment is told by its id.
-    fn context(&self, payment: PaymentId) -> Context {
-        Context::because("payment-worker", payment.as_uuid(), payment.as_uuid())
-    }
-
     /// While the PSP refuses our key or cannot be reached, nothing can have happened: the work stays in our hands,
     /// no delivery is burnt, and because every slot waits, nothing more is pulled.
-    async fn when_well<T>(&self, mut ask: impl AsyncFnMut() -> Result<T, PspError>) -> Result<T, PspError> {
+    async fn when_well<T, Fut>(&self, ask: impl Fn() -> Fut) -> Result<T, PspError>
+    where
+        Fut: Future<Output = Result<T, PspError>>,
+    {
         let mut pause = Duration::from_millis(500);
         loop {
             match ask().await {
@@ -231,4 +229,8 @@ impl PaymentWorker {
             }
         }
     }
+}
+
+fn context(payment: PaymentId, state: &PaymentState) -> Context {
+    Context::because("payment-worker", payment.as_uuid(), state.correlation)
 }

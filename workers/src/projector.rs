@@ -24,17 +24,17 @@ pub async fn run<P: Projection>(pool: PgPool, nats: Nats, projection: P, stop: C
         max_deliver: None,
     };
     let projector = Projector::new(pool, projection);
-    nats.consume_batches(&spec, BATCH, &stop, async |batch: Vec<Delivery>| {
+    let mut batches = nats.batches(spec, BATCH, stop.clone());
+    while let Some(batch) = batches.next().await {
         let behind = batch.last().map_or(0, Delivery::behind);
         PROJECTION_BEHIND.with_label_values(&[P::NAME]).set(i64::try_from(behind).unwrap_or(i64::MAX));
-        let work = take(&nats, &projector, &batch);
-        if stop.run_until_cancelled(work).await.is_some() {
-            for delivery in &batch {
-                delivery.answer(Verdict::Done).await;
-            }
+        if stop.run_until_cancelled(take(&nats, &projector, &batch)).await.is_none() {
+            return;
         }
-    })
-    .await;
+        for delivery in &batch {
+            delivery.answer(Verdict::Done).await;
+        }
+    }
 }
 
 /// Applies a batch, however long it takes. The checkpoint decides what is new, so doing it twice changes nothing.

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use commands::Context;
-use domain::{OrderId, PaymentId};
+use domain::PaymentId;
 use futures::StreamExt;
 use journal::vault::InboxEntry;
-use psp::Intent;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -18,13 +18,18 @@ use crate::problem::Problem;
 pub(crate) struct Events;
 
 /// How often a follower looks for new events.
-const POLL: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(50);
 
 #[derive(ApiResponse)]
 enum Replayed {
     /// CloudEvents, one to a line.
     #[oai(status = 200, content_type = "application/x-ndjson")]
-    Events(Binary<Body>),
+    Events(
+        Binary<Body>,
+        /// The position of the last event when the replay began.
+        #[oai(header = "Last-Position")]
+        u64,
+    ),
 }
 
 #[OpenApi(tag = "Tag::Events")]
@@ -50,6 +55,7 @@ impl Events {
             token("id", id.as_deref())?,
             token("type", kind.as_deref())?
         );
+        let (_, last) = store.nats.extent(EVENTS).await?;
         let mut reader = Reader {
             replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)),
             to: to.unwrap_or(u64::MAX),
@@ -62,7 +68,7 @@ impl Events {
         });
         let lines = futures::StreamExt::chain(stream::iter(first.map(Ok)), rest);
         let lines = futures::TryStreamExt::map_err(lines, std::io::Error::other);
-        Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines))))
+        Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines)), last))
     }
 }
 

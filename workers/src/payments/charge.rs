@@ -2,7 +2,7 @@ use domain::PaymentId;
 use domain::payment::{Failure, Payment, PaymentMethod, PspReference, Terms};
 use psp::{Intent, Method, NewIntent, PspError};
 
-use super::{DeadLetterClass, PaymentWorker, Trouble};
+use super::{DeadLetterClass, PaymentWorker, Trouble, context};
 use crate::settlement::{Case, Settled, reference};
 
 impl PaymentWorker {
@@ -10,8 +10,7 @@ impl PaymentWorker {
     pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, attempt: u64) -> Result<(), Trouble> {
         let Some((psp, fresh)) = self.submitted(case, terms, attempt).await? else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
-        let known =
-            if fresh { None } else { Some(self.when_well(async || self.desk.psp.retrieve(psp.as_str()).await).await?) };
+        let known = if fresh { None } else { Some(self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?) };
         let settled = match known {
             Some(intent) => self.desk.settlement.apply(case, &intent).await?,
             None => Settled::Open,
@@ -48,7 +47,7 @@ impl PaymentWorker {
         // A key of its own for each attempt: a key replays a 500 for a day. An intent that is not recorded is
         // never confirmed, so a second one charges nothing.
         let key = format!("{}:create:{attempt}", case.payment);
-        let intent = match self.when_well(async || self.desk.psp.create_intent(&new, &key).await).await {
+        let intent = match self.when_well(|| self.desk.psp.create_intent(&new, &key)).await {
             Err(PspError::Refused { message, .. }) => {
                 let failure = Failure { code: "refused_by_psp".to_owned(), message };
                 self.desk.settlement.fail(case, None, failure.clone()).await?;
@@ -70,7 +69,7 @@ impl PaymentWorker {
 
     async fn confirm(&self, case: &Case<'_>, psp: &PspReference, attempt: u64) -> Result<(), Trouble> {
         let key = format!("{}:confirm:{attempt}", case.payment);
-        let intent = match self.when_well(async || self.desk.psp.confirm(psp.as_str(), &key).await).await {
+        let intent = match self.when_well(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
             Ok(intent) => intent,
             Err(PspError::Declined { code, message }) => {
                 let failure = Failure { code, message };
@@ -79,7 +78,7 @@ impl PaymentWorker {
             }
             Err(error) => {
                 self.desk.settlement.note(case, Some(psp.as_str()), &format!("unknown: attempt {attempt}, {error}"));
-                self.when_well(async || self.desk.psp.retrieve(psp.as_str()).await).await?
+                self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?
             }
         };
         match self.desk.settlement.apply(case, &intent).await? {
@@ -104,9 +103,10 @@ impl PaymentWorker {
 
     /// Ends a payment whose tries are used up; whether its outcome is the PSP's own, so that no dead letter is due.
     pub(super) async fn find_out_or_cancel(&self, payment: PaymentId) -> Result<bool, Trouble> {
-        let state = self.shared.commands.payment(payment).await?.payment;
+        let state = self.shared.commands.payment(payment).await?;
+        let context = context(payment, &state);
+        let state = state.payment;
         let Some(terms) = state.terms() else { return Ok(true) };
-        let context = self.context(payment);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
         let exhausted = |message: String| Failure { code: "exhausted".to_owned(), message };
         let Some(psp) = state.reference() else {

@@ -1,0 +1,54 @@
+//! Benchmarks that print what they measured beside what they measured it against, in one run.
+//! They bring their own servers, in a folder that is removed afterwards. Run them in the release profile.
+
+mod append;
+mod mirror;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use journal::{Journal, Vault, connect, migrate};
+use secrecy::SecretString;
+use sqlx::PgPool;
+
+use crate::local::{Postgres, free_port, new_secret};
+
+pub use append::{AppendArgs, run as append};
+pub use mirror::{MirrorArgs, run as mirror};
+
+/// A cluster for one run, with the store's schema.
+struct Bench {
+    folder: PathBuf,
+    postgres: Postgres,
+    owner: PgPool,
+    journal: Journal,
+    vault: Vault,
+}
+
+impl Bench {
+    async fn start(connections: u32) -> Result<Self> {
+        let folder = std::env::temp_dir().join(new_secret("ludoteca-bench-"));
+        let password = new_secret("p");
+        let postgres = Postgres::start(&folder.join("postgres"), free_port(0)?, &password, true).await?;
+        let owner_url: SecretString = postgres.url("postgres", &password, "postgres").into();
+        let app_url: SecretString = postgres.url("ludoteca", &password, "postgres").into();
+        let owner = connect(&owner_url, connections).await?;
+        migrate(&owner, &app_url).await?;
+        let pool = connect(&app_url, connections).await?;
+        let vault = Vault::open(pool.clone(), &crate::up::new_master_key())?;
+        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault })
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.owner.close().await;
+        self.journal.pool().close().await;
+        self.postgres.stop().await?;
+        Ok(std::fs::remove_dir_all(self.folder)?)
+    }
+}
+
+fn per_second(count: u64, took: std::time::Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of some seconds fits a float")]
+    let count = count as f64;
+    count / took.as_secs_f64()
+}

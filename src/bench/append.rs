@@ -1,0 +1,123 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use commands::{Actor, Commands, Context, GameChange};
+use domain::game::{AgeRating, GameDetails};
+use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
+use journal::clock;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use super::{Bench, per_second};
+
+/// How many commands are in flight in each round.
+const IN_FLIGHT: [u32; 4] = [1, 8, 32, 64];
+
+/// `ludoteca bench append`
+#[derive(Debug, Args)]
+pub struct AppendArgs {
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+}
+
+/// Appends through the command layer (load, decide, append), beside the same rows inserted one per transaction by a
+/// plain prepared statement.
+///
+/// # Errors
+/// When the servers do not start or an append fails.
+pub async fn run(args: &AppendArgs) -> Result<()> {
+    let bench = Bench::start(80).await?;
+    sqlx::query("create table public.plain (like journal.events including all)").execute(&bench.owner).await?;
+    let commands = Commands::new(bench.journal.clone(), bench.vault.clone(), Currency::BRL);
+    let change = change()?;
+    let sample = sample(&commands, &change).await?;
+    let time = Duration::from_secs(args.seconds);
+
+    println!("Appends per second, {} s each, PostgreSQL with fsync on", args.seconds);
+    println!("{:>10} {:>16} {:>16} {:>8}", "in flight", "command layer", "plain insert", "ratio");
+    for in_flight in IN_FLIGHT {
+        let (pool, row) = (bench.owner.clone(), sample.clone());
+        let plain = measure(in_flight, time, move || insert(pool.clone(), row.clone())).await?;
+        let (use_cases, game) = (commands.clone(), change.clone());
+        let layer = measure(in_flight, time, move || create(use_cases.clone(), game.clone())).await?;
+        println!("{in_flight:>10} {layer:>16.0} {plain:>16.0} {:>8.2}", layer / plain);
+    }
+    bench.stop().await
+}
+
+async fn measure<F, Fut>(in_flight: u32, time: Duration, once: F) -> Result<f64>
+where
+    F: Fn() -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Result<()>> + Send,
+{
+    let done = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..in_flight {
+        let (once, done) = (once.clone(), done.clone());
+        tasks.spawn(async move {
+            while begun.elapsed() < time {
+                once().await?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    Ok(per_second(done.load(Ordering::Relaxed), begun.elapsed()))
+}
+
+async fn create(commands: Commands, change: GameChange) -> Result<()> {
+    let context = Context::new(Actor::System("bench"));
+    commands.create_game(&context, GameId::from_uuid(clock::new_id()), change).await?;
+    Ok(())
+}
+
+/// What the journal stores for one such command.
+#[derive(Clone, sqlx::FromRow)]
+struct Sample {
+    payload: serde_json::Value,
+    metadata: serde_json::Value,
+}
+
+async fn sample(commands: &Commands, change: &GameChange) -> Result<Sample> {
+    create(commands.clone(), change.clone()).await?;
+    let row = sqlx::query_as("select payload, metadata from journal.events limit 1");
+    Ok(row.fetch_one(commands.journal().pool()).await?)
+}
+
+async fn insert(pool: PgPool, sample: Sample) -> Result<()> {
+    sqlx::query(
+        "insert into public.plain (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+                                   event_id)
+         values ('game', $1, 1, 'GameCreated', '1', $2, $3, $4)",
+    )
+    .bind(clock::new_id().to_string())
+    .bind(sample.payload)
+    .bind(sample.metadata)
+    .bind(clock::new_id())
+    .execute(&pool)
+    .await?;
+    Ok(())
+}
+
+fn change() -> Result<GameChange> {
+    let details = GameDetails {
+        title: Title::parse("The Lantern Keepers of Marrow Bay")?,
+        description: Description::parse("Keep the lights burning while the tide brings strangers.")?,
+        developer: Name::parse("Seven Gulls")?,
+        publisher: Name::parse("")?,
+        genres: Labels::parse(["Adventure"])?,
+        tags: Labels::parse(["Story Rich", "Sea"])?,
+        platforms: Labels::parse(["linux", "windows"])?,
+        release_date: None,
+        age_rating: AgeRating::parse(10)?,
+    };
+    Ok(GameChange { details, price: Money { amount: 5_990, currency: Currency::BRL } })
+}

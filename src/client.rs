@@ -1,0 +1,87 @@
+//! A client of the store's API, for the tools: demo, load, replay through the gateway.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+/// A visitor, or somebody who has logged in.
+#[derive(Clone)]
+pub struct Api {
+    http: Client,
+    base: String,
+    token: Option<SecretString>,
+}
+
+impl Api {
+    /// A visitor of the store at `base`.
+    ///
+    /// # Errors
+    /// When no TLS can be had.
+    pub fn visit(base: &str) -> Result<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
+    }
+
+    /// The same visitor, logged in.
+    ///
+    /// # Errors
+    /// When the store does not let them in.
+    pub async fn log_in(&self, email: &str, password: &SecretString) -> Result<Self> {
+        let credentials = json!({ "email": email, "password": password.expose_secret() });
+        let tokens = self.post("/login/auth", &credentials).await?;
+        let token = tokens.get("access_token").and_then(Value::as_str).context("no access token")?;
+        Ok(Self { token: Some(token.into()), ..self.clone() })
+    }
+
+    /// A new adult customer, registered and logged in.
+    ///
+    /// # Errors
+    /// When the store does not take them.
+    pub async fn register(&self, name: &str, email: &str) -> Result<Self> {
+        let password: SecretString = format!("{:032x}", rand::random::<u128>()).into();
+        let person = json!({
+            "name": name, "email": email, "password": password.expose_secret(), "birth_date": "1990-01-31",
+        });
+        self.post("/users", &person).await?;
+        self.log_in(email, &password).await
+    }
+
+    /// A request, not sent yet.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        }
+    }
+
+    /// What a GET answers.
+    ///
+    /// # Errors
+    /// When the store does not answer, or refuses.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        accepted(self.request(Method::GET, path).send().await?).await
+    }
+
+    /// What a POST answers.
+    ///
+    /// # Errors
+    /// When the store does not answer, or refuses.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        accepted(self.request(Method::POST, path).json(body).send().await?).await
+    }
+}
+
+async fn accepted(response: Response) -> Result<Value> {
+    let (status, url) = (response.status(), response.url().path().to_owned());
+    let body = response.text().await?;
+    if !status.is_success() {
+        bail!("{url} answered {status}: {body}");
+    }
+    Ok(serde_json::from_str(&body).unwrap_or(Value::Null))
+}

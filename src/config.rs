@@ -1,0 +1,150 @@
+//! The one typed configuration. Parsed in `main`, passed as values; nobody else reads the environment.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use domain::Currency;
+use secrecy::SecretString;
+
+/// Where the store's data lives, and the key to what is sealed in it.
+#[derive(Debug, Clone, Args)]
+pub struct StoreConfig {
+    /// The Postgres database, as the store's own role, which may not change or remove events
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+    /// How many connections one process may hold
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 24)]
+    pub database_connections: u32,
+    /// The NATS server, with user and password
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: SecretString,
+    /// 32 bytes in base64; wraps the keys of personal data
+    #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
+    pub master_key: SecretString,
+    /// The one currency that the store trades in (ISO 4217)
+    #[arg(long, env = "CURRENCY", default_value = "BRL", value_parser = Currency::parse)]
+    pub currency: Currency,
+}
+
+/// The database as its owner sees it: for migrations and for a new epoch.
+#[derive(Debug, Clone, Args)]
+pub struct OwnerConfig {
+    /// The Postgres database, as the role that owns it
+    #[arg(long, env = "DATABASE_OWNER_URL", hide_env_values = true)]
+    pub database_owner_url: SecretString,
+    /// The Postgres database, as the store's own role; it is created where missing
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+}
+
+/// The gateway.
+#[derive(Debug, Clone, Args)]
+pub struct GatewayConfig {
+    /// Where it listens
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// A file with the Ed25519 private key of access tokens (PKCS #8 PEM)
+    #[arg(long, env = "JWT_KEY_FILE")]
+    pub jwt_key_file: PathBuf,
+    /// The secrets that the PSP may sign webhooks with, separated by commas
+    #[arg(long, env = "PSP_WEBHOOK_SECRET", hide_env_values = true, value_delimiter = ',', required = true)]
+    pub psp_webhook_secret: Vec<SecretString>,
+    /// Login attempts per account and minute
+    #[arg(long, env = "LOGIN_PER_ACCOUNT", default_value = "10")]
+    pub login_per_account: NonZeroU32,
+    /// Login attempts per address and minute
+    #[arg(long, env = "LOGIN_PER_ADDRESS", default_value = "300")]
+    pub login_per_address: NonZeroU32,
+}
+
+/// The workers that speak with the PSP.
+#[derive(Debug, Clone, Args)]
+pub struct PaymentConfig {
+    /// The PSP's address
+    #[arg(long, env = "PSP_URL")]
+    pub psp_url: String,
+    /// Our key at the PSP
+    #[arg(long, env = "PSP_KEY", hide_env_values = true)]
+    pub psp_key: SecretString,
+    /// How long to wait for the PSP's answer, in milliseconds
+    #[arg(long, env = "PSP_TIMEOUT_MS", default_value = "10000", value_parser = millis)]
+    pub psp_timeout: Duration,
+    /// How often payment work is tried before it becomes a dead letter
+    #[arg(long, env = "PAYMENT_ATTEMPTS", default_value_t = 6)]
+    pub payment_attempts: u16,
+    /// The pause after the first try, in milliseconds; it doubles with each
+    #[arg(long, env = "PAYMENT_PAUSE_MS", default_value = "1000", value_parser = millis)]
+    pub payment_pause: Duration,
+    /// How many payments are worked on at once
+    #[arg(long, env = "PAYMENT_SLOTS", default_value_t = 16)]
+    pub payment_slots: u16,
+    /// The folder of the daily text log of payments
+    #[arg(long, env = "TEXT_LOG_FOLDER", default_value = "logs")]
+    pub text_log_folder: PathBuf,
+}
+
+/// The notifier.
+#[derive(Debug, Clone, Args)]
+pub struct MailConfig {
+    /// The mail server, such as smtps://user:password@host; without one, mail goes into a folder
+    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<SecretString>,
+    /// The folder for mail where there is no mail server
+    #[arg(long, env = "MAIL_FOLDER", default_value = ".local/outbox")]
+    pub mail_folder: PathBuf,
+    /// Who mail comes from
+    #[arg(long, env = "MAIL_FROM", default_value = "Ludoteca <store@ludoteca.example>")]
+    pub mail_from: String,
+}
+
+/// The sandbox PSP.
+#[derive(Debug, Clone, Args)]
+pub struct SandboxArgs {
+    /// Where it listens
+    #[arg(long, env = "SANDBOX_LISTEN", default_value = "127.0.0.1:8083")]
+    pub sandbox_listen: SocketAddr,
+    /// The key that clients must send
+    #[arg(long, env = "PSP_KEY", hide_env_values = true)]
+    pub psp_key: SecretString,
+    /// Where webhooks are delivered
+    #[arg(long, env = "SANDBOX_WEBHOOK_URL", default_value = "http://127.0.0.1:8080/webhooks/psp")]
+    pub sandbox_webhook_url: String,
+    /// What webhooks are signed with
+    #[arg(long, env = "PSP_WEBHOOK_SECRET", hide_env_values = true)]
+    pub psp_webhook_secret: SecretString,
+    /// How long a Pix payment takes, in milliseconds
+    #[arg(long, env = "SANDBOX_PIX_MS", default_value = "1500", value_parser = millis)]
+    pub sandbox_pix: Duration,
+    /// Where payment intents are kept over a restart
+    #[arg(long, env = "SANDBOX_FILE")]
+    pub sandbox_file: Option<PathBuf>,
+}
+
+/// What every role that has no routes of its own serves for operators.
+#[derive(Debug, Clone, Args)]
+pub struct OperationsConfig {
+    /// Where health and metrics are served; nowhere without
+    #[arg(long, env = "OPERATIONS_LISTEN")]
+    pub operations_listen: Option<SocketAddr>,
+}
+
+/// How a tool reaches a running store.
+#[derive(Debug, Clone, Args)]
+pub struct ClientConfig {
+    /// The store's address
+    #[arg(long, env = "LUDOTECA_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// An admin's address
+    #[arg(long, env = "ADMIN_EMAIL")]
+    pub admin_email: String,
+    /// That admin's password
+    #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true)]
+    pub admin_password: SecretString,
+}
+
+fn millis(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_millis)
+}

@@ -1,0 +1,15 @@
+//! The binary's parts: configuration, roles, the local stack, and the tools for people.
+
+pub mod bench;
+pub mod catalog;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod load;
+pub mod local;
+pub mod operations;
+pub mod progress;
+pub mod replay;
+pub mod roles;
+pub mod up;
+pub mod verify;

@@ -1,0 +1,123 @@
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nats::Nats;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::{find_program, private_folder};
+
+const CONFIG: &str = include_str!("../../nats/nats-server.conf");
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running server with JetStream in a folder. It ends with its handle.
+pub struct NatsServer {
+    child: Child,
+    port: u16,
+    password: String,
+    analyst_password: String,
+}
+
+impl NatsServer {
+    /// Starts the server in `folder`; its streams are those of the last time.
+    ///
+    /// # Errors
+    /// When nats-server is not installed or does not start.
+    pub async fn start(folder: &Path, port: u16, password: &str, analyst_password: &str) -> Result<Self> {
+        let program =
+            find_program("nats-server", &[PathBuf::from(".local/tools/bin"), PathBuf::from("target/tools/bin")])?;
+        private_folder(folder)?;
+        let pid_file = folder.join("nats-server.pid");
+        end_stray(&pid_file).await?;
+        let config = folder.join("nats-server.conf");
+        std::fs::write(&config, CONFIG)?;
+        let child = Command::new(program)
+            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+            .arg("-c")
+            .arg(&config)
+            .arg("-sd")
+            .arg(folder.join("streams"))
+            .arg("-P")
+            .arg(&pid_file)
+            .arg("-l")
+            .arg(folder.join("nats-server.log"))
+            .env("NATS_PASSWORD", password)
+            .env("NATS_ANALYST_PASSWORD", analyst_password)
+            .stdin(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot run nats-server")?;
+        let (password, analyst_password) = (password.to_owned(), analyst_password.to_owned());
+        let mut server = Self { child, port, password, analyst_password };
+        server.until_ready(folder).await?;
+        Ok(server)
+    }
+
+    /// The URL of the store's own user.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://ludoteca:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    /// The URL of the user who can read EVENTS and nothing else.
+    #[must_use]
+    pub fn analyst_url(&self) -> String {
+        format!("nats://analyst:{}@127.0.0.1:{}", self.analyst_password, self.port)
+    }
+
+    /// Ends the server and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(id) = self.child.id() {
+            kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
+        }
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    async fn until_ready(&mut self, folder: &Path) -> Result<()> {
+        let deadline = Instant::now().checked_add(PATIENCE);
+        let url = self.url();
+        let mut last = String::new();
+        while deadline.is_some_and(|deadline| Instant::now() < deadline) {
+            if let Some(status) = self.child.try_wait()? {
+                anyhow::bail!("nats-server ended at once ({status}); see {}", folder.join("nats-server.log").display());
+            }
+            let ready = async { Nats::connect(&url).await?.provision().await };
+            match ready.await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error.to_string(),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::bail!("nats-server is not ready ({last}); see {}", folder.join("nats-server.log").display())
+    }
+}
+
+/// A server whose starter was killed holds our streams; it is ended first.
+async fn end_stray(pid_file: &Path) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(pid_file) else { return Ok(()) };
+    let pid: i32 = text.trim().parse().unwrap_or_default();
+    let is_ours =
+        || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "nats-server");
+    if pid <= 1 || !is_ours() {
+        return Ok(());
+    }
+    kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+    let deadline = Instant::now().checked_add(PATIENCE);
+    while is_ours() {
+        ensure!(
+            deadline.is_some_and(|deadline| Instant::now() < deadline),
+            "an earlier nats-server ({pid}) does not end"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

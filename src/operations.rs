@@ -1,0 +1,53 @@
+//! Health and metrics of roles that serve nothing else.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use nats::Nats;
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem::{EndpointExt, IntoResponse, Response, Route, get, handler};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone)]
+struct Leans {
+    pool: PgPool,
+    nats: Nats,
+}
+
+/// Serves `/health/live`, `/health/ready` and `/metrics` until `stop`.
+///
+/// # Errors
+/// When the address is taken.
+pub async fn serve(address: SocketAddr, pool: PgPool, nats: Nats, stop: CancellationToken) -> Result<()> {
+    let routes = Route::new()
+        .at("/health/live", get(live))
+        .at("/health/ready", get(ready))
+        .at("/metrics", get(metrics))
+        .data(Leans { pool, nats });
+    let server = poem::Server::new_with_acceptor(crate::roles::bind(address).await?);
+    Ok(server.run_with_graceful_shutdown(routes, stop.cancelled_owned(), None).await?)
+}
+
+#[handler]
+fn live() -> &'static str {
+    "live"
+}
+
+#[handler]
+async fn ready(leans: Data<&Leans>) -> Response {
+    let postgres = sqlx::query("select 1").execute(&leans.pool).await.is_ok();
+    let nats = leans.nats.is_connected();
+    let status = if postgres && nats { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = |up| if up { "up" } else { "down" };
+    format!("postgres {}, nats {}\n", word(postgres), word(nats)).with_status(status).into_response()
+}
+
+#[handler]
+fn metrics() -> Response {
+    match prometheus::TextEncoder::new().encode_to_string(&prometheus::gather()) {
+        Ok(text) => text.with_content_type("text/plain; version=0.0.4").into_response(),
+        Err(error) => error.to_string().with_status(StatusCode::SERVICE_UNAVAILABLE).into_response(),
+    }
+}

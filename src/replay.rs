@@ -1,0 +1,87 @@
+//! `ludoteca replay`: the event stream as NDJSON, for analysts. Needs no right but reading.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use nats::{EVENTS, Nats};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+
+use crate::progress;
+
+/// What to replay.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The NATS server, with user and password; the analyst's is enough
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: SecretString,
+    /// The first position
+    #[arg(long, default_value_t = 1)]
+    pub from: u64,
+    /// The last position
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
+    /// Only this kind of aggregate: user, game, order, payment
+    #[arg(long)]
+    pub aggregate: Option<String>,
+    /// Only the aggregate of this id
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Only events of this name, such as `OrderCompleted`
+    #[arg(long = "type")]
+    pub kind: Option<String>,
+    /// Stay and print new events as they happen
+    #[arg(long)]
+    pub follow: bool,
+    /// Write to a file instead of standard output
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+}
+
+/// Replays.
+///
+/// # Errors
+/// When the server does not answer or the output cannot be written.
+pub async fn run(args: &ReplayArgs) -> Result<()> {
+    let nats = Nats::connect(args.nats_url.expose_secret()).await?;
+    let token = |name, value| nats::subject_token(value).with_context(|| format!("--{name}"));
+    let subject = format!(
+        "events.{}.{}.{}",
+        token("aggregate", args.aggregate.as_deref())?,
+        token("id", args.id.as_deref())?,
+        token("type", args.kind.as_deref())?
+    );
+    let mut output: Box<dyn AsyncWrite + Unpin> = match &args.output {
+        Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
+        None => Box::new(tokio::io::stdout()),
+    };
+    let written = write(args, &nats, subject, &mut BufWriter::new(&mut output)).await?;
+    if let Some(file) = &args.output {
+        eprintln!("Wrote {written} events to {}", file.display());
+    }
+    Ok(())
+}
+
+async fn write(args: &ReplayArgs, nats: &Nats, subject: String, out: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
+    let bar = progress::count("events");
+    let mut replay = nats.replay(EVENTS, subject, args.from);
+    while replay.next_sequence() <= args.to {
+        let batch = replay.next_batch().await?;
+        for event in batch.iter().filter(|event| event.sequence <= args.to) {
+            out.write_all(&event.as_line()).await?;
+            bar.inc(1);
+        }
+        out.flush().await?;
+        if batch.is_empty() {
+            if !args.follow {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    let written = bar.position();
+    bar.finish_and_clear();
+    Ok(written)
+}

@@ -1,0 +1,241 @@
+//! The roles: what each needs, and how it is run. A process runs one of them, or all.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use commands::Commands;
+use gateway::{Keys, Limits, Store};
+use journal::{Journal, Vault, connect};
+use nats::Nats;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use projections::search::SearchEngine;
+use psp::PspClient;
+use psp::sandbox::SandboxConfig;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+use workers::{
+    Checkout, JOURNAL_WAKE, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
+    WebhookFunction,
+};
+
+use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+
+/// What every role leans on.
+#[derive(Clone)]
+pub struct Foundation {
+    /// Use cases and server.
+    pub shared: Shared,
+    /// The vault.
+    pub vault: Vault,
+    stop: CancellationToken,
+}
+
+impl Foundation {
+    /// Connects to everything, and tells the relay of each append from now on.
+    ///
+    /// # Errors
+    /// When Postgres or NATS cannot be reached, or the journal refuses to be appended to.
+    pub async fn connect(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
+        let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
+        let journal = Journal::open(pool.clone()).await?;
+        let vault = Vault::open(pool, &config.master_key)?;
+        let nats = Nats::connect(config.nats_url.expose_secret()).await?;
+        let commands = Commands::new(journal.clone(), vault.clone(), config.currency);
+        tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
+        Ok(Self { shared: Shared { commands, nats }, vault, stop })
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        self.shared.commands.journal()
+    }
+
+    /// Serves HTTP.
+    ///
+    /// # Errors
+    /// When the key cannot be read or the listener fails.
+    pub async fn gateway(&self, config: &GatewayConfig, acceptor: impl Acceptor + 'static) -> Result<()> {
+        let pem = std::fs::read_to_string(&config.jwt_key_file)
+            .with_context(|| format!("JWT key {}", config.jwt_key_file.display()))?;
+        let store = Store {
+            commands: self.shared.commands.clone(),
+            nats: self.shared.nats.clone(),
+            search: SearchEngine::Postgres(self.journal().pool().clone()),
+            keys: Keys::from_pem(&pem.into())?,
+            webhook_secrets: config.psp_webhook_secret.clone(),
+            limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
+        };
+        Ok(gateway::serve(store, acceptor, self.stop.clone()).await?)
+    }
+
+    /// Mirrors the journal.
+    pub async fn relay(&self) {
+        Relay::new(self.journal().clone(), self.shared.nats.clone()).run(self.stop.clone()).await;
+    }
+
+    /// Projects every read model.
+    pub async fn projector(&self) {
+        let mut projecting = tokio::task::JoinSet::new();
+        macro_rules! start {
+            ($projection:expr) => {
+                let (pool, nats, stop) = (self.journal().pool().clone(), self.shared.nats.clone(), self.stop.clone());
+                projecting.spawn(workers::project(pool, nats, $projection, stop));
+            };
+        }
+        projections::for_each_projection!(self.vault, start);
+        while projecting.join_next().await.is_some() {}
+    }
+
+    /// Turns events into commands.
+    pub async fn checkout(&self) {
+        Checkout(self.shared.clone()).run(self.stop.clone()).await;
+    }
+
+    /// Works off the payment queue.
+    ///
+    /// # Errors
+    /// When the PSP's client cannot be made.
+    pub async fn payments(&self, config: &PaymentConfig) -> Result<()> {
+        let patience = Patience {
+            attempts: config.payment_attempts,
+            pause: config.payment_pause,
+            ack_wait: std::time::Duration::from_secs(30),
+            slots: config.payment_slots,
+        };
+        let worker = PaymentWorker { shared: self.shared.clone(), desk: self.desk(config)?, patience };
+        worker.run(self.stop.clone()).await;
+        Ok(())
+    }
+
+    /// Works off the webhook inbox.
+    ///
+    /// # Errors
+    /// When the PSP's client cannot be made.
+    pub async fn webhooks(&self, config: &PaymentConfig) -> Result<()> {
+        let function = WebhookFunction { shared: self.shared.clone(), desk: self.desk(config)? };
+        function.run(self.stop.clone()).await;
+        Ok(())
+    }
+
+    /// Sends mail.
+    ///
+    /// # Errors
+    /// When the mail server's URL or the sender's address is none.
+    pub async fn notifier(&self, config: &MailConfig) -> Result<()> {
+        let smtp = config.smtp_url.as_ref().map(ExposeSecret::expose_secret);
+        let mailer = Mailer::new(smtp, &config.mail_folder)?;
+        let from = config.mail_from.parse().context("MAIL_FROM")?;
+        Notifier { shared: self.shared.clone(), mailer, from }.run(self.stop.clone()).await;
+        Ok(())
+    }
+
+    fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
+        let psp = PspClient::new(&config.psp_url, config.psp_key.clone(), config.psp_timeout)?;
+        let log = TextLog::new(config.text_log_folder.clone());
+        Ok(PaymentDesk { psp, settlement: Settlement::new(self.shared.commands.clone(), log) })
+    }
+}
+
+/// Serves the sandbox PSP.
+///
+/// # Errors
+/// When its file or its listener fails.
+pub async fn psp_sandbox(
+    config: &SandboxArgs,
+    acceptor: impl Acceptor + 'static,
+    stop: CancellationToken,
+) -> Result<()> {
+    let config = SandboxConfig {
+        key: config.psp_key.clone(),
+        webhook_url: config.sandbox_webhook_url.clone(),
+        webhook_secret: config.psp_webhook_secret.clone(),
+        pix_delay: config.sandbox_pix,
+        file: config.sandbox_file.clone(),
+    };
+    Ok(psp::sandbox::serve(config, acceptor, stop).await?)
+}
+
+/// A bound listener, so that nothing is announced before it answers.
+///
+/// # Errors
+/// When the address is taken.
+pub async fn bind(address: std::net::SocketAddr) -> Result<impl Acceptor> {
+    TcpListener::bind(address).into_acceptor().await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Runs roles side by side until the first fails or `stop`; when one ends, all do.
+pub struct Roles {
+    running: tokio::task::JoinSet<(&'static str, Result<()>)>,
+    stop: CancellationToken,
+}
+
+impl Roles {
+    /// None yet.
+    #[must_use]
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { running: tokio::task::JoinSet::new(), stop }
+    }
+
+    /// Starts one.
+    pub fn start(&mut self, name: &'static str, role: impl Future<Output = Result<()>> + Send + 'static) {
+        self.running.spawn(async move { (name, role.await) });
+    }
+
+    /// Waits for all to end; the first failure ends the others.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn finish(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            let failure = match ended {
+                Ok((name, Ok(()))) => {
+                    tracing::debug!(role = name, "Role {name} ended");
+                    continue;
+                }
+                Ok((name, Err(error))) => error.context(format!("role {name} failed")),
+                Err(error) => anyhow::Error::new(error).context("a role panicked"),
+            };
+            tracing::error!(error = format!("{failure:#}"), "A role failed; the others stop");
+            self.stop.cancel();
+            outcome = outcome.and(Err(failure));
+        }
+        outcome
+    }
+}
+
+/// Starts every role of the store but the sandbox PSP.
+pub fn start_all(
+    roles: &mut Roles,
+    foundation: &Arc<Foundation>,
+    gateway: (GatewayConfig, impl Acceptor + 'static),
+    payment: PaymentConfig,
+    mail: MailConfig,
+) {
+    let base = || foundation.clone();
+    let (config, acceptor) = gateway;
+    let role = base();
+    roles.start("gateway", async move { role.gateway(&config, acceptor).await });
+    let role = base();
+    roles.start("relay", async move { Ok(role.relay().await) });
+    let role = base();
+    roles.start("projector", async move { Ok(role.projector().await) });
+    let role = base();
+    roles.start("checkout", async move { Ok(role.checkout().await) });
+    let (role, config) = (base(), payment.clone());
+    roles.start("payments", async move { role.payments(&config).await });
+    let (role, config) = (base(), payment);
+    roles.start("webhooks", async move { role.webhooks(&config).await });
+    let role = base();
+    roles.start("notifier", async move { role.notifier(&mail).await });
+}
+
+async fn wake_the_relay(journal: Journal, nats: Nats, stop: CancellationToken) {
+    while stop.run_until_cancelled(journal.appended()).await.is_some() {
+        if let Err(error) = nats.wake(JOURNAL_WAKE).await {
+            tracing::debug!(%error, "The relay was not woken and will look by itself");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a local store is set up with: made once, kept in `ludoteca.env`, read by scripts and people.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use domain::Currency;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{UpArgs, new_master_key, port_beside};
+use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+use crate::local::new_secret;
+
+pub(super) const DATABASE: &str = "ludoteca";
+const FILE: &str = "ludoteca.env";
+
+/// A local store's ports and secrets.
+pub struct Settings {
+    pub(super) port: u16,
+    pub(super) postgres_port: u16,
+    pub(super) nats_port: u16,
+    psp_port: u16,
+    pub(super) postgres_password: String,
+    app_password: String,
+    pub(super) nats_password: String,
+    pub(super) nats_analyst_password: String,
+    psp_key: String,
+    psp_webhook_secret: String,
+    master_key: SecretString,
+    pub(super) admin_email: String,
+    pub(super) admin_password: SecretString,
+}
+
+impl Settings {
+    /// Reads what an earlier start left, or makes everything new; chooses the ports anew, and writes it all down.
+    pub(super) fn prepare(args: &UpArgs) -> Result<Self> {
+        let settings = Self::load_or_create(args)?;
+        settings.write(&args.data)?;
+        Ok(settings)
+    }
+
+    fn load_or_create(args: &UpArgs) -> Result<Self> {
+        let data = &args.data;
+        std::fs::create_dir_all(data.join("run")).with_context(|| format!("folder {}", data.display()))?;
+        let known = known(data);
+        let keep = |name: &str, new: &dyn Fn() -> String| known.get(name).cloned().unwrap_or_else(new);
+        let port = args.port;
+        let key_file = data.join("jwt-key.pem");
+        if !key_file.is_file() {
+            write_private(&key_file, gateway::generate_key()?.expose_secret())?;
+        }
+        Ok(Self {
+            port,
+            postgres_port: port_beside(port, 1)?,
+            nats_port: port_beside(port, 2)?,
+            psp_port: port_beside(port, 3)?,
+            postgres_password: keep("POSTGRES_PASSWORD", &|| new_secret("p")),
+            app_password: keep("POSTGRES_APP_PASSWORD", &|| new_secret("p")),
+            nats_password: keep("NATS_PASSWORD", &|| new_secret("n")),
+            nats_analyst_password: keep("NATS_ANALYST_PASSWORD", &|| new_secret("n")),
+            psp_key: keep("PSP_KEY", &|| new_secret("sk_test_")),
+            psp_webhook_secret: keep("PSP_WEBHOOK_SECRET", &|| new_secret("whsec_")),
+            master_key: keep("MASTER_KEY", &|| new_master_key().expose_secret().to_owned()).into(),
+            admin_email: keep("ADMIN_EMAIL", &|| "admin@ludoteca.example".to_owned()),
+            admin_password: keep("ADMIN_PASSWORD", &|| new_secret("")).into(),
+        })
+    }
+
+    /// Reads what a running store was set up with.
+    pub(super) fn read(data: &Path) -> Result<Self> {
+        let known = known(data);
+        let url = known.get("LUDOTECA_URL").context("the store has not been started yet")?;
+        let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).context("LUDOTECA_URL")?;
+        let data = data.to_path_buf();
+        let args = UpArgs { port, data, catalog: None, detach: false, processes: false, no_import: true };
+        Self::load_or_create(&args)
+    }
+
+    /// How to reach the database and the server of a running store.
+    pub(super) fn store_from_file(data: &Path) -> Result<StoreConfig> {
+        let known = known(data);
+        let get = |name: &str| known.get(name).cloned().with_context(|| format!("{name} is not in {FILE}"));
+        Ok(StoreConfig {
+            database_url: get("DATABASE_URL")?.into(),
+            database_connections: 24,
+            nats_url: get("NATS_URL")?.into(),
+            master_key: get("MASTER_KEY")?.into(),
+            currency: Currency::BRL,
+        })
+    }
+
+    /// Writes the file that scripts and people read; for its owner only.
+    fn write(&self, data: &Path) -> Result<()> {
+        let path = |path: PathBuf| path.display().to_string();
+        let lines = [
+            ("LUDOTECA_URL", self.url()),
+            ("ADMIN_EMAIL", self.admin_email.clone()),
+            ("ADMIN_PASSWORD", self.admin_password.expose_secret().to_owned()),
+            ("DATABASE_URL", self.app_url().expose_secret().to_owned()),
+            ("DATABASE_OWNER_URL", self.owner_url(DATABASE).expose_secret().to_owned()),
+            ("NATS_URL", self.nats_url("ludoteca", &self.nats_password)),
+            ("NATS_ANALYST_URL", self.nats_url("analyst", &self.nats_analyst_password)),
+            ("PSP_URL", self.psp_url()),
+            ("PSP_KEY", self.psp_key.clone()),
+            ("PSP_WEBHOOK_SECRET", self.psp_webhook_secret.clone()),
+            ("MASTER_KEY", self.master_key.expose_secret().to_owned()),
+            ("GATEWAY_LISTEN", self.listen(self.port).to_string()),
+            ("JWT_KEY_FILE", path(data.join("jwt-key.pem"))),
+            ("TEXT_LOG_FOLDER", path(text_logs(data))),
+            ("MAIL_FOLDER", path(data.join("outbox"))),
+            ("POSTGRES_PASSWORD", self.postgres_password.clone()),
+            ("POSTGRES_APP_PASSWORD", self.app_password.clone()),
+            ("NATS_PASSWORD", self.nats_password.clone()),
+            ("NATS_ANALYST_PASSWORD", self.nats_analyst_password.clone()),
+        ];
+        let mut text = String::from("# Written by `ludoteca up`. Secrets of this machine; kept from start to start.\n");
+        for (name, value) in lines {
+            writeln!(text, "{name}={value}")?;
+        }
+        write_private(&data.join(FILE), &text)
+    }
+
+    /// A database as the store's own role sees it.
+    pub(super) fn app_url(&self) -> SecretString {
+        self.postgres_url("ludoteca", &self.app_password, DATABASE)
+    }
+
+    /// A database as its owner sees it.
+    pub(super) fn owner_url(&self, database: &str) -> SecretString {
+        self.postgres_url("postgres", &self.postgres_password, database)
+    }
+
+    fn postgres_url(&self, role: &str, password: &str, database: &str) -> SecretString {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.postgres_port).into()
+    }
+
+    fn nats_url(&self, user: &str, password: &str) -> String {
+        format!("nats://{user}:{password}@127.0.0.1:{}", self.nats_port)
+    }
+
+    pub(super) fn store(&self) -> StoreConfig {
+        StoreConfig {
+            database_url: self.app_url(),
+            database_connections: 48,
+            nats_url: self.nats_url("ludoteca", &self.nats_password).into(),
+            master_key: self.master_key.clone(),
+            currency: Currency::BRL,
+        }
+    }
+
+    pub(super) fn gateway(&self, data: &Path) -> GatewayConfig {
+        GatewayConfig {
+            listen: self.listen(self.port),
+            jwt_key_file: data.join("jwt-key.pem"),
+            psp_webhook_secret: vec![self.psp_webhook_secret.as_str().into()],
+            login_per_account: std::num::NonZeroU32::MIN.saturating_add(9),
+            login_per_address: std::num::NonZeroU32::MIN.saturating_add(299),
+        }
+    }
+
+    pub(super) fn payment(&self, data: &Path) -> PaymentConfig {
+        PaymentConfig {
+            psp_url: self.psp_url(),
+            psp_key: self.psp_key.as_str().into(),
+            psp_timeout: Duration::from_secs(10),
+            payment_attempts: 6,
+            payment_pause: Duration::from_secs(1),
+            payment_slots: 16,
+            text_log_folder: text_logs(data),
+        }
+    }
+
+    pub(super) fn mail(&self, data: &Path) -> MailConfig {
+        MailConfig {
+            smtp_url: None,
+            mail_folder: data.join("outbox"),
+            mail_from: "Ludoteca <store@ludoteca.example>".to_owned(),
+        }
+    }
+
+    pub(super) fn sandbox(&self, data: &Path) -> SandboxArgs {
+        SandboxArgs {
+            sandbox_listen: self.listen(self.psp_port),
+            psp_key: self.psp_key.as_str().into(),
+            sandbox_webhook_url: format!("{}/webhooks/psp", self.url()),
+            psp_webhook_secret: self.psp_webhook_secret.as_str().into(),
+            sandbox_pix: Duration::from_millis(1_500),
+            sandbox_file: Some(data.join("psp-sandbox.jsonl")),
+        }
+    }
+
+    /// The short page that a start ends with.
+    pub(super) fn page(&self, data: &Path) -> String {
+        let url = self.url();
+        format!(
+            "\nLudoteca is ready.\n\n\
+             \x20 Store           {url}\n\
+             \x20 API, to try out {url}/docs\n\
+             \x20 Health          {url}/health/ready\n\
+             \x20 Metrics         {url}/metrics\n\
+             \x20 Admin           {}  password {}\n\
+             \x20 Settings        {}\n\
+             \x20 Mail            {}\n\
+             \x20 Payment log     {}\n\n\
+             Try next:\n\
+             \x20 scripts/demo                                   buys three games and shows each event\n\
+             \x20 curl '{url}/jogos/busca?q=lantern'   finds games\n\
+             \x20 scripts/ludoteca replay --type OrderCompleted  replays events\n\
+             \x20 scripts/ludoteca verify                        proves that nothing was lost or doubled\n\n",
+            self.admin_email,
+            self.admin_password.expose_secret(),
+            data.join(FILE).display(),
+            data.join("outbox").display(),
+            text_logs(data).display(),
+        )
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn psp_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.psp_port)
+    }
+
+    fn listen(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+}
+
+/// The default folder's log is where people look for it; other stores keep theirs with their data.
+fn text_logs(data: &Path) -> PathBuf {
+    if data == Path::new(".local") { PathBuf::from("logs") } else { data.join("logs") }
+}
+
+pub(super) fn known(data: &Path) -> HashMap<String, String> {
+    let lines = dotenvy::from_path_iter(data.join(FILE)).into_iter().flatten();
+    lines.filter_map(Result::ok).collect()
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,56 @@
+//! Each role as a process: started, and started again when it ends. What is killed comes back.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::settings::known;
+use crate::roles::Roles;
+
+const ROLES: [&str; 7] = ["gateway", "relay", "projector", "checkout", "payments", "webhooks", "notifier"];
+/// How long to wait before a role that ended is started again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Starts a supervisor for each role; the configuration comes from the store's own file.
+pub(super) fn start(roles: &mut Roles, data: &Path, stop: &CancellationToken) -> Result<()> {
+    let program = std::env::current_exe()?;
+    for role in ROLES {
+        let (program, data, stop) = (program.clone(), data.to_path_buf(), stop.clone());
+        roles.start(role, async move { supervise(&program, role, &data, &stop).await });
+    }
+    Ok(())
+}
+
+async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &CancellationToken) -> Result<()> {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(data.join(format!("{role}.log")))?;
+    let pid_file = data.join("run").join(format!("{role}.pid"));
+    while !stop.is_cancelled() {
+        let mut child = Command::new(program)
+            .arg(role)
+            .envs(known(data))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap_or_default())?);
+        std::fs::write(&pid_file, pid.to_string())?;
+        tokio::select! {
+            status = child.wait() => tracing::warn!(role, status = %status?, "Role {role} ended and is started again"),
+            () = stop.cancelled() => {
+                kill(pid, Signal::SIGTERM)?;
+                child.wait().await?;
+            }
+        }
+        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+    let _ = std::fs::remove_file(pid_file);
+    Ok(())
+}

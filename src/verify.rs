@@ -1,0 +1,149 @@
+//! `ludoteca verify`: journal = mirror, event by event; every read model = the fold of the journal; and the money:
+//! paid orders have their games, games have paid orders. Any difference is an error.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use journal::{Journal, Position};
+use nats::{EVENTS, Nats, Stored};
+use projections::{Comparison, Projection, compare};
+use tokio::time::{Instant, sleep};
+use workers::Mirrored;
+
+use crate::progress;
+use crate::roles::Foundation;
+
+/// How long readers may take to catch up before what they lack counts as a difference.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Compares everything and prints a line each.
+///
+/// # Errors
+/// When there is any difference, or something cannot be read.
+pub async fn run(foundation: &Foundation) -> Result<()> {
+    let journal = foundation.journal();
+    let (events, last) = journal.extent().await?;
+    settle(journal, &foundation.shared.nats, last).await?;
+    let mut differences = mirror(journal, &foundation.shared.nats, events).await?;
+    macro_rules! compare_one {
+        ($projection:expr) => {
+            differences = differences.saturating_add(read_model(journal, &$projection, events).await?);
+        };
+    }
+    projections::for_each_projection!(foundation.vault, compare_one);
+    differences = differences.saturating_add(money(journal).await?);
+    println!("{differences} differences");
+    ensure!(differences == 0, "the store contradicts its journal");
+    Ok(())
+}
+
+/// Waits until mirror and read models have what the journal had when we began.
+async fn settle(journal: &Journal, nats: &Nats, last: Position) -> Result<()> {
+    let deadline = Instant::now().checked_add(PATIENCE);
+    while deadline.is_some_and(|deadline| Instant::now() < deadline) {
+        let behind: i64 = sqlx::query_scalar(
+            "select count(*) from read.checkpoints where (epoch, tx_id, position) < ($1, $2::text::xid8, $3)",
+        )
+        .bind(last.epoch)
+        .bind(last.tx_id.to_string())
+        .bind(last.position)
+        .fetch_one(journal.pool())
+        .await?;
+        if behind == 0 && nats.extent(EVENTS).await?.1 > 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    eprintln!("Readers have not caught up within {} s; what they lack is counted", PATIENCE.as_secs());
+    Ok(())
+}
+
+/// Journal and mirror side by side, both in their own order.
+async fn mirror(journal: &Journal, nats: &Nats, events: i64) -> Result<i64> {
+    let bar = progress::bar("journal = mirror", events.unsigned_abs());
+    let mut replay = nats.replay(EVENTS, "events.>", 1);
+    let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);
+    let mut mirrored: std::collections::VecDeque<Stored> = std::collections::VecDeque::new();
+    loop {
+        let recorded = journal.committed_after(position, 1_000).await?;
+        let Some(end) = recorded.last() else { break };
+        position = end.position;
+        for event in &recorded {
+            if mirrored.is_empty() {
+                mirrored.extend(replay.next_batch().await?);
+            }
+            let expected = serde_json::to_vec(&event.to_cloud_event())?;
+            let same = mirrored.pop_front().is_some_and(|stored| {
+                let placed = Mirrored::try_from(&stored).is_ok_and(|m| m.envelope.position == event.position);
+                let numbered =
+                    i64::try_from(stored.sequence).is_ok_and(|sequence| sequence == compared.saturating_add(1));
+                placed && numbered && stored.payload == expected
+            });
+            compared = compared.saturating_add(1);
+            if !same {
+                differences = differences.saturating_add(1);
+                if differences <= 5 {
+                    eprintln!("    event {} at {} is not mirrored at {compared}", event.event_id, event.position);
+                }
+            }
+            bar.inc(1);
+        }
+    }
+    let surplus = mirrored.len().saturating_add(replay.next_batch().await?.len());
+    differences = differences.saturating_add(i64::try_from(surplus)?);
+    bar.finish_and_clear();
+    line("journal = mirror", &format!("{compared} events"), differences);
+    Ok(differences)
+}
+
+async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i64) -> Result<i64> {
+    let bar = progress::bar(P::NAME, events.unsigned_abs());
+    let compared = compare(journal, projection, |folded| bar.set_position(folded.unsigned_abs())).await?;
+    bar.finish_and_clear();
+    let Comparison { rows, missing, surplus, parked, .. } = compared;
+    let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?);
+    line(&format!("{} = fold", P::NAME), &format!("{rows} rows"), differences);
+    Ok(differences)
+}
+
+/// No paid order without its games, no games without a paid (or free) order, one payment per completed order.
+async fn money(journal: &Journal) -> Result<i64> {
+    let checks = [
+        (
+            "paid orders have games",
+            "select count(*) from read.orders o where o.status = 'completed' and exists (
+               select from jsonb_array_elements(o.lines) line
+               where not exists (select from read.library l
+                                 where l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid))
+             and not exists (select from journal.events e where e.aggregate_type = 'order'
+                             and e.aggregate_id = o.order_id::text and e.event_type = 'OrderRefunded')",
+        ),
+        (
+            "games have paid orders",
+            "select count(*) from read.library l left join read.orders o using (order_id)
+             where o.order_id is null or o.status <> 'completed'",
+        ),
+        (
+            "completed orders are paid",
+            "select count(*) from read.orders o left join read.payments p using (payment_id)
+             where o.status = 'completed' and o.total > 0 and p.status is distinct from 'succeeded'",
+        ),
+        (
+            "one success per order",
+            "select count(*) from (select order_id from read.payments where status = 'succeeded'
+                                   group by order_id having count(*) > 1) as doubled",
+        ),
+    ];
+    let mut differences = 0_i64;
+    for (name, query) in checks {
+        let wrong: i64 = sqlx::query_scalar(query).fetch_one(journal.pool()).await?;
+        line(name, "", wrong);
+        differences = differences.saturating_add(wrong);
+    }
+    Ok(differences)
+}
+
+fn line(what: &str, compared: &str, differences: i64) {
+    let verdict = if differences == 0 { "equal".to_owned() } else { format!("{differences} DIFFERENCES") };
+    println!("{what:<26} {compared:>16}  {verdict}");
+}

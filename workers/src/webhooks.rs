@@ -99,20 +99,10 @@ impl WebhookFunction {
         }
         let order = state.payment.terms().context("a payment without terms")?.order;
         let intent = self.desk.psp.retrieve(reference).await?;
-        self.settle(entry, payment, order, &intent).await
-    }
-
-    async fn settle(
-        &self,
-        entry: &InboxEntry,
-        payment: PaymentId,
-        order: OrderId,
-        intent: &Intent,
-    ) -> anyhow::Result<()> {
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = Context::because("webhook", cause, payment.as_uuid());
+        let context = Context::because("webhook", cause, state.correlation);
         let case = Case { by: "webhook", context: &context, payment, order };
-        match self.desk.settlement.apply(&case, intent).await {
+        match self.desk.settlement.apply(&case, &intent).await {
             Err(error) if !error.is_passing() => {
                 tracing::info!(payment.id = %payment, %error, "A webhook changes nothing");
                 Ok(())

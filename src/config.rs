@@ -78,6 +78,9 @@ pub struct PaymentConfig {
     /// The pause after the first try, in milliseconds; it doubles with each
     #[arg(long, env = "PAYMENT_PAUSE_MS", default_value = "1000", value_parser = millis)]
     pub payment_pause: Duration,
+    /// After how long without a word from its worker payment work is given to another, in milliseconds
+    #[arg(long, env = "PAYMENT_ACK_WAIT_MS", default_value = "15000", value_parser = millis)]
+    pub payment_ack_wait: Duration,
     /// How many payments are worked on at once
     #[arg(long, env = "PAYMENT_SLOTS", default_value_t = 16)]
     pub payment_slots: u16,

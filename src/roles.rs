@@ -101,7 +101,7 @@ impl Foundation {
         let patience = Patience {
             attempts: config.payment_attempts,
             pause: config.payment_pause,
-            ack_wait: std::time::Duration::from_secs(30),
+            ack_wait: config.payment_ack_wait,
             slots: config.payment_slots,
         };
         let worker = PaymentWorker { shared: self.shared.clone(), desk: self.desk(config)?, patience };

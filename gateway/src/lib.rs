@@ -61,8 +61,7 @@ pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: Cancel
 
 fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>) -> impl Endpoint {
     let api = OpenApiService::new(routes::all(), "Ludoteca", env!("CARGO_PKG_VERSION"))
-        .description("An event-sourced online game store.")
-        .url_prefix("/");
+        .description("An event-sourced online game store.");
     let docs = api.swagger_ui();
     let spec = api.spec_endpoint();
     Route::new()

@@ -41,7 +41,7 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
 
     let messages = messages(&nats).await?;
     let begun = Instant::now();
-    publish_raw(&server.url(), &messages).await?;
+    publish_raw(&server.jetstream().await?, &messages).await?;
     let raw = per_second(messages.len() as u64, begun.elapsed());
 
     println!("Events per second, {mirrored} events, file storage");
@@ -85,8 +85,7 @@ async fn messages(nats: &Nats) -> Result<Vec<(String, bytes::Bytes)>> {
     }
 }
 
-async fn publish_raw(url: &str, messages: &[(String, bytes::Bytes)]) -> Result<()> {
-    let jetstream = jetstream::new(async_nats::connect(url).await?);
+async fn publish_raw(jetstream: &jetstream::Context, messages: &[(String, bytes::Bytes)]) -> Result<()> {
     let config = jetstream::stream::Config {
         name: "RAW".to_owned(),
         subjects: vec!["raw.>".to_owned()],

@@ -3,6 +3,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use async_nats::{ConnectOptions, jetstream};
 use nats::Nats;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -68,6 +69,15 @@ impl NatsServer {
     #[must_use]
     pub fn analyst_url(&self) -> String {
         format!("nats://analyst:{}@127.0.0.1:{}", self.analyst_password, self.port)
+    }
+
+    /// JetStream itself, for tests and benchmarks that do what the store never does.
+    ///
+    /// # Errors
+    /// When the server does not let us in.
+    pub async fn jetstream(&self) -> Result<jetstream::Context> {
+        let options = ConnectOptions::with_user_and_password("ludoteca".to_owned(), self.password.clone());
+        Ok(jetstream::new(options.connect(("127.0.0.1", self.port)).await?))
     }
 
     /// Ends the server and waits until it has.

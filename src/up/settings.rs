@@ -169,6 +169,7 @@ impl Settings {
             psp_timeout: Duration::from_secs(10),
             payment_attempts: 6,
             payment_pause: Duration::from_secs(1),
+            payment_ack_wait: Duration::from_secs(15),
             payment_slots: 16,
             text_log_folder: text_logs(data),
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, TryStreamExt, stream};
 use nats::{EVENTS, NatsError, Replay, Stored};
 use poem::Body;
 use poem::web::Data;
@@ -62,12 +62,11 @@ impl Events {
             follow: follow.unwrap_or(false),
         };
         // The first batch now: a server that does not answer is a 503, not a broken stream.
-        let first = reader.next().await?;
+        let first = reader.read().await?;
         let rest = stream::try_unfold(reader, |mut reader| async move {
             Ok::<_, NatsError>(reader.next().await?.map(|lines| (lines, reader)))
         });
-        let lines = futures::StreamExt::chain(stream::iter(first.map(Ok)), rest);
-        let lines = futures::TryStreamExt::map_err(lines, std::io::Error::other);
+        let lines = stream::iter([Ok(first)]).chain(rest).map_err(std::io::Error::other);
         Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines)), last))
     }
 }
@@ -83,21 +82,28 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next lines; nothing at the end.
+    /// The next lines; nothing at the end. A follower waits there for more.
     async fn next(&mut self) -> Result<Option<Bytes>, NatsError> {
-        loop {
-            if self.replay.next_sequence() > self.to {
-                return Ok(None);
-            }
-            let batch = self.replay.next_batch().await?;
-            if !batch.is_empty() {
-                let wanted = batch.iter().filter(|event| event.sequence <= self.to);
-                return Ok(Some(wanted.flat_map(Stored::as_line).collect()));
+        while self.replay.next_sequence() <= self.to {
+            let lines = self.read().await?;
+            if !lines.is_empty() {
+                return Ok(Some(lines));
             }
             if !self.follow {
                 return Ok(None);
             }
             tokio::time::sleep(POLL).await;
         }
+        Ok(None)
+    }
+
+    /// The lines that are there now.
+    async fn read(&mut self) -> Result<Bytes, NatsError> {
+        if self.replay.next_sequence() > self.to {
+            return Ok(Bytes::new());
+        }
+        let batch = self.replay.next_batch().await?;
+        let wanted = batch.iter().filter(|event| event.sequence <= self.to);
+        Ok(wanted.flat_map(Stored::as_line).collect())
     }
 }

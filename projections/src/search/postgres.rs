@@ -10,37 +10,32 @@ use crate::games::{COLUMNS, GameView};
 const MARK: (char, char) = ('\u{E000}', '\u{E001}');
 
 /// How titles are compared with what was typed.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Match {
     /// Every game.
     All,
-    /// Every word stands somewhere in the game, the last one perhaps unfinished.
-    Words,
-    /// The title has something like it.
-    Similar,
+    /// Every word of the tsquery stands somewhere in the game, the last one perhaps unfinished.
+    Words(String),
+    /// For each word the title has one like it.
+    Similar(Vec<String>),
 }
 
 pub(super) async fn search(pool: &PgPool, query: &SearchQuery) -> sqlx::Result<SearchAnswer> {
-    let words = words(&query.text);
+    let words: Vec<String> = query.text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect();
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
     if words.is_empty() {
-        return answer(pool, query, "", Match::All).await;
+        return answer(pool, query, &Match::All).await;
     }
-    let exact = answer(pool, query, &words, Match::Words).await?;
-    if exact.total > 0 { Ok(exact) } else { answer(pool, query, query.text.trim(), Match::Similar).await }
+    let exact = answer(pool, query, &Match::Words(tsquery(&words))).await?;
+    if exact.total > 0 { Ok(exact) } else { answer(pool, query, &Match::Similar(words)).await }
 }
 
-/// `witcher 3 wi` → `witcher & 3 & wi:*`, with nothing left that a tsquery could trip over.
-fn words(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let mut query = words.join(" & ");
-    if !query.is_empty() {
-        query.push_str(":*");
-    }
-    query
+/// `witcher`, `3`, `wi` → `witcher & 3 & wi:*`; words of letters and digits are never syntax.
+fn tsquery(words: &[String]) -> String {
+    format!("{}:*", words.join(" & "))
 }
 
-async fn answer(pool: &PgPool, query: &SearchQuery, text: &str, by: Match) -> sqlx::Result<SearchAnswer> {
-    let mut summary = matched(query, text, by);
+async fn answer(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<SearchAnswer> {
+    let mut summary = matched(query, by);
     summary.push("select (select count(*) from matched) as total");
     for (facet, labels) in [
         ("genres", "unnest(genres)"),
@@ -57,7 +52,7 @@ async fn answer(pool: &PgPool, query: &SearchQuery, text: &str, by: Match) -> sq
     let row = summary.build().fetch_one(pool).await?;
     let facet = |name| row.try_get::<Json<FacetCounts>, _>(name).map(|Json(counts)| counts);
     Ok(SearchAnswer {
-        hits: hits(pool, query, text, by).await?,
+        hits: hits(pool, query, by).await?,
         total: row.try_get("total")?,
         genres: facet("genres")?,
         tags: facet("tags")?,
@@ -66,11 +61,11 @@ async fn answer(pool: &PgPool, query: &SearchQuery, text: &str, by: Match) -> sq
     })
 }
 
-async fn hits(pool: &PgPool, query: &SearchQuery, text: &str, by: Match) -> sqlx::Result<Vec<Hit>> {
-    let mut page = matched(query, text, by);
+async fn hits(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<Vec<Hit>> {
+    let mut page = matched(query, by);
     page.push("select page.*, ");
-    if by == Match::Words {
-        page.push("ts_headline('read.titles', title, to_tsquery('read.titles', ").push_bind(text.to_owned());
+    if let Match::Words(tsquery) = by {
+        page.push("ts_headline('read.titles', title, to_tsquery('read.titles', ").push_bind(tsquery.clone());
         page.push(format!("), 'HighlightAll=true, StartSel={}, StopSel={}')", MARK.0, MARK.1));
     } else {
         page.push("title");
@@ -94,22 +89,36 @@ async fn hits(pool: &PgPool, query: &SearchQuery, text: &str, by: Match) -> sqlx
 }
 
 /// The games that match the text and all filters, each with its rank.
-fn matched(query: &SearchQuery, text: &str, by: Match) -> QueryBuilder<'static, Postgres> {
+fn matched(query: &SearchQuery, by: &Match) -> QueryBuilder<'static, Postgres> {
     let mut sql = QueryBuilder::new("with matched as materialized (select ");
     sql.push(COLUMNS).push(", ");
     match by {
-        Match::All => sql.push("0"),
-        Match::Words => sql.push("ts_rank(words, to_tsquery('read.titles', ").push_bind(text.to_owned()).push("))"),
-        Match::Similar => {
-            sql.push("word_similarity(lower(unaccent(").push_bind(text.to_owned()).push(")), folded_title)")
+        Match::All => {
+            sql.push("0");
         }
-    };
+        Match::Words(tsquery) => {
+            sql.push("ts_rank(words, to_tsquery('read.titles', ").push_bind(tsquery.clone()).push("))");
+        }
+        Match::Similar(words) => {
+            let mut sum = sql.separated(" + ");
+            for word in words {
+                sum.push("word_similarity(lower(unaccent(").push_bind_unseparated(word.clone());
+                sum.push_unseparated(")), folded_title)");
+            }
+        }
+    }
     sql.push(" as rank from read.games where not retired");
     match by {
-        Match::All => &mut sql,
-        Match::Words => sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(text.to_owned()).push(")"),
-        Match::Similar => sql.push(" and lower(unaccent(").push_bind(text.to_owned()).push(")) <% folded_title"),
-    };
+        Match::All => (),
+        Match::Words(tsquery) => {
+            sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(tsquery.clone()).push(")");
+        }
+        Match::Similar(words) => {
+            for word in words {
+                sql.push(" and lower(unaccent(").push_bind(word.clone()).push(")) <% folded_title");
+            }
+        }
+    }
     for (column, any_of) in [("genres", &query.genres), ("tags", &query.tags), ("platforms", &query.platforms)] {
         if !any_of.is_empty() {
             sql.push(format!(" and {column} && ")).push_bind(any_of.clone());

@@ -1,0 +1,187 @@
+use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
+use domain::Order;
+use futures::future::join_all;
+use journal::{AppendError, Claim, ClaimKind, Claims, Journal, JournalError, NewEvent, Position, clock};
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use crate::support::{TestApp, new_database};
+
+async fn open(connections: u32) -> (Journal, secrecy::SecretString) {
+    let (owner, app) = new_database().await;
+    (Journal::open(journal::connect(&app, connections).await.unwrap()).await.unwrap(), owner)
+}
+
+async fn owner(url: &secrecy::SecretString) -> PgConnection {
+    PgConnection::connect(secrecy::ExposeSecret::expose_secret(url)).await.unwrap()
+}
+
+fn event(sequence: i64) -> NewEvent {
+    NewEvent {
+        event_id: clock::new_id(),
+        sequence,
+        event_type: "Tested".to_owned(),
+        event_version: "1".to_owned(),
+        payload: json!({ "type": "Tested" }),
+        metadata: json!({ "actor": "test" }),
+    }
+}
+
+#[tokio::test]
+async fn the_stock_repository_reads_and_writes_our_table() {
+    let (journal, _) = open(4).await;
+    let id = clock::new_id();
+    journal.append("order", id, &[event(1)], &Claims::default()).await.unwrap();
+
+    let stock = postgres_es::PostgresEventRepository::new(journal.pool().clone())
+        .with_tables("journal.events", "journal.snapshots");
+    let theirs = SerializedEvent::new(
+        id.to_string(),
+        2,
+        "order".to_owned(),
+        "Tested".to_owned(),
+        "1".to_owned(),
+        json!({ "type": "Tested" }),
+        json!({}),
+    );
+    stock.persist::<Order>(std::slice::from_ref(&theirs), None).await.unwrap();
+    let read = stock.get_events::<Order>(&id.to_string()).await.unwrap();
+
+    assert_eq!(read.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(journal.committed_after(Position::default(), 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_thousand_racing_writers_give_each_sequence_exactly_one_winner() {
+    let (journal, _) = open(16).await;
+    let id = clock::new_id();
+    for sequence in 1..=4 {
+        let racers = (0..250).map(|_| {
+            let journal = journal.clone();
+            async move { journal.append("order", id, &[event(sequence)], &Claims::default()).await }
+        });
+        let outcomes = join_all(racers).await;
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let conflicts = outcomes.iter().filter(|outcome| matches!(outcome, Err(AppendError::Conflict))).count();
+        assert_eq!((won, conflicts), (1, 249), "sequence {sequence}");
+    }
+    assert_eq!(journal.extent().await.unwrap().0, 4);
+}
+
+#[tokio::test]
+async fn two_racing_buyers_of_one_game_for_one_user_give_one_order() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Saltglass", 9_990).await);
+    let basket = [game.as_str()];
+    let answers = join_all((0..16).map(|_| ana.try_buy(&basket, "pm_card_visa"))).await;
+
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
+    for answer in answers.into_iter().filter(|answer| answer.status != 202) {
+        answer.refused(409, "game_owned_or_pending");
+    }
+    assert_eq!(app.events("OrderCreated").await, 1);
+}
+
+#[tokio::test]
+async fn a_slow_transaction_with_a_lower_id_is_never_skipped() {
+    let (journal, url) = open(4).await;
+    let mut slow = owner(&url).await;
+    slow.execute("begin").await.unwrap();
+    slow.execute("select pg_current_xact_id()").await.unwrap();
+    let fast = journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+
+    assert!(
+        journal.committed_after(Position::default(), 10).await.unwrap().is_empty(),
+        "read past a running transaction"
+    );
+
+    sqlx::query(
+        "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         values ('order', $1, 1, 'Tested', '1', '{}', '{}')",
+    )
+    .bind(Uuid::nil().to_string())
+    .execute(&mut slow)
+    .await
+    .unwrap();
+    slow.execute("commit").await.unwrap();
+
+    let read = journal.committed_after(Position::default(), 10).await.unwrap();
+    assert_eq!(read.len(), 2);
+    assert_eq!(read[0].aggregate_id, Uuid::nil().to_string(), "the lower transaction comes first");
+    assert_eq!(read[1].position, fast);
+    assert!(read[0].position.position > read[1].position.position, "though its serial number is higher");
+}
+
+#[tokio::test]
+async fn transaction_ids_are_ordered_as_numbers() {
+    let (journal, url) = open(4).await;
+    let mut owner = owner(&url).await;
+    for tx_id in ["99", "100", "9"] {
+        let insert = sqlx::query(
+            "insert into journal.events
+               (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, tx_id)
+             values ('order', $1, 1, 'Tested', '1', '{}', '{}', $1::xid8)",
+        );
+        insert.bind(tx_id).execute(&mut owner).await.unwrap();
+    }
+    let read = journal.committed_after(Position::default(), 10).await.unwrap();
+    assert_eq!(read.iter().map(|event| event.position.tx_id).collect::<Vec<_>>(), [9, 99, 100]);
+    assert_eq!(journal.extent().await.unwrap().1.tx_id, 100);
+}
+
+#[tokio::test]
+async fn a_claim_has_one_holder_until_it_is_released() {
+    let (journal, _) = open(4).await;
+    let claim = || Claim { kind: ClaimKind::Ownership, key: "user:game".to_owned() };
+    let take = || Claims { taken: vec![claim()], released: vec![] };
+    let release = Claims { taken: vec![], released: vec![ClaimKind::Ownership] };
+    let (first, second) = (clock::new_id(), clock::new_id());
+
+    journal.append("order", first, &[event(1)], &take()).await.unwrap();
+    let refused = journal.append("order", second, &[event(1)], &take()).await;
+    assert!(matches!(refused, Err(AppendError::Claimed(taken)) if taken == claim()));
+    assert_eq!(journal.extent().await.unwrap().0, 1, "nothing is written by an append whose claim is taken");
+
+    journal.append("order", first, &[event(2)], &release).await.unwrap();
+    journal.append("order", second, &[event(1)], &take()).await.unwrap();
+    assert_eq!(journal.holder(&claim()).await.unwrap(), Some(second));
+}
+
+#[tokio::test]
+async fn the_stores_own_role_can_neither_change_nor_remove_events() {
+    let (journal, _) = open(2).await;
+    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    for statement in [
+        "update journal.events set event_type = 'Forged'",
+        "delete from journal.events",
+        "truncate journal.events",
+        "drop table journal.events",
+        "alter table journal.events alter column epoch set default 7",
+    ] {
+        let error = journal.pool().execute(statement).await.unwrap_err();
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        assert_eq!(code, "42501", "{statement}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
+    let (journal, url) = open(4).await;
+    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    // What a dump of an older cluster holds: transaction ids far ahead of this cluster's.
+    let mut connection = owner(&url).await;
+    connection.execute("update journal.events set tx_id = '99999999'").await.unwrap();
+    let refused = Journal::open(journal.pool().clone()).await;
+    assert!(matches!(refused, Err(JournalError::NeedsRebase { stored: 99_999_999, .. })));
+
+    let pool = journal::connect(&url, 1).await.unwrap();
+    assert_eq!(journal::rebase(&pool).await.unwrap(), 2);
+
+    let journal = Journal::open(journal.pool().clone()).await.unwrap();
+    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    let read = journal.committed_after(Position::default(), 10).await.unwrap();
+    assert_eq!(read.iter().map(|event| event.position.epoch).collect::<Vec<_>>(), [1, 2]);
+    let next = journal.committed_after(read[0].position, 10).await.unwrap();
+    assert_eq!(next.len(), 1, "a checkpoint of the old epoch goes on with the new one");
+}

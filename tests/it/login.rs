@@ -1,0 +1,143 @@
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestApp, Wishes};
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_account_look_the_same() {
+    let app = TestApp::start().await;
+    app.customer("ana").await;
+    for email in ["ana@example.com", "nobody@example.com", "no address"] {
+        let login = json!({ "email": email, "password": "wrong password" });
+        app.visitor().post("/login/auth", &login).await.refused(401, "wrong_credentials");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let refresh = |token: &str| {
+        let (visitor, body) = (app.visitor(), json!({ "refresh_token": token }));
+        async move { visitor.post("/login/refresh", &body).await }
+    };
+    let second = refresh(&ana.refresh_token).await.expect(200);
+    let token = second["refresh_token"].as_str().unwrap();
+    refresh(&ana.refresh_token).await.refused(401, "invalid_refresh_token");
+    refresh(token).await.refused(401, "invalid_refresh_token");
+    refresh("made up").await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let body = json!({ "refresh_token": ana.refresh_token });
+    app.visitor().post("/login/logout", &body).await.expect(204);
+    app.visitor().post("/login/refresh", &body).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn logins_are_throttled_the_same_for_known_and_unknown_accounts() {
+    let app = TestApp::start_with(Wishes { logins: Some(3) }).await;
+    app.customer("ana").await;
+    for (email, free) in [("ana@example.com", 2), ("nobody@example.com", 3)] {
+        let login = json!({ "email": email, "password": "wrong password" });
+        for _ in 0..free {
+            app.visitor().post("/login/auth", &login).await.refused(401, "wrong_credentials");
+        }
+        let throttled = app.visitor().post("/login/auth", &login).await;
+        assert!(throttled.header("retry-after").parse::<u64>().unwrap() > 0);
+        throttled.refused(429, "too_many_attempts");
+    }
+}
+
+/// A PKCS #8 key from its PEM.
+fn signing_key(pem: &str) -> EncodingKey {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    EncodingKey::from_ed_der(&BASE64_STANDARD.decode(body).unwrap())
+}
+
+#[tokio::test]
+async fn only_a_complete_token_of_our_own_key_is_believed() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let jwks = app.visitor().get("/.well-known/jwks.json").await.expect(200);
+    let key = &jwks["keys"][0];
+    assert_eq!((&key["kty"], &key["crv"], &key["alg"]), (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into()));
+    let kid = key["kid"].as_str().unwrap();
+
+    let now = journal::clock::now().timestamp();
+    let claims = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "admin", "iat": now, "nbf": now, "exp": now + 600 });
+    let foreign = gateway::generate_key().unwrap();
+    let foreign = signing_key(secrecy::ExposeSecret::expose_secret(&foreign));
+    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let public = BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+    let hs256 = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
+    let none = |claims: &Value| {
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT", "kid": kid })), part(claims))
+    };
+    let tampered = {
+        let own = ana.token.clone().unwrap();
+        let mut parts: Vec<String> = own.split('.').map(str::to_owned).collect();
+        let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(&parts[1]).unwrap()).unwrap();
+        claims["role"] = json!("admin");
+        parts[1] = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        parts.join(".")
+    };
+    for (what, token) in [
+        ("signed by another key", jsonwebtoken::encode(&header, &claims(), &foreign).unwrap()),
+        (
+            "HS256 with the public key",
+            jsonwebtoken::encode(&hs256, &claims(), &EncodingKey::from_secret(&public)).unwrap(),
+        ),
+        ("alg none", none(&claims())),
+        ("a role of its bearer's choice", tampered),
+        ("malformed", "not.a.token".to_owned()),
+        ("empty", String::new()),
+    ] {
+        let forger = Person { token: Some(token), ..app.visitor() };
+        println!("a token that is {what}");
+        forger.get("/users/me").await.refused(401, "unauthenticated");
+        forger.get("/users").await.refused(401, "unauthenticated");
+    }
+    app.visitor().get("/users/me").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let own = signing_key(&std::fs::read_to_string(app.folder().join("jwt.pem")).unwrap());
+    let jwks = app.visitor().get("/.well-known/jwks.json").await.expect(200);
+    let kid = jwks["keys"][0]["kid"].as_str().unwrap().to_owned();
+    let now = journal::clock::now().timestamp();
+    let good = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "customer", "iat": now, "nbf": now, "exp": now + 600 });
+    let status = |claims: Value, kid: &str| {
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let person = Person { token: Some(jsonwebtoken::encode(&header, &claims, &own).unwrap()), ..app.visitor() };
+        async move { person.get("/users/me").await.status }
+    };
+    assert_eq!(status(good(), &kid).await, 200, "the control");
+    assert_eq!(status(good(), "another").await, 401, "wrong kid");
+    for missing in ["exp", "iss", "aud", "sub"] {
+        let mut claims = good();
+        claims.as_object_mut().unwrap().remove(missing);
+        assert_eq!(status(claims, &kid).await, 401, "without {missing}");
+    }
+    for (claim, value) in [
+        ("exp", json!(now - 60)),
+        ("nbf", json!(now + 600)),
+        ("iss", json!("another store")),
+        ("aud", json!("another part")),
+        ("sub", json!("nobody")),
+        ("role", json!("king")),
+    ] {
+        let mut claims = good();
+        claims[claim] = value;
+        assert_eq!(status(claims, &kid).await, 401, "{claim}");
+    }
+}

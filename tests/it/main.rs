@@ -1,0 +1,31 @@
+//! Integration tests: through the store's front doors, on a real Postgres, a real nats-server and a real PSP sandbox.
+//! `scripts/test` starts the Postgres; each test has a database, a nats-server and ports of its own.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that cannot go on fails"
+)]
+
+mod analysts;
+mod architecture;
+mod bad_input;
+mod dead_letters;
+mod games;
+mod invariants;
+mod journal;
+mod login;
+mod notifier;
+mod operations;
+mod orders;
+mod payments;
+mod projections;
+mod relay;
+mod search;
+mod support;
+mod users;
+mod webhooks;

@@ -1,0 +1,161 @@
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Person, TestApp, eventually, payment_method};
+
+#[tokio::test]
+async fn buying_a_game_puts_it_in_the_library() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (summit, comet) = (app.game("Summit", 5_990).await, app.game("Quiet Comet", 4_990).await);
+
+    let accepted = ana.try_buy(&[&summit, &comet], "pm_card_visa").await;
+    let location = accepted.header("location");
+    let accepted = accepted.expect(202);
+    assert_eq!(accepted["total"], json!({ "amount": 10_980, "currency": "BRL" }));
+    assert_eq!(accepted["status"], "awaiting_payment");
+    let order = accepted["order_id"].as_str().unwrap();
+    assert_eq!(location, format!("/pedidos/{order}"));
+
+    ana.sees_order(order, "completed").await;
+    ana.owns(&["Quiet Comet", "Summit"]).await;
+    let shown = ana.order(order).await.unwrap();
+    assert_eq!(
+        shown["games"][0],
+        json!({ "id": summit, "title": "Summit", "price": { "amount": 5_990, "currency": "BRL" } })
+    );
+    assert_eq!(shown["payment_id"], accepted["payment_id"]);
+    app.queue_is_empty().await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_free_order_completes_at_once_without_a_payment() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Pocket Tides", 0).await;
+    let accepted = ana.try_buy(&[&game], "pm_card_visa").await.expect(202);
+    assert_eq!((&accepted["status"], &accepted["payment_id"]), (&json!("completed"), &json!(null)));
+    ana.owns(&["Pocket Tides"]).await;
+    assert_eq!(app.events("PaymentInitiated").await, 0);
+    assert!(app.charges().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_declined_card_leaves_the_order_open_and_the_buyer_pays_again() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&order, "payment_failed").await;
+    assert_eq!(ana.library().await, Vec::<String>::new());
+
+    let pay = json!({ "order_id": order, "payment_method": payment_method("pix") });
+    let again = ana.post("/pagamento", &pay).await.expect(202);
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Summit"]).await;
+    let payment = ana.get(&format!("/pagamento/{}", again["payment_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&payment["status"], &payment["order_id"]), (&json!("succeeded"), &json!(order)));
+    ana.post("/pagamento", &pay).await.refused(409, "nothing_to_pay");
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_repeated_purchase_meets_the_same_order() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (game, other) = (app.game("Summit", 5_990).await, app.game("Other", 100).await);
+    let buy = |person: &Person, game: &str| {
+        let body = json!({ "games": [game], "payment_method": payment_method("pm_card_visa") });
+        Answer::of(person.request(Method::POST, "/jogos/compra").header("Idempotency-Key", "basket-1").json(&body))
+    };
+    let answers = futures::future::join_all((0..8).map(|_| buy(&ana, &game))).await;
+    let orders: Vec<_> = answers.into_iter().map(|answer| answer.expect(202)["order_id"].clone()).collect();
+    assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+    buy(&ana, &other).await.refused(422, "idempotency_key_reused");
+    // Another person's key is another key.
+    let ben = app.customer("ben").await;
+    assert_ne!(buy(&ben, &game).await.expect(202)["order_id"], orders[0]);
+    // After it is paid it is still the same request.
+    ana.sees_order(orders[0].as_str().unwrap(), "completed").await;
+    assert_eq!(buy(&ana, &game).await.expect(202)["order_id"], orders[0]);
+    eventually("both are charged once", || async {
+        (app.charges().await.into_values().collect::<Vec<_>>(), vec![1, 1])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_game_that_is_owned_or_pending_cannot_be_ordered_again() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&order, "payment_failed").await;
+    ana.try_buy(&[&game], "pm_card_visa").await.refused(409, "game_owned_or_pending");
+
+    ana.delete(&format!("/pedidos/{order}")).await.expect(204);
+    ana.sees_order(&order, "cancelled").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    ana.try_buy(&[&game], "pm_card_visa").await.refused(409, "game_owned_or_pending");
+    ana.delete(&format!("/pedidos/{order}")).await.refused(409, "order_completed");
+}
+
+#[tokio::test]
+async fn cancelling_an_order_gives_a_payment_under_way_up() {
+    let mut app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    app.kill_role("payments").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    eventually("its payment waits in the queue", || async {
+        app.foundation.shared.nats.extent(nats::PAYMENTS).await.unwrap().0 == 1
+    })
+    .await;
+    ana.delete(&format!("/pedidos/{order}")).await.expect(204);
+    app.start_role("payments");
+    eventually("the payment is cancelled", || async { (app.events("PaymentCancelled").await, 1) }).await;
+    app.queue_is_empty().await;
+    assert!(app.charges().await.is_empty(), "nothing was charged");
+    assert_eq!(ana.library().await, Vec::<String>::new());
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn money_that_arrives_for_a_cancelled_order_goes_back() {
+    let mut app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    app.kill_role("checkout").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    // The charge succeeds, but nobody completes the order before the buyer gives it up.
+    app.start_role("checkout");
+    eventually("it is charged", || async { app.charges().await.len() == 1 }).await;
+    app.kill_role("checkout").await;
+    if ana.delete(&format!("/pedidos/{order}")).await.status == 204 {
+        app.start_role("checkout");
+        eventually("the money goes back", || async { (app.events("PaymentRefunded").await, 1) }).await;
+        assert_eq!(ana.library().await, Vec::<String>::new());
+    } else {
+        app.start_role("checkout");
+        ana.owns(&["Summit"]).await;
+    }
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_buyer_lists_their_own_orders_and_an_admin_all() {
+    let app = TestApp::start().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    let count = |list: serde_json::Value| list["items"].as_array().unwrap().len();
+    assert_eq!(count(ana.get("/pedidos").await.expect(200)), 1);
+    assert_eq!(count(ben.get("/pedidos").await.expect(200)), 0);
+    assert_eq!(count(app.admin.get("/pedidos").await.expect(200)), 1);
+    ben.get(&format!("/pedidos/{order}")).await.refused(404, "not_found");
+    ben.delete(&format!("/pedidos/{order}")).await.refused(404, "not_found");
+    app.admin.get(&format!("/pedidos/{order}")).await.expect(200);
+}

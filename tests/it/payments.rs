@@ -1,0 +1,131 @@
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestApp, eventually};
+
+async fn payment_of(person: &Person, order: &str) -> Value {
+    let payment = person.order(order).await.unwrap()["payment_id"].as_str().unwrap().to_owned();
+    person.get(&format!("/pagamento/{payment}")).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_flaky_psp_is_asked_again_and_charges_once() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_flaky").await;
+    ana.sees_order(&order, "completed").await;
+    assert_eq!(app.charges().await.into_values().collect::<Vec<_>>(), [1]);
+    app.queue_is_empty().await;
+}
+
+#[tokio::test]
+async fn a_psp_that_never_answers_ends_in_a_dead_letter_and_charges_nothing() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_timeout").await;
+    ana.sees_order(&order, "payment_failed").await;
+    let payment = payment_of(&ana, &order).await;
+    assert_eq!((&payment["status"], &payment["failure"]["code"]), (&json!("failed"), &json!("exhausted")));
+    let letters = || async { app.admin.get("/dlq?class=exhausted").await.expect(200)["items"].clone() };
+    eventually("the dead letter", || async { letters().await.as_array().unwrap().len() == 1 }).await;
+    let letter = letters().await[0].clone();
+    assert_eq!(
+        (&letter["payment_id"], &letter["order_id"], &letter["attempts"]),
+        (&payment["id"], &json!(order), &json!(4))
+    );
+    assert!(letter["failed_at"].as_str() > letter["first_at"].as_str());
+    app.queue_is_empty().await;
+    assert!(app.charges().await.is_empty());
+}
+
+#[tokio::test]
+async fn pix_shows_its_code_and_succeeds_by_webhook() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pix").await;
+    eventually("the code is shown", || async {
+        ana.order(&order).await.is_some() && {
+            let id = ana.order(&order).await.unwrap()["payment_id"].as_str().unwrap().to_owned();
+            let payment = ana.get(&format!("/pagamento/{id}")).await.body;
+            payment["next_action"]["type"] == "pix_display_qr_code" || payment["status"] == "succeeded"
+        }
+    })
+    .await;
+    ana.sees_order(&order, "completed").await;
+    assert_eq!(payment_of(&ana, &order).await["next_action"], json!(null));
+    assert_eq!(app.events("PaymentPending").await, 1);
+}
+
+#[tokio::test]
+async fn a_card_that_the_psp_does_not_know_fails_the_payment() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "tok_unknown").await;
+    ana.sees_order(&order, "payment_failed").await;
+    assert_eq!(payment_of(&ana, &order).await["failure"]["code"], "refused_by_psp");
+}
+
+#[tokio::test]
+async fn while_the_psp_refuses_our_key_payments_wait_and_burn_no_delivery() {
+    let mut app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    app.kill_role("payments").await;
+    let good = std::mem::replace(&mut app.payment.psp_key, "sk_wrong".into());
+    app.start_role("payments");
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    eventually("the worker says so", || async {
+        let metrics = app.visitor().get("/metrics").await.body;
+        metrics.as_str().unwrap().lines().any(|line| line == "ludoteca_psp_blocked 1")
+    })
+    .await;
+    assert_eq!(app.admin.get("/dlq").await.expect(200)["items"], json!([]));
+
+    app.kill_role("payments").await;
+    app.payment.psp_key = good;
+    app.start_role("payments");
+    ana.sees_order(&order, "completed").await;
+}
+
+#[tokio::test]
+async fn another_persons_payment_looks_like_none() {
+    let app = TestApp::start().await;
+    let (ana, eve) = (app.customer("ana").await, app.customer("eve").await);
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&order, "payment_failed").await;
+    let payment = payment_of(&ana, &order).await["id"].as_str().unwrap().to_owned();
+    let path = format!("/pagamento/{payment}");
+    eve.get(&path).await.refused(404, "not_found");
+    eve.post(&path, &json!({})).await.refused(404, "not_found");
+    let pay = json!({ "order_id": order, "payment_method": { "type": "pix" } });
+    eve.post("/pagamento", &pay).await.refused(404, "not_found");
+    ana.post(&path, &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_text_log_tells_the_story_of_a_payment_without_personal_data() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&order, "payment_failed").await;
+    let payment = payment_of(&ana, &order).await["id"].as_str().unwrap().to_owned();
+    let today = journal::clock::now().format("%Y-%m-%d");
+    let file = app.folder().join("logs").join(format!("payments-{today}.txt"));
+    eventually("the dead letter is logged", || async {
+        std::fs::read_to_string(&file).is_ok_and(|log| log.contains("dead letter: declined"))
+    })
+    .await;
+    let log = std::fs::read_to_string(&file).unwrap();
+    let story: Vec<&str> = log.lines().filter(|line| line.contains(&payment)).collect();
+    assert!(story[0].contains("worker") && story[0].contains("outcome=\"failed: generic_decline\""), "{log}");
+    assert!(
+        story.iter().all(|line| line.contains(&format!("order={order}")) && line.contains("correlation=")),
+        "{log}"
+    );
+    assert!(!log.contains("example.com") && !log.contains("sk_test"), "{log}");
+}

@@ -1,0 +1,104 @@
+use journal::{Claims, NewEvent, clock};
+use projections::games::Games;
+use projections::library::Library;
+use projections::{Projection, compare, rebuild};
+use serde_json::json;
+use sqlx::Executor;
+
+use crate::support::{TestApp, eventually};
+
+async fn bought(app: &TestApp) {
+    let game = app.game("Quiet Comet", 4_990).await;
+    let ana = app.customer("ana").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Quiet Comet"]).await;
+}
+
+async fn parked(app: &TestApp) -> i64 {
+    projections::parked_count(app.pool()).await.unwrap()
+}
+
+/// An event that the store's own code would never append.
+async fn append_poison(app: &TestApp, game: &str, sequence: i64) {
+    let event = NewEvent {
+        event_id: clock::new_id(),
+        sequence,
+        event_type: "GamePriceChanged".to_owned(),
+        event_version: "1".to_owned(),
+        payload: json!({ "type": "GamePriceChanged", "price": "a lot" }),
+        metadata: json!({}),
+    };
+    let id = game.parse().unwrap();
+    app.foundation.journal().append("game", id, &[event], &Claims::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rebuilt_read_model_equals_what_it_was() {
+    let app = TestApp::start().await;
+    bought(&app).await;
+    app.pool().execute("update read.library set title = 'Forged'").await.unwrap();
+    app.pool().execute("insert into read.games select gen_random_uuid(), 'Ghost', '', '', '', '{}', '{}', '{}', null, 0, 1, 'BRL', false, 1, now(), '', ''").await.unwrap();
+
+    let journal = app.foundation.journal();
+    let library = compare(journal, &Library, |_| ()).await.unwrap();
+    assert_eq!((library.missing, library.surplus), (1, 1), "the forgery is seen");
+    assert_eq!(compare(journal, &Games, |_| ()).await.unwrap().surplus, 1, "the ghost is seen");
+
+    let folded = rebuild(journal, &Library, |_| ()).await.unwrap();
+    rebuild(journal, &Games, |_| ()).await.unwrap();
+
+    assert_eq!((folded.events, folded.parked), (journal.extent().await.unwrap().0, 0));
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_projection_goes_on_from_where_its_rebuild_ended() {
+    let app = TestApp::start().await;
+    bought(&app).await;
+    rebuild(app.foundation.journal(), &Library, |_| ()).await.unwrap();
+    let ben = app.customer("ben").await;
+    let game = app.game("Saltglass", 9_990).await;
+    ben.buy(&[&game], "pm_card_visa").await;
+    ben.owns(&["Saltglass"]).await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_poisonous_event_is_parked_with_those_behind_it_and_the_rest_goes_on() {
+    let app = TestApp::start().await;
+    let (poisoned, healthy) = (app.game("Poisoned", 100).await, app.game("Healthy", 100).await);
+    append_poison(&app, &poisoned, 2).await;
+    append_poison(&app, &poisoned, 3).await;
+
+    eventually("both are parked", || async { (parked(&app).await, 2) }).await;
+    let events = projections::parked(app.pool()).await.unwrap();
+    assert!(events.iter().all(|event| event.projection == Games::NAME && event.aggregate_id == poisoned));
+    assert!(events[0].error.contains("payload"), "{}", events[0]);
+    assert!(events[1].error.contains("earlier event"), "{}", events[1]);
+
+    app.admin.put_matching(&format!("/jogos/{healthy}"), &crate::support::game("Healthy II", 200, 0)).await.expect(200);
+    eventually("others go on", || async {
+        (app.visitor().get(&format!("/jogos/{healthy}")).await.body["title"].clone(), json!("Healthy II"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_park_is_emptied_by_a_rebuild_once_the_cause_is_mended() {
+    let app = TestApp::start().await;
+    let game = app.game("Poisoned", 100).await;
+    append_poison(&app, &game, 2).await;
+    eventually("it is parked", || async { (parked(&app).await, 1) }).await;
+
+    // The cause here is the event itself, which only the database's owner can mend.
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    let mended = json!({ "type": "GamePriceChanged", "price": { "amount": 77, "currency": "BRL" } });
+    let mend = sqlx::query("update journal.events set payload = $1 where payload ->> 'price' = 'a lot'").bind(mended);
+    mend.execute(&owner).await.unwrap();
+    rebuild(app.foundation.journal(), &Games, |_| ()).await.unwrap();
+
+    assert_eq!(parked(&app).await, 0);
+    let shown = app.visitor().get(&format!("/jogos/{game}")).await.expect(200);
+    assert_eq!(shown["price"]["amount"], 77);
+}

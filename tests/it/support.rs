@@ -1,0 +1,309 @@
+//! A store of one's own for each test.
+
+mod answer;
+mod eventually;
+mod person;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use domain::Currency;
+use ludoteca::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+use ludoteca::local::{NatsServer, free_port};
+use ludoteca::roles::{Foundation, bind, psp_sandbox};
+use ludoteca::up::{create_admin, new_master_key};
+use poem::listener::Acceptor;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use answer::Answer;
+pub use eventually::eventually;
+pub use person::{Person, game, payment_method};
+
+/// What each role is called, so that a test can kill it and start it again.
+pub const ROLES: [&str; 7] = ["gateway", "relay", "projector", "checkout", "payments", "webhooks", "notifier"];
+
+pub struct TestApp {
+    pub foundation: Arc<Foundation>,
+    pub store: StoreConfig,
+    pub payment: PaymentConfig,
+    pub mail: MailConfig,
+    pub url: String,
+    pub nats: NatsServer,
+    pub owner_url: SecretString,
+    pub admin: Person,
+    gateway: GatewayConfig,
+    folder: TempDir,
+    nats_port: u16,
+    stop: CancellationToken,
+    roles: HashMap<&'static str, JoinHandle<()>>,
+}
+
+/// What a test may want otherwise.
+#[derive(Default)]
+pub struct Wishes {
+    /// Login attempts per account and minute.
+    pub logins: Option<u32>,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(Wishes::default()).await
+    }
+
+    pub async fn start_with(wishes: Wishes) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (owner_url, database_url) = new_database().await;
+        let nats_port = free_port(0).unwrap();
+        let nats = start_nats(&folder, nats_port).await;
+        let stop = CancellationToken::new();
+        let store = StoreConfig {
+            database_url,
+            database_connections: 12,
+            nats_url: nats.url().into(),
+            master_key: new_master_key(),
+            currency: Currency::BRL,
+        };
+        let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
+
+        let key_file = folder.path().join("jwt.pem");
+        std::fs::write(&key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
+        let per_account = NonZeroU32::new(wishes.logins.unwrap_or(1_000)).unwrap();
+        let gateway = GatewayConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            jwt_key_file: key_file,
+            psp_webhook_secret: vec!["whsec_test".into(), "whsec_next".into()],
+            login_per_account: per_account,
+            login_per_address: NonZeroU32::new(10_000).unwrap(),
+        };
+        let gateway_acceptor = bind(gateway.listen).await.unwrap();
+        let url = address(&gateway_acceptor);
+
+        let psp_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let psp = SandboxArgs {
+            sandbox_listen: address(&psp_acceptor).trim_start_matches("http://").parse().unwrap(),
+            psp_key: "sk_test_sandbox".into(),
+            sandbox_webhook_url: format!("{url}/webhooks/psp"),
+            psp_webhook_secret: "whsec_test".into(),
+            sandbox_pix: Duration::from_millis(200),
+            sandbox_file: None,
+        };
+        let payment = PaymentConfig {
+            psp_url: format!("http://{}", psp.sandbox_listen),
+            psp_key: psp.psp_key.clone(),
+            psp_timeout: Duration::from_millis(400),
+            payment_attempts: 4,
+            payment_pause: Duration::from_millis(50),
+            payment_ack_wait: Duration::from_secs(2),
+            payment_slots: 8,
+            text_log_folder: folder.path().join("logs"),
+        };
+        let mail = MailConfig {
+            smtp_url: None,
+            mail_folder: folder.path().join("outbox"),
+            mail_from: "Ludoteca <store@ludoteca.example>".to_owned(),
+        };
+        let (sandbox, sandbox_stop) = (psp.clone(), stop.clone());
+        tokio::spawn(async move { psp_sandbox(&sandbox, psp_acceptor, sandbox_stop).await.unwrap() });
+
+        let password: SecretString = "the admin's password".into();
+        create_admin(&foundation, "admin@ludoteca.example", &password).await.unwrap();
+        let admin = Person::nobody(&url);
+        let mut app = Self {
+            foundation,
+            store,
+            payment,
+            mail,
+            url,
+            nats,
+            owner_url,
+            admin,
+            gateway,
+            folder,
+            nats_port,
+            stop,
+            roles: HashMap::new(),
+        };
+        let (role, config) = (app.foundation.clone(), app.gateway.clone());
+        let serving = tokio::spawn(async move { role.gateway(&config, gateway_acceptor).await.unwrap() });
+        app.roles.insert("gateway", serving);
+        for role in ROLES.into_iter().filter(|role| *role != "gateway") {
+            app.start_role(role);
+        }
+        app.admin = Person::log_in(&app.url, "admin@ludoteca.example", password.expose_secret()).await;
+        app
+    }
+
+    /// Starts a role that is not running.
+    pub fn start_role(&mut self, name: &'static str) {
+        let (role, payment, mail) = (self.foundation.clone(), self.payment.clone(), self.mail.clone());
+        let running = tokio::spawn(async move {
+            match name {
+                "relay" => role.relay().await,
+                "projector" => role.projector().await,
+                "checkout" => role.checkout().await,
+                "payments" => role.payments(&payment).await.unwrap(),
+                "webhooks" => role.webhooks(&payment).await.unwrap(),
+                "notifier" => role.notifier(&mail).await.unwrap(),
+                unknown => panic!("no role {unknown}"),
+            }
+        });
+        self.roles.insert(name, running);
+    }
+
+    /// Ends a role wherever it stands, as a power cut would.
+    pub async fn kill_role(&mut self, name: &'static str) {
+        let running = self.roles.remove(name).unwrap();
+        running.abort();
+        let _ = running.await;
+    }
+
+    /// Ends the nats-server; its streams stay.
+    pub async fn stop_nats(&mut self) {
+        self.nats.stop().await.unwrap();
+    }
+
+    /// Starts the nats-server again where it was.
+    pub async fn start_nats(&mut self) {
+        self.nats = start_nats(&self.folder, self.nats_port).await;
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        self.foundation.journal().pool()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn visitor(&self) -> Person {
+        Person::nobody(&self.url)
+    }
+
+    /// A new customer, born in 1990, logged in.
+    pub async fn customer(&self, name: &str) -> Person {
+        Person::register(&self.url, name, "1990-05-17").await
+    }
+
+    /// A game on sale, and projected.
+    pub async fn game(&self, title: &str, amount: i64) -> String {
+        self.admin.create_game(title, amount, 0).await
+    }
+
+    /// The environment of a role that runs as a process of its own.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("LUDOTECA_DATA", self.folder.path().display().to_string()),
+            ("DATABASE_URL", self.store.database_url.expose_secret().to_owned()),
+            ("NATS_URL", self.store.nats_url.expose_secret().to_owned()),
+            ("MASTER_KEY", self.store.master_key.expose_secret().to_owned()),
+            ("PSP_URL", self.payment.psp_url.clone()),
+            ("PAYMENT_ACK_WAIT_MS", "2000".to_owned()),
+            ("PSP_KEY", self.payment.psp_key.expose_secret().to_owned()),
+            ("TEXT_LOG_FOLDER", self.payment.text_log_folder.display().to_string()),
+        ]
+    }
+
+    /// Proves the store whole, as `ludoteca verify` does.
+    pub async fn verify(&self) {
+        ludoteca::verify::run(&self.foundation).await.unwrap();
+    }
+
+    /// What the PSP holds: for each payment, how many intents succeeded.
+    pub async fn charges(&self) -> HashMap<String, usize> {
+        let url = format!("{}/v1/payment_intents?limit=100", self.payment.psp_url);
+        let (mut charges, mut after) = (HashMap::new(), String::new());
+        loop {
+            let request = reqwest::Client::new().get(format!("{url}{after}")).bearer_auth("sk_test_sandbox");
+            let page: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+            let intents = page["data"].as_array().unwrap();
+            for intent in intents.iter().filter(|intent| intent["status"] == "succeeded") {
+                let payment = intent["metadata"]["payment_id"].as_str().unwrap().to_owned();
+                *charges.entry(payment).or_default() += 1;
+            }
+            match (page["has_more"].as_bool(), intents.last()) {
+                (Some(true), Some(last)) => after = format!("&starting_after={}", last["id"].as_str().unwrap()),
+                _ => return charges,
+            }
+        }
+    }
+
+    /// How many events of a name the journal holds.
+    pub async fn events(&self, kind: &str) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from journal.events where event_type = $1").bind(kind);
+        count.fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// Fails the test if work of the payment queue is left over.
+    pub async fn queue_is_empty(&self) {
+        let nats = &self.foundation.shared.nats;
+        eventually("the payment queue is empty", || async { nats.extent(nats::PAYMENTS).await.unwrap().0 == 0 }).await;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.roles.values().for_each(JoinHandle::abort);
+    }
+}
+
+async fn start_nats(folder: &TempDir, port: u16) -> NatsServer {
+    NatsServer::start(&folder.path().join("nats"), port, "nsecret", "nanalyst").await.unwrap()
+}
+
+fn address(acceptor: &impl Acceptor) -> String {
+    let address = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
+    format!("http://{}", address.unwrap())
+}
+
+fn server_url() -> String {
+    std::env::var("TEST_DATABASE_URL").expect("the tests need a Postgres of their own: run scripts/test")
+}
+
+/// The same server, another database and perhaps another role.
+fn database_url(user: Option<&str>, database: &str) -> SecretString {
+    let server = server_url();
+    let (base, _) = server.rsplit_once('/').unwrap();
+    let host = base.rsplit_once('@').unwrap().1;
+    match user {
+        Some(user) => format!("postgres://{user}@{host}/{database}").into(),
+        None => format!("{base}/{database}").into(),
+    }
+}
+
+/// A database with the store's schema, made from a template: its owner's URL and the store's own.
+pub async fn new_database() -> (SecretString, SecretString) {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    const APP: &str = "ludoteca:papp";
+    let template = TEMPLATE
+        .get_or_init(|| async {
+            let name = format!("template_{}", std::process::id());
+            admin(&format!("create database {name}")).await;
+            let owner = journal::connect(&database_url(None, &name), 1).await.unwrap();
+            journal::migrate(&owner, &database_url(Some(APP), &name)).await.unwrap();
+            owner.close().await;
+            name
+        })
+        .await;
+    let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    admin(&format!("create database {name} template {template}")).await;
+    (database_url(None, &name), database_url(Some(APP), &name))
+}
+
+async fn admin(statement: &str) {
+    // One at a time: two copies of one template at once are refused.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = TURN.lock().await;
+    let mut server = PgConnection::connect(&server_url()).await.unwrap();
+    server.execute(statement).await.unwrap();
+    server.close().await.unwrap();
+}

@@ -124,7 +124,7 @@ impl Foundation {
     /// # Errors
     /// When the mail server's URL or the sender's address is none.
     pub async fn notifier(&self, config: &MailConfig) -> Result<()> {
-        let smtp = config.smtp_url.as_ref().map(ExposeSecret::expose_secret);
+        let smtp = config.smtp_url.as_ref().map(ExposeSecret::expose_secret).filter(|url| !url.is_empty());
         let mailer = Mailer::new(smtp, &config.mail_folder)?;
         let from = config.mail_from.parse().context("MAIL_FROM")?;
         Notifier { shared: self.shared.clone(), mailer, from }.run(self.stop.clone()).await;

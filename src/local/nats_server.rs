@@ -77,7 +77,7 @@ impl NatsServer {
     /// When the server does not let us in.
     pub async fn jetstream(&self) -> Result<jetstream::Context> {
         let options = ConnectOptions::with_user_and_password("ludoteca".to_owned(), self.password.clone());
-        Ok(jetstream::new(options.connect(("127.0.0.1", self.port)).await?))
+        Ok(jetstream::new(options.connect(format!("127.0.0.1:{}", self.port)).await?))
     }
 
     /// Ends the server and waits until it has.

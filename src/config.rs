@@ -92,7 +92,7 @@ pub struct PaymentConfig {
 /// The notifier.
 #[derive(Debug, Clone, Args)]
 pub struct MailConfig {
-    /// The mail server, such as smtps://user:password@host; without one, mail goes into a folder
+    /// The mail server, such as <smtps://user:password@host>; without one, mail goes into a folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
     /// The folder for mail where there is no mail server

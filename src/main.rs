@@ -186,9 +186,18 @@ async fn run(command: Command) -> Result<()> {
             let acceptor = bind(gateway.listen).await?;
             Foundation::connect(&store, stop).await?.gateway(&gateway, acceptor).await
         }
-        Command::Relay(worker) => Ok(worker.start(stop).await?.relay().await),
-        Command::Projector(worker) => Ok(worker.start(stop).await?.projector().await),
-        Command::Checkout(worker) => Ok(worker.start(stop).await?.checkout().await),
+        Command::Relay(worker) => {
+            let _: () = worker.start(stop).await?.relay().await;
+            Ok(())
+        }
+        Command::Projector(worker) => {
+            let _: () = worker.start(stop).await?.projector().await;
+            Ok(())
+        }
+        Command::Checkout(worker) => {
+            let _: () = worker.start(stop).await?.checkout().await;
+            Ok(())
+        }
         Command::Payments(payer) => payer.worker.start(stop).await?.payments(&payer.payment).await,
         Command::Webhooks(payer) => payer.worker.start(stop).await?.webhooks(&payer.payment).await,
         Command::Notifier { worker, mail } => worker.start(stop).await?.notifier(&mail).await,

@@ -219,11 +219,20 @@ pub fn start_all(
     let role = base();
     roles.start("gateway", async move { role.gateway(&config, acceptor).await });
     let role = base();
-    roles.start("relay", async move { Ok(role.relay().await) });
+    roles.start("relay", async move {
+        let _: () = role.relay().await;
+        Ok(())
+    });
     let role = base();
-    roles.start("projector", async move { Ok(role.projector().await) });
+    roles.start("projector", async move {
+        let _: () = role.projector().await;
+        Ok(())
+    });
     let role = base();
-    roles.start("checkout", async move { Ok(role.checkout().await) });
+    roles.start("checkout", async move {
+        let _: () = role.checkout().await;
+        Ok(())
+    });
     let (role, config) = (base(), payment.clone());
     roles.start("payments", async move { role.payments(&config).await });
     let (role, config) = (base(), payment);

@@ -33,7 +33,7 @@ use crate::{catalog, local};
 pub use settings::Settings;
 
 /// How long a start or a stop may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How to start.
 #[derive(Debug, Clone, Args)]

@@ -1,4 +1,4 @@
-//! Access tokens: EdDSA (RFC 8037), a quarter of an hour, checked for everything that a token must say.
+//! Access tokens: `EdDSA` (RFC 8037), a quarter of an hour, checked for everything that a token must say.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

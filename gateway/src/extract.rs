@@ -11,6 +11,7 @@ use projections::{Cursor, consistency};
 
 use crate::Store;
 use crate::problem::Problem;
+use crate::strict::Str;
 
 /// How many entries a page has where the client does not say, and at most.
 const PAGE: (i64, i64) = (20, 100);
@@ -29,12 +30,12 @@ pub(crate) struct MoneyDto {
     /// Minor units: 5990 is 59.90.
     pub(crate) amount: i64,
     /// ISO 4217, such as `BRL`.
-    pub(crate) currency: String,
+    pub(crate) currency: Str,
 }
 
 impl From<domain::Money> for MoneyDto {
     fn from(money: domain::Money) -> Self {
-        Self { amount: money.amount, currency: money.currency.to_string() }
+        Self { amount: money.amount, currency: Str(money.currency.to_string()) }
     }
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn required_version(header: &IfMatch) -> Result<Option<usize>, Proble
     version.map(Some).ok_or_else(|| bad_header("If-Match", "must be an ETag of this store, such as \"3\""))
 }
 
-/// The ETag of a version.
+/// The `ETag` of a version.
 pub(crate) fn etag(version: impl std::fmt::Display) -> String {
     format!("\"{version}\"")
 }

@@ -9,6 +9,7 @@ mod metrics;
 mod middleware;
 mod problem;
 mod routes;
+mod strict;
 mod throttle;
 
 use std::sync::Arc;

@@ -17,15 +17,12 @@ const WEBHOOK_LIMIT: usize = 256 << 10;
 /// Reads the body up to its limit, whatever `Content-Length` says.
 pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
     let limit = if request.uri().path() == "/webhooks/psp" { WEBHOOK_LIMIT } else { JSON_LIMIT };
-    match request.take_body().into_bytes_limit(limit).await {
-        Ok(body) => {
-            request.set_body(Body::from_bytes(body));
-            Ok(endpoint.call(request).await?.into_response())
-        }
-        Err(_) => {
-            let detail = format!("the body must have at most {limit} bytes");
-            Ok(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).to_response())
-        }
+    if let Ok(body) = request.take_body().into_bytes_limit(limit).await {
+        request.set_body(Body::from_bytes(body));
+        Ok(endpoint.call(request).await?.into_response())
+    } else {
+        let detail = format!("the body must have at most {limit} bytes");
+        Ok(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).to_response())
     }
 }
 

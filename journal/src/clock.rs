@@ -10,7 +10,7 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// A fresh UUIDv7: unique, and sorted by time of making.
+/// A fresh `UUIDv7`: unique, and sorted by time of making.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn new_id() -> Uuid {

@@ -41,7 +41,9 @@ impl Nats {
             .custom_inbox_prefix(format!("_INBOX_{user}"))
             .connection_timeout(Duration::from_secs(3))
             .request_timeout(Some(Duration::from_secs(3)))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(u64::min(100 * attempts as u64, 1_000)))
+            .reconnect_delay_callback(|attempts| {
+                Duration::from_millis(100).saturating_mul(u32::try_from(attempts).unwrap_or(10).min(10))
+            })
             .connect(address)
             .await
             .map_err(NatsError::of("connect"))?;

@@ -121,12 +121,11 @@ impl Batches {
     /// What is there, at most the batch's size; waits while there is nothing, ends at `stop`.
     pub async fn next(&mut self) -> Option<Vec<Delivery>> {
         loop {
-            let messages = match &mut self.open {
-                Some(messages) => messages,
-                None => {
-                    let messages = self.nats.reopen(&self.spec, self.size, &self.stop).await?;
-                    self.open.insert(messages.ready_chunks(self.size))
-                }
+            let messages = if let Some(messages) = &mut self.open {
+                messages
+            } else {
+                let messages = self.nats.reopen(&self.spec, self.size, &self.stop).await?;
+                self.open.insert(messages.ready_chunks(self.size))
             };
             match messages.next().await {
                 Some(batch) => return Some(batch),

@@ -47,7 +47,7 @@ impl Nats {
             }
             let subject = message.subject.clone();
             let publish = message.into_publish().expected_last_sequence(last);
-            let ack = self.jetstream().send_publish(subject, publish).await.map_err(|error| publish_error(error))?;
+            let ack = self.jetstream().send_publish(subject, publish).await.map_err(publish_error)?;
             on_the_way.push_back(ack.into_future());
             last = last.saturating_add(1);
         }

@@ -19,7 +19,8 @@ pub const DLQ: StreamName = "DLQ";
 /// The server's own word that work ran out of deliveries.
 pub const ADVISORIES: StreamName = "ADVISORIES";
 
-const DAY: Duration = Duration::from_hours(24);
+const QUARTER: Duration = Duration::from_hours(90 * 24);
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// The stream's configuration; kept in file storage.
 fn config(stream: StreamName) -> Config {
@@ -33,9 +34,9 @@ fn config(stream: StreamName) -> Config {
     match stream {
         EVENTS => Config { deny_delete: true, deny_purge: true, ..config(&["events.>"]) },
         PAYMENTS => Config { retention: RetentionPolicy::WorkQueue, ..config(&["payments.process.*"]) },
-        DLQ => Config { max_age: 90 * DAY, ..config(&["dlq.>"]) },
+        DLQ => Config { max_age: QUARTER, ..config(&["dlq.>"]) },
         _ => Config {
-            max_age: 7 * DAY,
+            max_age: WEEK,
             ..config(&[
                 "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.PAYMENTS.*",
                 "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.PAYMENTS.*",

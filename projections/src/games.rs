@@ -121,7 +121,7 @@ pub struct GameView {
     pub currency: String,
     /// Whether it is no longer sold.
     pub retired: bool,
-    /// How many events it has: its ETag.
+    /// How many events it has: its `ETag`.
     pub version: i64,
     /// Since when it is in the catalogue.
     pub created_at: DateTime<Utc>,

@@ -78,7 +78,7 @@ impl PspClient {
         ];
         match new.method {
             Method::Card(token) => {
-                form.extend([("payment_method", token.as_str()), ("payment_method_types[]", "card")])
+                form.extend([("payment_method", token.as_str()), ("payment_method_types[]", "card")]);
             }
             Method::Pix => form.extend([("payment_method_data[type]", "pix"), ("payment_method_types[]", "pix")]),
         }

@@ -55,14 +55,14 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
 async fn fill(bench: &Bench, events: i32) -> Result<()> {
     for first in (0..events).step_by(1_000) {
         sqlx::query(
-            r#"insert into journal.events
+            r"insert into journal.events
                  (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
                select 'game', gen_random_uuid()::text, 1, 'GamePriceChanged', '1',
                       jsonb_build_object('type', 'GamePriceChanged', 'price',
                                          jsonb_build_object('amount', n, 'currency', 'BRL')),
                       jsonb_build_object('actor', 'system:bench', 'command_id', gen_random_uuid(),
                                          'correlation_id', gen_random_uuid())
-               from generate_series($1 + 1, least($1 + 1000, $2)) as n"#,
+               from generate_series($1 + 1, least($1 + 1000, $2)) as n",
         )
         .bind(first)
         .bind(events)

@@ -160,7 +160,8 @@ async fn the_stores_own_role_can_neither_change_nor_remove_events() {
         "alter table journal.events alter column epoch set default 7",
     ] {
         let error = journal.pool().execute(statement).await.unwrap_err();
-        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         assert_eq!(code, "42501", "{statement}: {error}");
     }
 }

@@ -78,7 +78,7 @@ impl Notifier {
             name: "notifier".to_owned(),
             subjects: ["events.order.*.OrderCompleted", "events.payment.*.PaymentFailed"].map(str::to_owned).to_vec(),
             max_ack_pending: SLOTS,
-            ack_wait: Duration::from_secs(60),
+            ack_wait: Duration::from_mins(1),
             max_deliver: None,
         };
         let each = |delivery: Delivery| async move { delivery.answer(self.take(&delivery).await).await };
@@ -109,7 +109,7 @@ impl Notifier {
         let vault = self.shared.commands.vault();
         match vault.begin_mail(event).await? {
             MailTurn::Sent => return Ok(Verdict::Done),
-            MailTurn::Wait => return Ok(Verdict::Retry(Duration::from_secs(60))),
+            MailTurn::Wait => return Ok(Verdict::Retry(Duration::from_mins(1))),
             MailTurn::Send => (),
         }
         if let Err(error) = self.send(event, letter).await {

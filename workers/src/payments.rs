@@ -201,7 +201,7 @@ impl PaymentWorker {
         self.shared.nats.bury(letter).await?;
         let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
-        let psp = state.payment.reference().map(|reference| reference.as_str());
+        let psp = state.payment.reference().map(domain::Text::as_str);
         self.desk.settlement.note(&case, psp, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
         Ok(())
     }

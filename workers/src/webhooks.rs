@@ -21,7 +21,7 @@ pub const WEBHOOK_WAKE: &str = "wake.webhooks";
 /// The inbox is looked at this often at least.
 const POLL: Duration = Duration::from_millis(250);
 /// For how long a delivery is ours.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// The webhook function.
 #[derive(Clone)]

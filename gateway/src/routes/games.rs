@@ -15,6 +15,7 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch, MoneyDto};
 use crate::problem::Problem;
+use crate::strict::Str;
 
 pub(crate) struct Games;
 
@@ -23,19 +24,19 @@ pub(crate) struct Games;
 #[oai(deny_unknown_fields)]
 struct NewGame {
     /// 1 to 120 characters.
-    title: String,
+    title: Str,
     #[oai(default)]
-    description: String,
+    description: Str,
     #[oai(default)]
-    developer: String,
+    developer: Str,
     #[oai(default)]
-    publisher: String,
+    publisher: Str,
     #[oai(default)]
-    genres: Vec<String>,
+    genres: Vec<Str>,
     #[oai(default)]
-    tags: Vec<String>,
+    tags: Vec<Str>,
     #[oai(default)]
-    platforms: Vec<String>,
+    platforms: Vec<Str>,
     release_date: Option<NaiveDate>,
     /// One of 0, 10, 12, 14, 16, 18.
     age_rating: i32,
@@ -111,10 +112,10 @@ impl Games {
         extract::caught_up(&store, &consistency_token, "games").await?;
         let page = projections::games::page(store.pool(), limit, after).await?;
         let items = page.items.into_iter().map(Game::from).collect();
-        Ok(Json(GamePage { items, next: page.next.map(|next| next.encode()) }))
+        Ok(Json(GamePage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
-    /// A game. Its ETag is needed to change it.
+    /// A game. Its `ETag` is needed to change it.
     #[oai(path = "/:id", method = "get")]
     async fn get(
         &self,
@@ -184,7 +185,7 @@ impl Games {
 
 impl NewGame {
     fn parse(&self) -> Result<GameChange, Problem> {
-        let labels = |name, labels: &[String]| Labels::parse(labels).map_err(|rule| Problem::field(name, rule));
+        let labels = |name, labels: &[Str]| Labels::parse(labels).map_err(|rule| Problem::field(name, rule));
         let details = GameDetails {
             title: Title::parse(&self.title).map_err(|rule| Problem::field("title", rule))?,
             description: Description::parse(&self.description).map_err(|rule| Problem::field("description", rule))?,
@@ -200,15 +201,16 @@ impl NewGame {
     }
 
     fn into_game(self, id: GameId, version: usize) -> Game {
+        let texts = |labels: Vec<Str>| labels.into_iter().map(|label| label.0).collect();
         Game {
             id: id.to_string(),
             title: self.title.trim().to_owned(),
-            description: self.description,
-            developer: self.developer,
-            publisher: self.publisher,
-            genres: self.genres,
-            tags: self.tags,
-            platforms: self.platforms,
+            description: self.description.0,
+            developer: self.developer.0,
+            publisher: self.publisher.0,
+            genres: texts(self.genres),
+            tags: texts(self.tags),
+            platforms: texts(self.platforms),
             release_date: self.release_date,
             age_rating: self.age_rating,
             price: self.price,
@@ -231,7 +233,7 @@ impl From<GameView> for Game {
             platforms: view.platforms,
             release_date: view.release_date,
             age_rating: view.age_rating,
-            price: MoneyDto { amount: view.price, currency: view.currency },
+            price: MoneyDto { amount: view.price, currency: Str(view.currency) },
             retired: view.retired,
             version: view.version,
         }

@@ -54,6 +54,6 @@ impl Library {
             order_id: shelf.order_id.to_string(),
             acquired_at: shelf.acquired_at,
         });
-        Ok(Json(ShelfPage { items: items.collect(), next: page.next.map(|next| next.encode()) }))
+        Ok(Json(ShelfPage { items: items.collect(), next: page.next.map(projections::Cursor::encode) }))
     }
 }

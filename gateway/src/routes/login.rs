@@ -10,6 +10,7 @@ use super::Tag;
 use crate::Store;
 use crate::auth::LIFETIME;
 use crate::problem::Problem;
+use crate::strict::Str;
 use crate::throttle::Throttle;
 
 pub(crate) struct Login;
@@ -17,14 +18,14 @@ pub(crate) struct Login;
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct Credentials {
-    email: String,
-    password: String,
+    email: Str,
+    password: Str,
 }
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct Refresh {
-    refresh_token: String,
+    refresh_token: Str,
 }
 
 /// What somebody who has logged in goes on with.
@@ -61,7 +62,7 @@ impl Login {
         throttle.admit(Some(&email.trim().to_lowercase()), &address(remote))?;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
-        tokens(&store, store.commands.log_in(&email, password.into()).await?)
+        tokens(&store, store.commands.log_in(&email, password.0.into()).await?)
     }
 
     /// Exchange a refresh token for new tokens. An old one that comes back ends the session.

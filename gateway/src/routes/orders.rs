@@ -16,6 +16,7 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, MoneyDto};
 use crate::problem::Problem;
+use crate::strict::Str;
 
 pub(crate) struct Orders;
 
@@ -34,14 +35,14 @@ pub(crate) struct MethodDto {
     kind: MethodKind,
     /// For a card: the PSP's token, such as `pm_card_visa`.
     #[oai(skip_serializing_if_is_none)]
-    token: Option<String>,
+    token: Option<Str>,
 }
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct Purchase {
     /// Ids of 1 to 50 distinct games. What they cost, the store knows.
-    games: Vec<String>,
+    games: Vec<Str>,
     payment_method: MethodDto,
 }
 
@@ -152,7 +153,7 @@ impl Orders {
         };
         let page = projections::orders::page(store.pool(), buyer, limit, after).await?;
         let items = page.items.into_iter().map(Order::from).collect();
-        Ok(Json(OrderPage { items, next: page.next.map(|next| next.encode()) }))
+        Ok(Json(OrderPage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
     /// An order of one's own; any for admins.
@@ -221,7 +222,7 @@ impl From<OrderView> for Order {
         Self {
             id: view.order_id.to_string(),
             status: view.status,
-            total: MoneyDto { amount: view.total, currency: view.currency },
+            total: MoneyDto { amount: view.total, currency: Str(view.currency) },
             games: games.collect(),
             payment_id: view.payment_id.map(|payment| payment.to_string()),
             created_at: view.created_at,

@@ -15,13 +15,14 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, MoneyDto};
 use crate::problem::Problem;
+use crate::strict::Str;
 
 pub(crate) struct Payments;
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct PayAgain {
-    order_id: String,
+    order_id: Str,
     payment_method: MethodDto,
 }
 
@@ -130,7 +131,7 @@ impl From<PaymentView> for Payment {
             id: view.payment_id.to_string(),
             order_id: view.order_id.to_string(),
             status: view.status,
-            amount: MoneyDto { amount: view.amount, currency: view.currency },
+            amount: MoneyDto { amount: view.amount, currency: Str(view.currency) },
             psp_reference: view.psp_reference,
             failure: view.failure.map(|failure| FailureDto { code: failure.0.code, message: failure.0.message }),
             next_action: view.next_action.map(|action| NextActionDto {

@@ -15,6 +15,7 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
 use crate::problem::Problem;
+use crate::strict::Str;
 
 pub(crate) struct Users;
 
@@ -22,10 +23,10 @@ pub(crate) struct Users;
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct NewUser {
-    name: String,
-    email: String,
+    name: Str,
+    email: Str,
     /// 8 to 128 characters.
-    password: String,
+    password: Str,
     birth_date: NaiveDate,
 }
 
@@ -33,8 +34,8 @@ struct NewUser {
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct ChangedUser {
-    name: String,
-    email: String,
+    name: Str,
+    email: Str,
     birth_date: NaiveDate,
 }
 
@@ -127,7 +128,7 @@ impl Users {
         extract::caught_up(&store, &consistency_token, "users").await?;
         let page = projections::users::page(store.pool(), limit, after).await?;
         let items = page.items.into_iter().map(User::from).collect();
-        Ok(Json(UserPage { items, next: page.next.map(|next| next.encode()) }))
+        Ok(Json(UserPage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
     /// An account: one's own (`me`), or any for admins.

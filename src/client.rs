@@ -51,7 +51,6 @@ impl Api {
     }
 
     /// A request, not sent yet.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.token {

@@ -83,7 +83,7 @@ async fn until(buyer: &Api, order: &str, status: &str) -> Result<()> {
         let answer = buyer.request(Method::GET, &format!("/pedidos/{order}")).send().await?;
         // The order may be a moment younger than the read model.
         if answer.status().is_success() {
-            seen = text(&answer.json().await?, "status").to_owned();
+            text(&answer.json().await?, "status").clone_into(&mut seen);
             if seen == status {
                 // The last events are on their way to the terminal.
                 sleep(Duration::from_millis(200)).await;

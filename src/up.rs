@@ -98,7 +98,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
             &foundation,
             (gateway, acceptor),
             settings.payment(&args.data),
-            settings.mail(&args.data),
+            Settings::mail(&args.data),
         );
     }
     if let Err(error) = make_ready(args, settings, &foundation).await {

@@ -104,14 +104,14 @@ impl<'a, P: Projection> Fold<'a, P> {
         Ok(count)
     }
 
-    async fn to_the_end(&mut self, progress: impl Fn(i64)) -> Result<(), FoldError> {
+    async fn read_all(&mut self, progress: impl Fn(i64)) -> Result<(), FoldError> {
         while self.step(BATCH).await? > 0 {
             progress(self.events);
         }
         Ok(())
     }
 
-    async fn to(&mut self, sequence: i64) -> Result<(), FoldError> {
+    async fn read_up_to(&mut self, sequence: i64) -> Result<(), FoldError> {
         while self.events < sequence {
             if self.step(sequence.saturating_sub(self.events)).await? == 0 {
                 let (projection, end) = (P::NAME, self.events);
@@ -138,11 +138,11 @@ pub async fn rebuild<P: Projection>(
 ) -> Result<Folded, FoldError> {
     let table = P::NAME;
     let mut fold = Fold::begin(journal, projection).await?;
-    fold.to_the_end(progress).await?;
+    fold.read_all(progress).await?;
     // From here on the projector waits for the checkpoint's row; what is left to fold is little.
     fold.statement("begin").await?;
     let seen = checkpoint(&mut fold.db, table).await?;
-    fold.to(seen).await?;
+    fold.read_up_to(seen).await?;
     fold.statement(&format!("delete from read.{table}")).await?;
     fold.statement(&format!("insert into read.{table} select * from pg_temp.{table}")).await?;
     sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut fold.db).await?;
@@ -178,7 +178,7 @@ pub async fn compare<P: Projection>(
     }
     fold.statement("begin").await?;
     let seen = checkpoint(&mut fold.db, table).await?;
-    fold.to(seen).await?;
+    fold.read_up_to(seen).await?;
     let (rows, missing, surplus) = sqlx::query_as(&format!(
         "select (select count(*) from read.{table}),
                 (select count(*) from (table pg_temp.{table} except table read.{table}) as missing),

@@ -108,7 +108,7 @@ impl Settings {
             ("PSP_KEY", self.psp_key.clone()),
             ("PSP_WEBHOOK_SECRET", self.psp_webhook_secret.clone()),
             ("MASTER_KEY", self.master_key.expose_secret().to_owned()),
-            ("GATEWAY_LISTEN", self.listen(self.port).to_string()),
+            ("GATEWAY_LISTEN", Self::listen(self.port).to_string()),
             ("JWT_KEY_FILE", path(data.join("jwt-key.pem"))),
             ("TEXT_LOG_FOLDER", path(text_logs(data))),
             ("MAIL_FOLDER", path(data.join("outbox"))),
@@ -154,7 +154,7 @@ impl Settings {
 
     pub(super) fn gateway(&self, data: &Path) -> GatewayConfig {
         GatewayConfig {
-            listen: self.listen(self.port),
+            listen: Self::listen(self.port),
             jwt_key_file: data.join("jwt-key.pem"),
             psp_webhook_secret: vec![self.psp_webhook_secret.as_str().into()],
             login_per_account: std::num::NonZeroU32::MIN.saturating_add(9),
@@ -175,7 +175,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn mail(&self, data: &Path) -> MailConfig {
+    pub(super) fn mail(data: &Path) -> MailConfig {
         MailConfig {
             smtp_url: None,
             mail_folder: data.join("outbox"),
@@ -185,7 +185,7 @@ impl Settings {
 
     pub(super) fn sandbox(&self, data: &Path) -> SandboxArgs {
         SandboxArgs {
-            sandbox_listen: self.listen(self.psp_port),
+            sandbox_listen: Self::listen(self.psp_port),
             psp_key: self.psp_key.as_str().into(),
             sandbox_webhook_url: format!("{}/webhooks/psp", self.url()),
             psp_webhook_secret: self.psp_webhook_secret.as_str().into(),
@@ -228,7 +228,7 @@ impl Settings {
         format!("http://127.0.0.1:{}", self.psp_port)
     }
 
-    fn listen(&self, port: u16) -> SocketAddr {
+    fn listen(port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 }

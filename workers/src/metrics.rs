@@ -10,7 +10,6 @@ use prometheus::{
 macro_rules! metric {
     ($(#[$doc:meta])* $name:ident: $kind:ty = $register:expr) => {
         $(#[$doc])*
-        #[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
         pub static $name: LazyLock<$kind> = LazyLock::new(|| $register.expect("a valid metric"));
     };
 }

@@ -112,7 +112,8 @@ impl PaymentWorker {
     fn pause(&self, attempt: u64) -> Duration {
         let doubled = self.patience.pause.saturating_mul(1 << attempt.saturating_sub(1).min(10));
         let jitter = clock::new_id().as_u128() % 256;
-        doubled.saturating_add(doubled.saturating_mul(u32::try_from(jitter).unwrap_or(0)) / 1024)
+        let share = doubled.saturating_mul(u32::try_from(jitter).unwrap_or(0)).checked_div(1024).unwrap_or_default();
+        doubled.saturating_add(share)
     }
 
     /// Looks at the journal and does what is left to do for a payment.

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
+
 use cqrs_es::Aggregate;
 use cqrs_es::test::TestFramework;
 use proptest::prelude::*;

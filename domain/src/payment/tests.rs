@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
+
 use chrono::TimeZone;
 use cqrs_es::Aggregate;
 use cqrs_es::test::TestFramework;
@@ -34,12 +36,12 @@ fn failure() -> Failure {
     Failure { code: "card_declined".into(), message: "Your card was declined".into() }
 }
 
-fn qr_code() -> Option<NextAction> {
-    Some(NextAction {
+fn qr_code() -> NextAction {
+    NextAction {
         kind: "pix_display_qr_code".into(),
         code: Some("00020126".into()),
         expires_at: Utc.timestamp_opt(1_700_000_000, 0).single(),
-    })
+    }
 }
 
 fn initiated() -> PaymentEvent {
@@ -51,7 +53,7 @@ fn submitted() -> PaymentEvent {
 }
 
 fn pending() -> PaymentEvent {
-    PaymentEvent::PaymentPending { next_action: qr_code() }
+    PaymentEvent::PaymentPending { next_action: Some(qr_code()) }
 }
 
 fn succeeded(late: bool) -> PaymentEvent {
@@ -83,7 +85,7 @@ fn refund(amount: i64) -> PaymentCommand {
 }
 
 fn wait() -> PaymentCommand {
-    PaymentCommand::RecordPending { next_action: qr_code() }
+    PaymentCommand::RecordPending { next_action: Some(qr_code()) }
 }
 
 /// The histories in which the outcome is still open.

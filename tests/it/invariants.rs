@@ -153,7 +153,7 @@ async fn facts(app: &TestApp) -> String {
         if batch.is_empty() {
             return all;
         }
-        batch.iter().for_each(|stored| all.push_str(&format!("{:?}{:?}", stored.headers, stored.payload)));
+        all.extend(batch.iter().map(|stored| format!("{:?}{:?}", stored.headers, stored.payload)));
     }
 }
 

@@ -40,7 +40,8 @@ impl Person {
             ..nobody
         };
         eventually("the account is projected", || async { person.get("/users/me").await.status == 200 }).await;
-        person.id = person.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+        let me = person.get("/users/me").await.expect(200);
+        me["id"].as_str().unwrap().clone_into(&mut person.id);
         person
     }
 

@@ -32,8 +32,8 @@ impl Bench {
         let postgres = Postgres::start(&folder.join("postgres"), free_port(0)?, &password, true).await?;
         let owner_url: SecretString = postgres.url("postgres", &password, "postgres").into();
         let app_url: SecretString = postgres.url("ludoteca", &password, "postgres").into();
+        migrate(&owner_url, &app_url).await?;
         let owner = connect(&owner_url, connections).await?;
-        migrate(&owner, &app_url).await?;
         let pool = connect(&app_url, connections).await?;
         let vault = Vault::open(pool.clone(), &crate::up::new_master_key())?;
         Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault })

@@ -203,7 +203,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Notifier { worker, mail } => worker.start(stop).await?.notifier(&mail).await,
         Command::PspSandbox(args) => psp_sandbox(&args, bind(args.sandbox_listen).await?, stop).await,
         Command::Migrate(owner) => {
-            migrate(&connect(&owner.database_owner_url, 1).await?, &owner.database_url).await?;
+            migrate(&owner.database_owner_url, &owner.database_url).await?;
             println!("The schema is up to date. Next: ludoteca provision");
             Ok(())
         }

@@ -241,10 +241,7 @@ async fn create_database(settings: &Settings) -> Result<()> {
         sqlx::query(&format!("create database {}", settings::DATABASE)).execute(&server).await?;
     }
     server.close().await;
-    let owner = connect(&settings.owner_url(settings::DATABASE), 1).await?;
-    migrate(&owner, &settings.app_url()).await?;
-    owner.close().await;
-    Ok(())
+    Ok(migrate(&settings.owner_url(settings::DATABASE), &settings.app_url()).await?)
 }
 
 async fn answers(port: u16) -> Result<()> {

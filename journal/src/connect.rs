@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::JournalError;
 
@@ -30,13 +30,16 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
 }
 
 /// Applies the migrations as the database's owner and lets the login of `app_url` use what they made.
+/// What is up to date stays as it is.
 ///
 /// The application's login may insert and select events; it may not change or remove them.
 ///
 /// # Errors
 /// When the database does not answer, a migration fails, or `app_url` names no user.
-pub async fn migrate(owner: &PgPool, app_url: &SecretString) -> Result<(), JournalError> {
-    sqlx::migrate!("../migrations").run(owner).await?;
+pub async fn migrate(owner_url: &SecretString, app_url: &SecretString) -> Result<(), JournalError> {
+    // Not over `connect`: its search path would put the list of migrations into a schema that they make.
+    let mut owner = PgConnection::connect(owner_url.expose_secret()).await?;
+    sqlx::migrate!("../migrations").run(&mut owner).await?;
     let app = PgConnectOptions::from_str(app_url.expose_secret())?;
     let password = url_password(app_url.expose_secret());
     let statement: String = sqlx::query_scalar(
@@ -47,13 +50,14 @@ pub async fn migrate(owner: &PgPool, app_url: &SecretString) -> Result<(), Journ
     )
     .bind(app.get_username())
     .bind(password)
-    .fetch_one(owner)
+    .fetch_one(&mut owner)
     .await?;
     // Several databases of one cluster may be migrated at once, and roles belong to the cluster.
     let mut lock = owner.begin().await?;
     lock.execute("select pg_advisory_xact_lock(7000001)").await?;
     lock.execute(statement.as_str()).await?;
     lock.commit().await?;
+    owner.close().await?;
     Ok(())
 }
 

@@ -186,3 +186,14 @@ async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
     let next = journal.committed_after(read[0].position, 10).await.unwrap();
     assert_eq!(next.len(), 1, "a checkpoint of the old epoch goes on with the new one");
 }
+
+#[tokio::test]
+async fn migrating_again_changes_nothing() {
+    let (owner, app) = new_database().await;
+    let journal = Journal::open(journal::connect(&app, 2).await.unwrap()).await.unwrap();
+    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    for _ in 0..2 {
+        journal::migrate(&owner, &app).await.unwrap();
+    }
+    assert_eq!(journal.extent().await.unwrap().0, 1);
+}

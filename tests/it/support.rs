@@ -288,9 +288,7 @@ pub async fn new_database() -> (SecretString, SecretString) {
         .get_or_init(|| async {
             let name = format!("template_{}", std::process::id());
             admin(&format!("create database {name}")).await;
-            let owner = journal::connect(&database_url(None, &name), 1).await.unwrap();
-            journal::migrate(&owner, &database_url(Some(APP), &name)).await.unwrap();
-            owner.close().await;
+            journal::migrate(&database_url(None, &name), &database_url(Some(APP), &name)).await.unwrap();
             name
         })
         .await;

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use journal::{Journal, JournalError, Position, Recorded, clock};
 use nats::{EVENTS, Nats, NatsError, Outgoing, PublishError};
@@ -68,19 +69,34 @@ struct Tail {
     position: Position,
 }
 
+/// The next events, ready to be published.
+struct Batch {
+    messages: Vec<Outgoing>,
+    /// Where the last of them stands, and when it was recorded; nothing where there are none.
+    end: Option<(Position, DateTime<Utc>)>,
+}
+
+impl Batch {
+    async fn read(journal: Journal, after: Position) -> Result<Self, JournalError> {
+        let events = journal.committed_after(after, BATCH).await?;
+        let end = events.last().map(|last| (last.position, last.recorded_at));
+        Ok(Self { messages: events.iter().map(outgoing).collect(), end })
+    }
+}
+
 /// The relay.
 pub struct Relay {
     journal: Journal,
     nats: Nats,
     tail: Option<Tail>,
-    next: Vec<Recorded>,
+    next: Option<Batch>,
 }
 
 impl Relay {
     /// A relay from a journal to a server.
     #[must_use]
     pub fn new(journal: Journal, nats: Nats) -> Self {
-        Self { journal, nats, tail: None, next: Vec::new() }
+        Self { journal, nats, tail: None, next: None }
     }
 
     /// Leads, or waits to lead, until `stop`.
@@ -132,25 +148,23 @@ impl Relay {
             Some(tail) => tail,
             None => self.find_tail().await?,
         };
-        let mut batch = std::mem::take(&mut self.next);
-        if batch.is_empty() {
-            batch = self.journal.committed_after(tail.position, BATCH).await?;
-        }
-        let Some(last) = batch.last() else {
+        let batch = match self.next.take() {
+            Some(batch) => batch,
+            None => Batch::read(self.journal.clone(), tail.position).await?,
+        };
+        let Some((position, recorded_at)) = batch.end else {
             self.tail = Some(tail);
             return Ok(Step::Idle);
         };
-        let (position, recorded_at) = (last.position, last.recorded_at);
         // Any surprise ends the step with no tail, and the next one finds out where the mirror ends.
         self.tail = None;
-        let full = i64::try_from(batch.len()).unwrap_or(BATCH) >= BATCH;
-        let (published, next) = tokio::join!(
-            self.nats.publish_in_order(tail.sequence, batch.iter().map(outgoing)),
-            // The journal is read while the mirror writes.
-            async { if full { self.journal.committed_after(position, BATCH).await } else { Ok(Vec::new()) } }
-        );
-        let sequence = published?;
-        self.next = next?;
+        // While the mirror writes this batch, another core reads the next one.
+        let full = i64::try_from(batch.messages.len()).is_ok_and(|events| events >= BATCH);
+        let next = full.then(|| tokio::spawn(Batch::read(self.journal.clone(), position)));
+        let sequence = self.nats.publish_in_order(tail.sequence, batch.messages).await?;
+        if let Some(next) = next {
+            self.next = next.await.ok().transpose()?;
+        }
         self.tail = Some(Tail { sequence, position });
         MIRRORED.inc_by(sequence.saturating_sub(tail.sequence));
         RELAY_LAG.set(clock::now().signed_duration_since(recorded_at).as_seconds_f64());
@@ -159,7 +173,7 @@ impl Relay {
 
     /// Where the mirror ends, and that the journal agrees.
     async fn find_tail(&mut self) -> Result<Tail, RelayError> {
-        self.next.clear();
+        self.next = None;
         let last = match self.nats.tail(EVENTS).await {
             Err(PublishError::NoStream) => {
                 tracing::warn!("The mirror is missing and is built anew from the journal");

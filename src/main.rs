@@ -23,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Ludoteca, an event-sourced online game store.
 ///
 /// Settings come from flags, the environment, and the file that `ludoteca up` wrote into its folder

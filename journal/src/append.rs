@@ -68,20 +68,31 @@ pub enum AppendError {
     Journal(#[from] JournalError),
 }
 
-const APPEND: &str = "
-    with taken as (
-      insert into journal.claims (kind, key, holder)
-      select kind, key, $1 from unnest($2::text[], $3::text[]) as c (kind, key)
-    ), released as (
-      delete from journal.claims where holder = $1 and kind = any ($4::text[])
-    )
-    insert into journal.events
-      (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id)
-    select $5, $6, sequence, event_type, event_version, payload, metadata, event_id
-    from unnest($7::bigint[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::uuid[]) with ordinality
-      as e (sequence, event_type, event_version, payload, metadata, event_id, ord)
-    order by ord
-    returning epoch, tx_id::text as xid, position";
+/// The events of a command, in their order.
+macro_rules! events {
+    () => {
+        "insert into journal.events
+           (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id)
+         select $1, $2, sequence, event_type, event_version, payload, metadata, event_id
+         from unnest($3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::uuid[]) with ordinality
+           as e (sequence, event_type, event_version, payload, metadata, event_id, ord)
+         order by ord
+         returning epoch, tx_id::text as xid, position"
+    };
+}
+
+const EVENTS: &str = events!();
+
+/// The same, with what the command claims and releases.
+const CLAIMS_AND_EVENTS: &str = concat!(
+    "with taken as (
+       insert into journal.claims (kind, key, holder)
+       select kind, key, $2::text::uuid from unnest($9::text[], $10::text[]) as c (kind, key)
+     ), released as (
+       delete from journal.claims where holder = $2::text::uuid and kind = any ($11::text[])
+     )",
+    events!()
+);
 
 impl Journal {
     /// Appends a command's events and claims to an aggregate; returns where the last of them stands.
@@ -96,12 +107,8 @@ impl Journal {
         claims: &Claims,
     ) -> Result<Position, AppendError> {
         let column = |of: fn(&NewEvent) -> &str| events.iter().map(of).collect::<Vec<_>>();
-        let kinds = |claims: &[ClaimKind]| claims.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let rows = sqlx::query(APPEND)
-            .bind(aggregate_id)
-            .bind(claims.taken.iter().map(|claim| claim.kind.to_string()).collect::<Vec<_>>())
-            .bind(claims.taken.iter().map(|claim| claim.key.as_str()).collect::<Vec<_>>())
-            .bind(kinds(&claims.released))
+        let plain = claims.taken.is_empty() && claims.released.is_empty();
+        let mut append = sqlx::query(if plain { EVENTS } else { CLAIMS_AND_EVENTS })
             .bind(aggregate_type)
             .bind(aggregate_id.to_string())
             .bind(events.iter().map(|event| event.sequence).collect::<Vec<_>>())
@@ -109,10 +116,14 @@ impl Journal {
             .bind(column(|event| &event.event_version))
             .bind(events.iter().map(|event| &event.payload).collect::<Vec<_>>())
             .bind(events.iter().map(|event| &event.metadata).collect::<Vec<_>>())
-            .bind(events.iter().map(|event| event.event_id).collect::<Vec<_>>())
-            .fetch_all(self.pool())
-            .await
-            .map_err(refusal)?;
+            .bind(events.iter().map(|event| event.event_id).collect::<Vec<_>>());
+        if !plain {
+            append = append
+                .bind(claims.taken.iter().map(|claim| claim.kind.to_string()).collect::<Vec<_>>())
+                .bind(claims.taken.iter().map(|claim| claim.key.as_str()).collect::<Vec<_>>())
+                .bind(claims.released.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+        let rows = append.fetch_all(self.pool()).await.map_err(refusal)?;
         self.wake();
         let mut last = Position::default();
         for row in &rows {

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use journal::{Journal, JournalError, Position, Recorded, clock};
 use nats::{EVENTS, Nats, NatsError, Outgoing, PublishError};
 use sqlx::{Connection, PgConnection};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,6 +22,8 @@ use crate::mirrored::POSITION;
 const BATCH: i64 = 1_000;
 /// The journal is read this often at least, whether anybody woke us or not.
 const POLL: Duration = Duration::from_millis(100);
+/// How soon it is read again where somebody appended and the event cannot be read yet.
+const SOON: Duration = Duration::from_millis(2);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The advisory lock of the leader; locks belong to one database.
@@ -120,6 +123,7 @@ impl Relay {
         }
         tracing::info!("The relay leads");
         let mut wakes = self.nats.wakes(crate::JOURNAL_WAKE).await?;
+        let mut woken = Instant::now();
         while !stop.is_cancelled() {
             match self.run_once().await {
                 Ok(Step::Worked) => continue,
@@ -129,11 +133,15 @@ impl Relay {
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
             }
-            HELD_BACK.set(self.journal.held_back_seconds().await?);
+            // Woken and nothing to read: a transaction that began earlier still runs, and ends soon.
+            let pause = if woken.elapsed() < POLL { SOON } else { POLL };
             tokio::select! {
                 () = stop.cancelled() => (),
-                () = tokio::time::sleep(POLL) => lock.ping().await?,
-                _ = wakes.next() => (),
+                () = tokio::time::sleep(pause) => if pause == POLL {
+                    lock.ping().await?;
+                    HELD_BACK.set(self.journal.held_back_seconds().await?);
+                },
+                _ = wakes.next() => woken = Instant::now(),
             }
         }
         Ok(())

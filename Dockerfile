@@ -7,7 +7,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --home-dir /var/lib/ludoteca --create-home ludoteca
+    && useradd --system --home-dir /var/lib/ludoteca --create-home ludoteca \
+    && install -d -o ludoteca -g ludoteca /var/lib/ludoteca/logs /var/lib/ludoteca/outbox
 COPY --from=build /usr/local/bin/ludoteca /usr/local/bin/ludoteca
 USER ludoteca
 WORKDIR /var/lib/ludoteca

@@ -43,6 +43,13 @@ create function journal.epoch() returns int language sql stable as $$
   where d.adrelid = 'journal.events'::regclass and a.attname = 'epoch'
 $$;
 
+-- Without it the age of others' transactions, which hold the relay back, cannot be seen.
+do $$ begin
+  grant pg_read_all_stats to ludoteca_app;
+exception when insufficient_privilege then
+  raise warning 'ludoteca_journal_held_back_seconds will see the store''s own transactions only';
+end $$;
+
 grant usage on schema journal to ludoteca_app;
 grant select, insert on journal.events to ludoteca_app;
 grant select, insert, delete on journal.claims to ludoteca_app;

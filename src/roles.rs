@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use commands::Commands;
 use gateway::{Keys, Limits, Store};
 use journal::{Journal, Vault, connect};
-use nats::Nats;
+use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use projections::search::SearchEngine;
 use psp::PspClient;
@@ -15,7 +15,7 @@ use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, JOURNAL_WAKE, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
+    Checkout, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
     WebhookFunction,
 };
 

@@ -1,13 +1,14 @@
 //! `ludoteca verify`: journal = mirror, event by event; every read model = the fold of the journal; and the money:
 //! paid orders have their games, games have paid orders. Any difference is an error.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use journal::{Journal, Position};
 use nats::{EVENTS, Nats, Stored};
 use projections::{Comparison, Projection, compare};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use workers::Mirrored;
 
 use crate::progress;
@@ -23,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(foundation: &Foundation) -> Result<()> {
     let journal = foundation.journal();
     let (events, last) = journal.extent().await?;
-    settle(journal, &foundation.shared.nats, last).await?;
-    let mut differences = mirror(journal, &foundation.shared.nats, events).await?;
+    settle(foundation, last).await?;
+    let mut differences = mirror(journal, &foundation.shared.nats, (events, last)).await?;
     macro_rules! compare_one {
         ($projection:expr) => {
             differences = differences.saturating_add(read_model(journal, &$projection, events).await?);
@@ -38,48 +39,56 @@ pub async fn run(foundation: &Foundation) -> Result<()> {
 }
 
 /// Waits until mirror and read models have what the journal had when we began.
-async fn settle(journal: &Journal, nats: &Nats, last: Position) -> Result<()> {
+async fn settle(foundation: &Foundation, last: Position) -> Result<()> {
+    let pool = foundation.journal().pool();
     let deadline = Instant::now().checked_add(PATIENCE);
-    while deadline.is_some_and(|deadline| Instant::now() < deadline) {
-        let behind: i64 = sqlx::query_scalar(
-            "select count(*) from read.checkpoints where (epoch, tx_id, position) < ($1, $2::text::xid8, $3)",
-        )
-        .bind(last.epoch)
-        .bind(last.tx_id.to_string())
-        .bind(last.position)
-        .fetch_one(journal.pool())
-        .await?;
-        if behind == 0 && nats.extent(EVENTS).await?.1 > 0 {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
+    let mut behind = Vec::new();
+    macro_rules! wait_for {
+        ($projection:expr) => {
+            let name = name_of(&$projection);
+            while !projections::consistency::reached(pool, name, last).await? {
+                if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                    behind.push(name);
+                    break;
+                }
+            }
+        };
     }
-    eprintln!("Readers have not caught up within {} s; what they lack is counted", PATIENCE.as_secs());
+    projections::for_each_projection!(foundation.vault, wait_for);
+    if !behind.is_empty() {
+        eprintln!(
+            "{} have not caught up within {} s; what they lack is counted",
+            behind.join(", "),
+            PATIENCE.as_secs()
+        );
+    }
     Ok(())
 }
 
-/// Journal and mirror side by side, both in their own order.
-async fn mirror(journal: &Journal, nats: &Nats, events: i64) -> Result<i64> {
+fn name_of<P: Projection>(_: &P) -> &'static str {
+    P::NAME
+}
+
+/// Journal and mirror side by side, both in their own order, up to where the journal ended when we began.
+async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<i64> {
     let bar = progress::bar("journal = mirror", events.unsigned_abs());
     let mut replay = nats.replay(EVENTS, "events.>", 1);
     let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);
-    let mut mirrored: std::collections::VecDeque<Stored> = std::collections::VecDeque::new();
-    loop {
+    let mut mirrored: VecDeque<Stored> = VecDeque::new();
+    while position < last {
         let recorded = journal.committed_after(position, 1_000).await?;
         let Some(end) = recorded.last() else { break };
         position = end.position;
-        for event in &recorded {
+        for event in recorded.iter().filter(|event| event.position <= last) {
             if mirrored.is_empty() {
                 mirrored.extend(replay.next_batch().await?);
             }
+            compared = compared.saturating_add(1);
             let expected = serde_json::to_vec(&event.to_cloud_event())?;
             let same = mirrored.pop_front().is_some_and(|stored| {
                 let placed = Mirrored::try_from(&stored).is_ok_and(|m| m.envelope.position == event.position);
-                let numbered =
-                    i64::try_from(stored.sequence).is_ok_and(|sequence| sequence == compared.saturating_add(1));
-                placed && numbered && stored.payload == expected
+                placed && u64::try_from(compared) == Ok(stored.sequence) && stored.payload == expected
             });
-            compared = compared.saturating_add(1);
             if !same {
                 differences = differences.saturating_add(1);
                 if differences <= 5 {
@@ -89,8 +98,11 @@ async fn mirror(journal: &Journal, nats: &Nats, events: i64) -> Result<i64> {
             bar.inc(1);
         }
     }
-    let surplus = mirrored.len().saturating_add(replay.next_batch().await?.len());
-    differences = differences.saturating_add(i64::try_from(surplus)?);
+    // What is mirrored beyond must have been recorded since; anything else is no event of this journal.
+    mirrored.extend(replay.next_batch().await?);
+    let foreign =
+        mirrored.iter().filter(|stored| !Mirrored::try_from(*stored).is_ok_and(|m| m.envelope.position > last));
+    differences = differences.saturating_add(i64::try_from(foreign.count())?);
     bar.finish_and_clear();
     line("journal = mirror", &format!("{compared} events"), differences);
     Ok(differences)
@@ -100,8 +112,9 @@ async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i6
     let bar = progress::bar(P::NAME, events.unsigned_abs());
     let compared = compare(journal, projection, |folded| bar.set_position(folded.unsigned_abs())).await?;
     bar.finish_and_clear();
-    let Comparison { rows, missing, surplus, parked, .. } = compared;
-    let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?);
+    let Comparison { events: folded, rows, missing, surplus, parked } = compared;
+    let lacking = events.saturating_sub(folded).max(0);
+    let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?).saturating_add(lacking);
     line(&format!("{} = fold", P::NAME), &format!("{rows} rows"), differences);
     Ok(differences)
 }
@@ -132,6 +145,11 @@ async fn money(journal: &Journal) -> Result<i64> {
             "one success per order",
             "select count(*) from (select order_id from read.payments where status = 'succeeded'
                                    group by order_id having count(*) > 1) as doubled",
+        ),
+        (
+            "unowed money went back",
+            "select count(*) from read.payments p join read.orders o using (order_id)
+             where p.status = 'succeeded' and o.status = 'cancelled'",
         ),
     ];
     let mut differences = 0_i64;

@@ -2,7 +2,7 @@ use domain::game::GameError;
 use domain::order::OrderError;
 use domain::payment::PaymentError;
 use domain::user::UserError;
-use domain::{GameId, InvalidMoney};
+use domain::{GameId, InvalidMoney, UnreadableEvent};
 use journal::JournalError;
 
 /// Why a use case did not do what was asked. Only the gateway knows what status that is.
@@ -61,13 +61,14 @@ pub enum CommandError {
     Unavailable(#[from] JournalError),
     /// The journal holds something that this program cannot read.
     #[error("unreadable event: {0}")]
-    Unreadable(serde_json::Error),
+    Unreadable(#[from] UnreadableEvent),
 }
 
 impl CommandError {
-    /// Whether asking again may help: nothing was refused, something was in the way.
+    /// Whether asking again may help: nothing was refused, something was in the way. What this program cannot
+    /// read, a newer one may.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Conflict | Self::Unavailable(_))
+        matches!(self, Self::Conflict | Self::Unavailable(_) | Self::Unreadable(_))
     }
 }

@@ -6,7 +6,7 @@ use backon::{ExponentialBuilder, Retryable};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use cqrs_es::{Aggregate, DomainEvent};
-use domain::EventId;
+use domain::{EventId, UnreadableEvent};
 use journal::{AppendError, Claim, Claims, JournalError, NewEvent, Position};
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ pub(crate) struct Loaded<A> {
     pub(crate) aggregate: A,
     pub(crate) version: usize,
     first: Option<SerializedEvent>,
+    last_command: Option<String>,
 }
 
 /// What a use case wants of its aggregate.
@@ -94,9 +95,7 @@ impl Commands {
         let again = |attempt: &Attempt| match attempt {
             Attempt::Conflict => true,
             // Deciding again is safe: an append that went through unseen is met as a repeat.
-            Attempt::Failed(CommandError::Unavailable(JournalError::Database(error))) => {
-                matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolClosed)
-            }
+            Attempt::Failed(CommandError::Unavailable(JournalError::Database(error))) => broke_off(error),
             Attempt::Failed(_) | Attempt::Claimed(_) => false,
         };
         round.retry(patience()).when(again).await.map_err(|attempt| match attempt {
@@ -151,10 +150,12 @@ impl Commands {
         let version = events.len();
         let first = events.first().cloned();
         let mut aggregate = A::default();
+        let last_command = events.last().and_then(|event| noted(event, "command_id")).map(str::to_owned);
         for event in events {
-            aggregate.apply(serde_json::from_value(event.payload).map_err(CommandError::Unreadable)?);
+            domain::readable(&event.event_version)?;
+            aggregate.apply(serde_json::from_value(event.payload).map_err(UnreadableEvent::from)?);
         }
-        Ok(Loaded { aggregate, version, first })
+        Ok(Loaded { aggregate, version, first, last_command })
     }
 
     /// Whether this very request was carried out before, told by the aggregate that it would create.
@@ -170,24 +171,25 @@ impl Commands {
 impl<A> Loaded<A> {
     /// What the aggregate's whole history belongs to: the wish of a person that began it.
     pub(crate) fn correlation(&self) -> Option<Uuid> {
-        let metadata = &self.first.as_ref()?.metadata;
-        metadata.get("correlation_id")?.as_str()?.parse().ok()
+        noted(self.first.as_ref()?, "correlation_id")?.parse().ok()
     }
 
     fn is_repeat_of(&self, context: &Context) -> Result<bool, CommandError> {
-        let Some(first) = &self.first else { return Ok(false) };
-        let noted = |name: &str| first.metadata.get(name).and_then(|value| value.as_str());
-        if noted("command_id") == Some(context.command.to_string().as_str()) {
+        // An append that went through unseen: the answer was lost, the command was not.
+        if self.last_command.as_deref() == Some(context.command.to_string().as_str()) {
             return Ok(true);
         }
-        match &context.repeatable {
-            Some(request) if noted("idempotency_key") == Some(request.key.to_string().as_str()) => {
-                let same = noted("fingerprint") == Some(request.fingerprint.as_str());
-                if same { Ok(true) } else { Err(CommandError::KeyReused) }
-            }
-            Some(_) | None => Ok(false),
+        let (Some(first), Some(request)) = (&self.first, &context.repeatable) else { return Ok(false) };
+        if noted(first, "idempotency_key") != Some(request.key.to_string().as_str()) {
+            return Ok(false);
         }
+        let same = noted(first, "fingerprint") == Some(request.fingerprint.as_str());
+        if same { Ok(true) } else { Err(CommandError::KeyReused) }
     }
+}
+
+fn noted<'a>(event: &'a SerializedEvent, name: &str) -> Option<&'a str> {
+    event.metadata.get(name)?.as_str()
 }
 
 fn new_events<A: Aggregate>(
@@ -204,11 +206,17 @@ fn new_events<A: Aggregate>(
             sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
             event_type: event.event_type(),
             event_version: event.event_version(),
-            payload: serde_json::to_value(&event).map_err(CommandError::Unreadable)?,
+            payload: serde_json::to_value(&event).map_err(UnreadableEvent::from)?,
             metadata: metadata.clone(),
         })
     });
     numbered.collect()
+}
+
+/// Whether the connection was lost, or the server is restarting (SQLSTATE 57P01 to 57P03).
+fn broke_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with("57P0"))
 }
 
 /// The stock repository boxes what sqlx said.

@@ -47,7 +47,7 @@ impl Commands {
     #[must_use]
     pub fn repeatable(&self, actor: Actor, route: &str, key: &str, body: &str) -> Repeatable {
         let hash = |purpose, message: &str| self.vault.keyed_hash(purpose, message.as_bytes());
-        let key = hash("idempotency key", &format!("{actor:?}\n{route}\n{key}"));
+        let key = hash("idempotency key", &format!("{:?}\n{route}\n{key}", actor.user()));
         let fingerprint = hash("request body", body);
         Repeatable {
             key: Uuid::new_v5(&Uuid::NAMESPACE_OID, &key),

@@ -70,7 +70,7 @@ impl Commands {
         Ok((payment, self.pay(context, payment, PaymentCommand::Initiate(terms)).await?))
     }
 
-    /// Notes the PSP's reference, before the PSP is asked to charge.
+    /// Notes the PSP's reference, before the PSP is asked to charge. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -79,11 +79,11 @@ impl Commands {
         context: &Context,
         payment: PaymentId,
         reference: PspReference,
-    ) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::Submit { reference }).await.map(drop)
+    ) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Submit { reference }).await.map(news)
     }
 
-    /// Notes that a payment waits for the buyer or the bank.
+    /// Notes that a payment waits for the buyer or the bank. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -92,11 +92,11 @@ impl Commands {
         context: &Context,
         payment: PaymentId,
         next_action: Option<NextAction>,
-    ) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::RecordPending { next_action }).await.map(drop)
+    ) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::RecordPending { next_action }).await.map(news)
     }
 
-    /// Notes that the money came.
+    /// Notes that the money came. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -105,11 +105,11 @@ impl Commands {
         context: &Context,
         payment: PaymentId,
         reference: PspReference,
-    ) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::Succeed { reference }).await.map(drop)
+    ) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Succeed { reference }).await.map(news)
     }
 
-    /// Notes that the money will not come.
+    /// Notes that the money will not come. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -118,19 +118,19 @@ impl Commands {
         context: &Context,
         payment: PaymentId,
         failure: Failure,
-    ) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::Fail(failure)).await.map(drop)
+    ) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Fail(failure)).await.map(news)
     }
 
-    /// Notes that a payment was given up.
+    /// Notes that a payment was given up. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
-    pub async fn cancel_payment(&self, context: &Context, payment: PaymentId) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::Cancel).await.map(drop)
+    pub async fn cancel_payment(&self, context: &Context, payment: PaymentId) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Cancel).await.map(news)
     }
 
-    /// Notes that money went back.
+    /// Notes that money went back. Whether that was news.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -140,8 +140,8 @@ impl Commands {
         payment: PaymentId,
         amount: Money,
         refund: PspReference,
-    ) -> Result<(), CommandError> {
-        self.pay(context, payment, PaymentCommand::Refund { amount, refund }).await.map(drop)
+    ) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Refund { amount, refund }).await.map(news)
     }
 
     /// A payment and its order as the journal knows them.
@@ -171,4 +171,9 @@ impl Commands {
     ) -> Result<Receipt<Payment>, CommandError> {
         self.execute::<Payment, CommandError>(context, payment.as_uuid(), |_| Ok(Wish::of(command.clone()))).await
     }
+}
+
+/// Whether anything was recorded: a fact that is known already is no news.
+fn news(receipt: Receipt<Payment>) -> bool {
+    receipt.position.is_some()
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use domain::user::User;
 use domain::{Email, Role, UserId};
 use journal::clock;
@@ -10,7 +10,6 @@ use journal::vault::{RefreshToken, Refreshed};
 use rand::RngCore;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::Commands;
 use crate::error::CommandError;
@@ -62,7 +61,12 @@ impl Commands {
         };
         let known = self.hasher.verify(password, hash).await;
         match user.filter(|_| known) {
-            Some(user) => self.session(user, clock::new_id()).await?.ok_or(SessionError::WrongCredentials),
+            Some(user) => {
+                let (refresh_token, hash, expires_at) = new_token();
+                let token = RefreshToken { hash, family: clock::new_id(), user, expires_at };
+                self.vault.keep_token(&token).await?;
+                self.session(user, refresh_token).await?.ok_or(SessionError::WrongCredentials)
+            }
             None => Err(SessionError::WrongCredentials),
         }
     }
@@ -72,8 +76,9 @@ impl Commands {
     /// # Errors
     /// [`SessionError::InvalidToken`]; a token that was used before ends its whole family.
     pub async fn refresh(&self, token: &str) -> Result<Session, SessionError> {
-        match self.vault.use_token(hash(token), clock::now()).await? {
-            Refreshed::Used { user, family } => self.session(user, family).await?.ok_or(SessionError::InvalidToken),
+        let (refresh_token, next, expires_at) = new_token();
+        match self.vault.rotate_token(hash(token), next, expires_at, clock::now()).await? {
+            Refreshed::Rotated { user } => self.session(user, refresh_token).await?.ok_or(SessionError::InvalidToken),
             Refreshed::Reused => {
                 tracing::warn!("A refresh token came back after it was used; its session is ended");
                 Err(SessionError::InvalidToken)
@@ -90,16 +95,19 @@ impl Commands {
         Ok(self.vault.revoke_token(hash(token)).await?)
     }
 
-    async fn session(&self, user: UserId, family: Uuid) -> Result<Option<Session>, CommandError> {
+    async fn session(&self, user: UserId, refresh_token: String) -> Result<Option<Session>, CommandError> {
         let User::Active { role, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else { return Ok(None) };
-        let mut bytes = [0; 32];
-        rand::rngs::OsRng.fill_bytes(&mut bytes);
-        let refresh_token = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        let now = clock::now();
-        let expires_at = now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now);
-        self.vault.keep_token(&RefreshToken { hash: hash(&refresh_token), family, user, expires_at }).await?;
         Ok(Some(Session { user, role, refresh_token }))
     }
+}
+
+/// A token, its hash, and until when it may be used.
+fn new_token() -> (String, [u8; 32], DateTime<Utc>) {
+    let mut bytes = [0; 32];
+    rand::rngs::OsRng.fill_bytes(&mut bytes);
+    let token = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let (hash, now) = (hash(&token), clock::now());
+    (token, hash, now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now))
 }
 
 fn hash(token: &str) -> [u8; 32] {

@@ -5,7 +5,7 @@ use journal::{Claim, ClaimKind, Claims};
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Receipt, Wish};
+use crate::executor::{Loaded, Receipt, Wish};
 use crate::password::Password;
 
 /// A person who wants an account.
@@ -71,18 +71,20 @@ impl Commands {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
         let email = self.email_claim(&profile.email);
-        // Claiming and releasing one key in one statement is undefined: an unchanged address is left alone.
-        let unchanged = self.journal.holder(&email).await? == Some(user.as_uuid());
-        let claims =
-            if unchanged { Claims::default() } else { Claims { taken: vec![email], released: vec![ClaimKind::Email] } };
         self.execute_or(
             context,
             user.as_uuid(),
-            |loaded| {
+            |loaded: &Loaded<User>| {
                 let event = EventId::of(context.command, user.as_uuid(), loaded.version.saturating_add(1));
-                let sealed = key.seal(event, &profile)?;
-                let commands = vec![UserCommand::ChangeProfile { profile: sealed }];
-                Ok::<_, CommandError>(Wish { commands, claims: claims.clone() })
+                let commands = vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }];
+                // Claiming and releasing one key in one statement is undefined: an unchanged address is left alone.
+                let claims = match &loaded.aggregate {
+                    User::Active { profile: known, .. } if key.open(known)?.email == profile.email => Claims::default(),
+                    User::New | User::Active { .. } | User::Erased => {
+                        Claims { taken: vec![email.clone()], released: vec![ClaimKind::Email] }
+                    }
+                };
+                Ok::<_, CommandError>(Wish { commands, claims })
             },
             |_| CommandError::EmailTaken,
         )

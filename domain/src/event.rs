@@ -47,9 +47,7 @@ impl StoreEvent {
     /// # Errors
     /// [`UnreadableEvent`] says which part is foreign.
     pub fn decode(aggregate: &str, id: &str, version: &str, payload: &str) -> Result<Self, UnreadableEvent> {
-        if version != VERSION {
-            return Err(UnreadableEvent::Version(version.to_owned()));
-        }
+        readable(version)?;
         Ok(match aggregate {
             User::TYPE => Self::User(UserId::parse(id)?, serde_json::from_str(payload)?),
             Game::TYPE => Self::Game(GameId::parse(id)?, serde_json::from_str(payload)?),
@@ -58,4 +56,12 @@ impl StoreEvent {
             unknown => return Err(UnreadableEvent::Aggregate(unknown.to_owned())),
         })
     }
+}
+
+/// Passes the versions of stored events that this program reads.
+///
+/// # Errors
+/// [`UnreadableEvent::Version`] for any other.
+pub fn readable(version: &str) -> Result<(), UnreadableEvent> {
+    if version == VERSION { Ok(()) } else { Err(UnreadableEvent::Version(version.to_owned())) }
 }

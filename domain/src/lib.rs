@@ -15,7 +15,7 @@ mod text;
 pub mod user;
 mod work;
 
-pub use event::{StoreEvent, UnreadableEvent};
+pub use event::{StoreEvent, UnreadableEvent, readable};
 pub use game::Game;
 pub use id::{CommandId, EventId, GameId, InvalidId, OrderId, PaymentId, UserId};
 pub use money::{Currency, InvalidMoney, Money, Price};

@@ -19,4 +19,4 @@ pub use dead_letter::DeadLetter;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
-pub use streams::{ADVISORIES, ConsumerSpec, DLQ, EVENTS, PAYMENTS, StreamName};
+pub use streams::{ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENTS, StreamName, WEBHOOK_WAKE};

@@ -22,6 +22,11 @@ pub const ADVISORIES: StreamName = "ADVISORIES";
 const QUARTER: Duration = Duration::from_hours(90 * 24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
+/// Core subject, not kept: something was appended to the journal.
+pub const JOURNAL_WAKE: &str = "wake.journal";
+/// Core subject, not kept: the PSP delivered something.
+pub const WEBHOOK_WAKE: &str = "wake.webhooks";
+
 /// The stream's configuration; kept in file storage.
 fn config(stream: StreamName) -> Config {
     let config = |subjects: &[&str]| Config {

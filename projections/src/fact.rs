@@ -108,6 +108,8 @@ pub trait Projection: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// The aggregates whose events it looks at.
     const AGGREGATES: &'static [&'static str];
+    /// Events that are applied though an earlier one of their aggregate is parked.
+    const NEVER_HELD_BACK: &'static [&'static str] = &[];
 
     /// Takes one event. The caller moves the checkpoint in the same transaction.
     /// Table names go unqualified, so that a fold can put a temporary table in front.

@@ -70,7 +70,6 @@ impl Comparison {
 struct Fold<'a, P> {
     journal: &'a Journal,
     projection: &'a P,
-    db: PgConnection,
     events: i64,
     position: Position,
     stuck: HashSet<String>,
@@ -79,22 +78,24 @@ struct Fold<'a, P> {
 
 impl<'a, P: Projection> Fold<'a, P> {
     /// On a connection of its own: a pooled one may have planned its statements for the real table.
-    async fn begin(journal: &'a Journal, projection: &'a P) -> Result<Self, FoldError> {
+    async fn begin(journal: &'a Journal, projection: &'a P) -> Result<(Self, PgConnection), FoldError> {
         let mut db = PgConnection::connect_with(&journal.pool().connect_options()).await?;
         let table = P::NAME;
         sqlx::query(&format!("create temporary table {table} (like read.{table} including all)"))
             .execute(&mut db)
             .await?;
         let position = Position::default();
-        Ok(Self { journal, projection, db, events: 0, position, stuck: HashSet::new(), parked: Vec::new() })
+        let fold = Self { journal, projection, events: 0, position, stuck: HashSet::new(), parked: Vec::new() };
+        Ok((fold, db))
     }
 
     /// Folds the next events, at most `limit`; returns how many there were.
-    async fn step(&mut self, limit: i64) -> Result<i64, FoldError> {
+    async fn step(&mut self, db: &mut PgConnection, limit: i64) -> Result<i64, FoldError> {
         let recorded = self.journal.committed_after(self.position, limit.min(BATCH)).await?;
         let numbered = recorded.into_iter().zip(self.events.saturating_add(1)..);
         let batch: Vec<Envelope> = numbered.map(|(recorded, sequence)| Envelope::of(recorded, sequence)).collect();
-        let mut tx = self.db.begin().await?;
+        // A savepoint, where the caller's own transaction is open.
+        let mut tx = db.begin().await?;
         let parked = apply_all(self.projection, &mut tx, &batch.iter().collect::<Vec<_>>(), &mut self.stuck).await?;
         self.parked.extend(parked.into_iter().map(|Parked { envelope, error }| (envelope.clone(), error)));
         tx.commit().await?;
@@ -104,25 +105,23 @@ impl<'a, P: Projection> Fold<'a, P> {
         Ok(count)
     }
 
-    async fn read_all(&mut self, progress: impl Fn(i64)) -> Result<(), FoldError> {
-        while self.step(BATCH).await? > 0 {
+    /// Folds what the journal holds now; what comes meanwhile is left for later.
+    async fn read_most(&mut self, db: &mut PgConnection, progress: impl Fn(i64)) -> Result<(), FoldError> {
+        let (events, _) = self.journal.extent().await?;
+        while self.events < events && self.step(db, BATCH).await? > 0 {
             progress(self.events);
         }
         Ok(())
     }
 
-    async fn read_up_to(&mut self, sequence: i64) -> Result<(), FoldError> {
+    async fn read_up_to(&mut self, db: &mut PgConnection, sequence: i64) -> Result<(), FoldError> {
         while self.events < sequence {
-            if self.step(sequence.saturating_sub(self.events)).await? == 0 {
+            if self.step(db, sequence.saturating_sub(self.events)).await? == 0 {
                 let (projection, end) = (P::NAME, self.events);
                 return Err(FoldError::Ahead { projection, checkpoint: sequence, end });
             }
         }
         Ok(())
-    }
-
-    async fn statement(&mut self, sql: &str) -> sqlx::Result<()> {
-        sqlx::query(sql).execute(&mut self.db).await.map(drop)
     }
 }
 
@@ -137,20 +136,20 @@ pub async fn rebuild<P: Projection>(
     progress: impl Fn(i64),
 ) -> Result<Folded, FoldError> {
     let table = P::NAME;
-    let mut fold = Fold::begin(journal, projection).await?;
-    fold.read_all(progress).await?;
+    let (mut fold, mut db) = Fold::begin(journal, projection).await?;
+    fold.read_most(&mut db, progress).await?;
     // From here on the projector waits for the checkpoint's row; what is left to fold is little.
-    fold.statement("begin").await?;
-    let seen = checkpoint(&mut fold.db, table).await?;
-    fold.read_up_to(seen).await?;
-    fold.statement(&format!("delete from read.{table}")).await?;
-    fold.statement(&format!("insert into read.{table} select * from pg_temp.{table}")).await?;
-    sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut fold.db).await?;
+    let mut tx = db.begin().await?;
+    let seen = checkpoint(&mut tx, table).await?;
+    fold.read_up_to(&mut tx, seen).await?;
+    sqlx::query(&format!("delete from read.{table}")).execute(&mut *tx).await?;
+    sqlx::query(&format!("insert into read.{table} select * from pg_temp.{table}")).execute(&mut *tx).await?;
+    sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut *tx).await?;
     for (envelope, error) in &fold.parked {
-        park(&mut fold.db, table, &Parked { envelope, error: error.clone() }).await?;
+        park(&mut tx, table, &Parked { envelope, error: error.clone() }).await?;
     }
-    move_checkpoint(&mut fold.db, table, fold.events, fold.position).await?;
-    fold.statement("commit").await?;
+    move_checkpoint(&mut tx, table, fold.events, fold.position).await?;
+    tx.commit().await?;
     Ok(Folded { events: fold.events, parked: fold.parked.len() })
 }
 
@@ -165,27 +164,25 @@ pub async fn compare<P: Projection>(
     progress: impl Fn(i64),
 ) -> Result<Comparison, FoldError> {
     let table = P::NAME;
-    let mut fold = Fold::begin(journal, projection).await?;
-    let seen = |db| async move {
+    let (mut fold, mut db) = Fold::begin(journal, projection).await?;
+    let behind: i64 =
         sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
             .bind(table)
-            .fetch_one(db)
-            .await
-    };
-    let behind: i64 = seen(journal.pool()).await?;
-    while fold.events < behind && fold.step(behind.saturating_sub(fold.events)).await? > 0 {
+            .fetch_one(journal.pool())
+            .await?;
+    while fold.events < behind && fold.step(&mut db, behind.saturating_sub(fold.events)).await? > 0 {
         progress(fold.events);
     }
-    fold.statement("begin").await?;
-    let seen = checkpoint(&mut fold.db, table).await?;
-    fold.read_up_to(seen).await?;
+    let mut tx = db.begin().await?;
+    let seen = checkpoint(&mut tx, table).await?;
+    fold.read_up_to(&mut tx, seen).await?;
     let (rows, missing, surplus) = sqlx::query_as(&format!(
         "select (select count(*) from read.{table}),
                 (select count(*) from (table pg_temp.{table} except table read.{table}) as missing),
                 (select count(*) from (table read.{table} except table pg_temp.{table}) as surplus)"
     ))
-    .fetch_one(&mut fold.db)
+    .fetch_one(&mut *tx)
     .await?;
-    fold.statement("rollback").await?;
+    tx.rollback().await?;
     Ok(Comparison { events: fold.events, rows, missing, surplus, parked: fold.parked.len() })
 }

@@ -109,7 +109,8 @@ pub(crate) async fn apply_all<'a, P: Projection>(
     }
     let mut parked = Vec::new();
     for &envelope in events {
-        let error = if stuck.contains(&envelope.aggregate_id) {
+        let held_back = !P::NEVER_HELD_BACK.contains(&envelope.event_type.as_str());
+        let error = if held_back && stuck.contains(&envelope.aggregate_id) {
             Some("an earlier event of this aggregate is parked".to_owned())
         } else {
             try_one(projection, db, envelope).await?

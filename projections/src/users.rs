@@ -49,6 +49,8 @@ impl Users {
 impl Projection for Users {
     const NAME: &'static str = "users";
     const AGGREGATES: &'static [&'static str] = &[User::TYPE];
+    // Being forgotten waits for nothing.
+    const NEVER_HELD_BACK: &'static [&'static str] = &["UserErased"];
 
     async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
         let StoreEvent::User(user, event) = &fact.event else { return Ok(()) };

@@ -14,6 +14,8 @@ use super::settings::known;
 use crate::roles::Roles;
 
 const ROLES: [&str; 7] = ["gateway", "relay", "projector", "checkout", "payments", "webhooks", "notifier"];
+/// How long a role may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before a role that ended is started again.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -46,7 +48,9 @@ async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &Cancellati
             status = child.wait() => tracing::warn!(role, status = %status?, "Role {role} ended and is started again"),
             () = stop.cancelled() => {
                 kill(pid, Signal::SIGTERM)?;
-                child.wait().await?;
+                if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+                    child.kill().await?;
+                }
             }
         }
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;

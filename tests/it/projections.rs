@@ -102,3 +102,23 @@ async fn the_park_is_emptied_by_a_rebuild_once_the_cause_is_mended() {
     let shown = app.visitor().get(&format!("/jogos/{game}")).await.expect(200);
     assert_eq!(shown["price"]["amount"], 77);
 }
+
+#[tokio::test]
+async fn a_rebuild_and_a_comparison_during_traffic_see_no_difference() {
+    let app = TestApp::start().await;
+    let writing = async {
+        for n in 0..60 {
+            app.admin.post("/jogos", &crate::support::game(&format!("Game {n}"), 100, 0)).await.expect(201);
+        }
+    };
+    let journal = app.foundation.journal();
+    let folding = async {
+        for _ in 0..6 {
+            rebuild(journal, &Games, |_| ()).await.unwrap();
+            let compared = compare(journal, &Games, |_| ()).await.unwrap();
+            assert!(compared.is_equal(), "{compared:?}");
+        }
+    };
+    tokio::join!(writing, folding);
+    app.verify().await;
+}

@@ -58,8 +58,8 @@ impl Checkout {
         let (event, mirrored) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => {
-                tracing::error!(%error, sequence = delivery.sequence(), "Checkout cannot read an event and passes it over");
-                return Verdict::Terminate("unreadable".to_owned());
+                tracing::error!(%error, sequence = delivery.sequence(), "Checkout cannot read an event; it waits for a newer program");
+                return Verdict::Retry(Duration::from_secs(30));
             }
         };
         let context = Context::because("checkout", mirrored.envelope.event_id, mirrored.correlation);

@@ -26,10 +26,7 @@ pub use projector::run as project;
 pub use relay::{Relay, RelayError, Step};
 pub use settlement::Settlement;
 pub use text_log::TextLog;
-pub use webhooks::{WEBHOOK_WAKE, WebhookFunction};
-
-/// Tells the relay that something was appended.
-pub const JOURNAL_WAKE: &str = "wake.journal";
+pub use webhooks::WebhookFunction;
 
 /// What the workers that carry out commands share.
 #[derive(Clone)]

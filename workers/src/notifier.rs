@@ -90,8 +90,8 @@ impl Notifier {
         let (event, id) = match parsed {
             Ok((event, mirrored)) => (event, mirrored.envelope.event_id),
             Err(error) => {
-                tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event");
-                return Verdict::Terminate("unreadable".to_owned());
+                tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event; it waits for a newer program");
+                return Verdict::Retry(Duration::from_secs(60));
             }
         };
         let Some(letter) = letter(&event) else { return Verdict::Done };

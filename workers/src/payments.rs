@@ -13,8 +13,8 @@ use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
-use nats::{ConsumerSpec, DeadLetter, Delivery, PAYMENTS, Verdict};
-use psp::{PspError, RefundRequest};
+use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, Verdict};
+use psp::{Intent, PspError, RefundRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::PSP_BLOCKED;
@@ -34,6 +34,19 @@ pub struct Patience {
     pub slots: u16,
 }
 
+/// One delivery of one piece of work. Idempotency keys hold both numbers: a redriven message is another piece.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    attempt: u64,
+    sequence: u64,
+}
+
+impl std::fmt::Display for Try {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.sequence, self.attempt)
+    }
+}
+
 /// What a worker's try came to, if no outcome is known.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -41,6 +54,8 @@ enum Trouble {
     Psp(#[from] PspError),
     #[error(transparent)]
     Command(#[from] CommandError),
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     #[error("the PSP has not charged yet")]
     Open,
 }
@@ -79,11 +94,14 @@ impl PaymentWorker {
             // The worker itself decides at `attempts`; the server's limit is the net below it.
             max_deliver: Some(attempts.saturating_add(3)),
         };
+        let stop = &stop;
         let each = |delivery: Delivery| async move {
-            let verdict = delivery.keeping(ack_wait, self.take(&delivery)).await;
-            delivery.answer(verdict).await;
+            // What is not answered comes again: stopping in the middle is as safe as dying there.
+            if let Some(verdict) = stop.run_until_cancelled(delivery.keeping(ack_wait, self.take(&delivery))).await {
+                delivery.answer(verdict).await;
+            }
         };
-        self.shared.nats.consume(&spec, slots.into(), &stop, each).await;
+        self.shared.nats.consume(&spec, slots.into(), stop, each).await;
     }
 
     async fn take(&self, delivery: &Delivery) -> Verdict {
@@ -91,20 +109,31 @@ impl PaymentWorker {
             tracing::error!(subject = delivery.subject(), "Payment work names no payment");
             return Verdict::Terminate("names no payment".to_owned());
         };
-        let attempt = delivery.attempt();
-        match self.work(payment, attempt).await {
-            Ok(()) => Verdict::Done,
-            Err(Trouble::Command(refusal)) if !refusal.is_passing() => {
-                tracing::info!(payment.id = %payment, %refusal, "Nothing to do for payment {payment}");
-                Verdict::Done
+        let this = Try { attempt: delivery.attempt(), sequence: delivery.sequence() };
+        let mut pause = self.patience.pause;
+        loop {
+            let verdict = match self.work(payment, this).await {
+                Ok(()) => Ok(Verdict::Done),
+                Err(Trouble::Command(refusal)) if !refusal.is_passing() => {
+                    tracing::info!(payment.id = %payment, %refusal, "Nothing to do for payment {payment}");
+                    Ok(Verdict::Done)
+                }
+                // Journal or server are in the way, not the PSP: that burns no delivery.
+                Err(trouble @ (Trouble::Command(_) | Trouble::Nats(_))) => Err(trouble),
+                Err(trouble) if this.attempt >= u64::from(self.patience.attempts) => {
+                    self.give_up(payment, this, &trouble).await
+                }
+                Err(trouble) => {
+                    tracing::warn!(payment.id = %payment, %this, %trouble, "Payment {payment} will be tried again");
+                    Ok(Verdict::Retry(self.pause(this.attempt)))
+                }
+            };
+            match verdict {
+                Ok(verdict) => return verdict,
+                Err(error) => tracing::warn!(payment.id = %payment, %this, %error, "Payment {payment} waits"),
             }
-            Err(trouble) if attempt >= u64::from(self.patience.attempts) => {
-                self.give_up(payment, attempt, &trouble).await
-            }
-            Err(trouble) => {
-                tracing::warn!(payment.id = %payment, attempt, %trouble, "Payment {payment} will be tried again");
-                Verdict::Retry(self.pause(attempt))
-            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(Duration::from_secs(5));
         }
     }
 
@@ -117,7 +146,7 @@ impl PaymentWorker {
     }
 
     /// Looks at the journal and does what is left to do for a payment.
-    async fn work(&self, payment: PaymentId, attempt: u64) -> Result<(), Trouble> {
+    async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Trouble> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
         let context = context(payment, &state);
@@ -126,42 +155,52 @@ impl PaymentWorker {
             (Payment::Succeeded { late, refunded, .. }, order) => {
                 let paid_this = matches!(order, Order::Completed { payment: Some(by), .. } if *by == payment);
                 let owed = *late || !(paid_this || matches!(order, Order::Open { .. } | Order::Refunded { .. }));
-                if owed && refunded.is_zero() { self.refund(&case, &state.payment).await } else { Ok(()) }
+                if owed && refunded.is_zero() { self.refund(&case, &state.payment, this).await } else { Ok(()) }
             }
             (Payment::New | Payment::Failed(_) | Payment::Cancelled(_), _) => Ok(()),
             (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), Order::Open { .. }) => {
-                self.charge(&case, &terms, attempt).await
+                self.charge(&case, &terms, this).await
             }
-            (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), _) => self.cancel(&case).await,
+            (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), _) => {
+                self.cancel(&case, this).await
+            }
         }
     }
 
     /// Gives a payment up whose order is no longer to be paid. If the money came after all, it goes back.
-    async fn cancel(&self, case: &Case<'_>) -> Result<(), Trouble> {
+    async fn cancel(&self, case: &Case<'_>, this: Try) -> Result<(), Trouble> {
         let known = self.shared.commands.payment(case.payment).await?.payment;
         let Some(psp) = known.reference().map(|reference| reference.as_str().to_owned()) else {
             self.shared.commands.cancel_payment(case.context, case.payment).await?;
             self.desk.settlement.note(case, None, "cancelled");
             return Ok(());
         };
-        let intent = match self.desk.psp.cancel(&psp, &format!("{}:cancel", case.payment)).await {
-            Err(PspError::Refused { .. } | PspError::Unknown(_)) => self.desk.psp.retrieve(&psp).await?,
-            cancelled => cancelled?,
-        };
+        let intent = self.cancel_or_retrieve(&psp, &format!("{}:cancel:{this}", case.payment)).await?;
         self.desk.settlement.apply(case, &intent).await?;
         let settled = self.shared.commands.payment(case.payment).await?.payment;
         match &settled {
-            Payment::Succeeded { .. } => self.refund(case, &settled).await,
+            Payment::Succeeded { .. } => self.refund(case, &settled, this).await,
             settled if settled.is_settled() => Ok(()),
             _ => Err(Trouble::Open),
         }
     }
 
-    /// Sends all of a payment back.
-    async fn refund(&self, case: &Case<'_>, paid: &Payment) -> Result<(), Trouble> {
+    /// Cancels an intent, or finds out what it came to instead.
+    async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Intent, PspError> {
+        match self.when_well(|| self.desk.psp.cancel(psp, key)).await {
+            Err(PspError::Refused { .. } | PspError::Unknown(_)) => {
+                self.when_well(|| self.desk.psp.retrieve(psp)).await
+            }
+            cancelled => cancelled,
+        }
+    }
+
+    /// Sends all of a payment back. The PSP never refunds more than was paid, whatever the key.
+    async fn refund(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Trouble> {
         let (Some(terms), Some(psp)) = (paid.terms(), paid.reference()) else { return Ok(()) };
         let request = RefundRequest { intent: psp.as_str(), amount: terms.amount.amount };
-        let refund = self.desk.psp.refund(&request, &format!("{}:refund", case.payment)).await?;
+        let key = format!("{}:refund:{this}", case.payment);
+        let refund = self.when_well(|| self.desk.psp.refund(&request, &key)).await?;
         let refund = reference(&refund)?;
         self.shared.commands.refund_payment(case.context, case.payment, terms.amount, refund).await?;
         self.desk.settlement.note(case, Some(psp.as_str()), "refunded");
@@ -169,41 +208,32 @@ impl PaymentWorker {
     }
 
     /// The last attempt is over: find out or cancel at the PSP, then the dead letter, and only then an end of the work.
-    async fn give_up(&self, payment: PaymentId, attempts: u64, trouble: &Trouble) -> Verdict {
-        let buried = match self.find_out_or_cancel(payment).await {
-            Ok(true) => return Verdict::Done,
-            Ok(false) => self.bury(payment, DeadLetterClass::Exhausted, attempts, &trouble.to_string()).await,
-            Err(error) if matches!(&error, Trouble::Command(error) if error.is_passing()) => Err(error.into()),
-            Err(error) => self.bury(payment, DeadLetterClass::Exhausted, attempts, &error.to_string()).await,
-        };
-        match buried {
-            Ok(()) => Verdict::Terminate("exhausted, see DLQ".to_owned()),
-            Err(error) => {
-                tracing::error!(payment.id = %payment, %error, "Payment {payment} cannot even be given up; trying again");
-                Verdict::Retry(self.pause(attempts))
-            }
-        }
+    async fn give_up(&self, payment: PaymentId, this: Try, trouble: &Trouble) -> Result<Verdict, Trouble> {
+        let state = self.shared.commands.payment(payment).await?;
+        let Some(terms) = state.payment.terms() else { return Ok(Verdict::Done) };
+        let context = context(payment, &state);
+        let case = Case { by: "worker", context: &context, payment, order: terms.order };
+        let dead = self.find_out_or_give_up(&case, &state.payment, (this, trouble)).await?;
+        Ok(if dead { Verdict::Terminate("exhausted, see DLQ".to_owned()) } else { Verdict::Done })
     }
 
     /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
-    async fn bury(&self, payment: PaymentId, class: DeadLetterClass, attempts: u64, cause: &str) -> anyhow::Result<()> {
-        let state = self.shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms() else { return Ok(()) };
-        let first_at = self.shared.commands.begun_at(payment).await?;
+    async fn bury(&self, case: &Case<'_>, class: DeadLetterClass, attempts: u64, cause: &str) -> Result<(), Trouble> {
+        let first_at = self.shared.commands.begun_at(case.payment).await?;
         let letter = DeadLetter {
             class: class.to_string(),
-            key: payment.to_string(),
+            key: case.payment.to_string(),
             cause: cause.to_owned(),
             attempts,
             first_at: first_at.to_rfc3339(),
             failed_at: clock::now().to_rfc3339(),
-            work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: terms.order })?.into(),
+            // Two ids have nothing that could fail to be written.
+            work: serde_json::to_vec(&PaymentWork { payment_id: case.payment, order_id: case.order })
+                .unwrap_or_default()
+                .into(),
         };
         self.shared.nats.bury(letter).await?;
-        let context = context(payment, &state);
-        let case = Case { by: "worker", context: &context, payment, order: terms.order };
-        let psp = state.payment.reference().map(domain::Text::as_str);
-        self.desk.settlement.note(&case, psp, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
+        self.desk.settlement.note(case, None, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use journal::{Journal, JournalError, Position, Recorded, clock};
-use nats::{EVENTS, Nats, NatsError, Outgoing, PublishError};
+use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -122,7 +122,7 @@ impl Relay {
             }
         }
         tracing::info!("The relay leads");
-        let mut wakes = self.nats.wakes(crate::JOURNAL_WAKE).await?;
+        let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
         let mut woken = Instant::now();
         while !stop.is_cancelled() {
             match self.run_once().await {

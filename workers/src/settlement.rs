@@ -50,32 +50,30 @@ impl Settlement {
     pub(crate) async fn apply(&self, case: &Case<'_>, intent: &Intent) -> Result<Settled, CommandError> {
         let Case { context, payment, .. } = *case;
         let settled = meaning(intent);
-        match &settled {
+        let (news, outcome) = match &settled {
             Settled::Paid => {
                 let reference = reference(&intent.id)?;
-                self.commands.succeed_payment(context, payment, reference).await?;
+                (self.commands.succeed_payment(context, payment, reference).await?, "succeeded")
             }
-            Settled::Declined(failure) => self.commands.fail_payment(context, payment, failure.clone()).await?,
-            Settled::Cancelled => self.commands.cancel_payment(context, payment).await?,
-            Settled::Waiting => self.commands.record_pending(context, payment, next_action(intent)).await?,
-            Settled::Open => (),
-        }
-        let outcome = match &settled {
-            Settled::Paid => "succeeded",
-            Settled::Declined(_) => "declined",
-            Settled::Cancelled => "cancelled",
-            Settled::Waiting => "pending",
-            Settled::Open => return Ok(settled),
+            Settled::Declined(failure) => {
+                (self.commands.fail_payment(context, payment, failure.clone()).await?, "declined")
+            }
+            Settled::Cancelled => (self.commands.cancel_payment(context, payment).await?, "cancelled"),
+            Settled::Waiting => (self.commands.record_pending(context, payment, next_action(intent)).await?, "pending"),
+            Settled::Open => (false, "open"),
         };
-        self.note(case, Some(&intent.id), outcome);
+        if news {
+            self.note(case, Some(&intent.id), outcome);
+        }
         Ok(settled)
     }
 
     /// Records that the money will not come, for a reason of ours.
     pub(crate) async fn fail(&self, case: &Case<'_>, psp: Option<&str>, failure: Failure) -> Result<(), CommandError> {
         let outcome = format!("failed: {}", failure.code);
-        self.commands.fail_payment(case.context, case.payment, failure).await?;
-        self.note(case, psp, &outcome);
+        if self.commands.fail_payment(case.context, case.payment, failure).await? {
+            self.note(case, psp, &outcome);
+        }
         Ok(())
     }
 
@@ -89,7 +87,8 @@ impl Settlement {
     }
 }
 
-fn meaning(intent: &Intent) -> Settled {
+/// What an intent's status means.
+pub(crate) fn meaning(intent: &Intent) -> Settled {
     match (intent.status, &intent.last_payment_error) {
         (IntentStatus::Succeeded, _) => Settled::Paid,
         (IntentStatus::Canceled, _) => Settled::Cancelled,

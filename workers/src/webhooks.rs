@@ -8,15 +8,13 @@ use commands::Context;
 use domain::PaymentId;
 use futures::StreamExt;
 use journal::vault::InboxEntry;
+use nats::WEBHOOK_WAKE;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
-
-/// Tells the webhook function that something was delivered.
-pub const WEBHOOK_WAKE: &str = "wake.webhooks";
 
 /// The inbox is looked at this often at least.
 const POLL: Duration = Duration::from_millis(250);

@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use super::Tag;
 use crate::Store;
 use crate::auth::LIFETIME;
+use crate::extract;
 use crate::problem::Problem;
 use crate::strict::Str;
 use crate::throttle::Throttle;
@@ -59,7 +60,7 @@ impl Login {
         body: Json<Credentials>,
     ) -> Result<Json<Tokens>, Problem> {
         let Credentials { email, password } = body.0;
-        throttle.admit(Some(&email.trim().to_lowercase()), &address(remote))?;
+        throttle.admit(Some(&email.trim().to_lowercase()), &extract::address(remote))?;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
         tokens(&store, store.commands.log_in(&email, password.0.into()).await?)
@@ -74,7 +75,7 @@ impl Login {
         remote: &RemoteAddr,
         body: Json<Refresh>,
     ) -> Result<Json<Tokens>, Problem> {
-        throttle.admit(None, &address(remote))?;
+        throttle.admit(None, &extract::address(remote))?;
         tokens(&store, store.commands.refresh(&body.refresh_token).await?)
     }
 
@@ -87,7 +88,7 @@ impl Login {
         remote: &RemoteAddr,
         body: Json<Refresh>,
     ) -> Result<LoggedOut, Problem> {
-        throttle.admit(None, &address(remote))?;
+        throttle.admit(None, &extract::address(remote))?;
         store.commands.log_out(&body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
     }
@@ -97,8 +98,4 @@ fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
     let Session { user, role, refresh_token } = session;
     let access_token = store.keys.sign(user, role).map_err(|error| Problem::unavailable("the token key", &error))?;
     Ok(Json(Tokens { access_token, token_type: "Bearer".to_owned(), expires_in: LIFETIME, refresh_token }))
-}
-
-fn address(remote: &RemoteAddr) -> String {
-    remote.as_socket_addr().map_or_else(|| remote.to_string(), |address| address.ip().to_string())
 }

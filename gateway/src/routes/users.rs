@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use commands::{Actor, Context, Password, Registration};
 use domain::{BirthDate, Email, PersonName, Profile, Role, UserId};
 use journal::clock;
-use poem::web::Data;
+use poem::web::{Data, RemoteAddr};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
@@ -16,6 +16,7 @@ use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
 use crate::problem::Problem;
 use crate::strict::Str;
+use crate::throttle::Throttle;
 
 pub(crate) struct Users;
 
@@ -91,14 +92,17 @@ impl Users {
     async fn register(
         &self,
         store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
         body: Json<NewUser>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Created, Problem> {
+        throttle.admit(None, &extract::address(remote))?;
+        // The fingerprint is a keyed hash, so the password may be part of it.
+        let context = extract::context(&store, Actor::Anonymous, "/users", &idempotency_key, &body.0)?;
         let NewUser { name, email, password, birth_date } = body.0;
         let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
-        let seen = ChangedUser { name, email, birth_date };
-        let profile = seen.parse()?;
-        let context = extract::context(&store, Actor::Anonymous, "/users", &idempotency_key, &seen)?;
+        let profile = ChangedUser { name, email, birth_date }.parse()?;
         let id = UserId::from_uuid(extract::new_id(&context));
         let registration = Registration { profile: profile.clone(), password };
         let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;

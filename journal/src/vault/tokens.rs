@@ -24,12 +24,10 @@ pub struct RefreshToken {
 /// What using a token came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refreshed {
-    /// It was good, and is used up now.
-    Used {
+    /// It was good and is used up; its successor is kept.
+    Rotated {
         /// Whose it was.
         user: UserId,
-        /// Its family, for the next one.
-        family: Uuid,
     },
     /// It had been used before: its family is revoked.
     Reused,
@@ -55,22 +53,33 @@ impl Vault {
         Ok(())
     }
 
-    /// Uses a token up.
+    /// Exchanges a token for its successor, in one statement: whoever revokes the family meets both or neither.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_token(&self, hash: [u8; 32], now: DateTime<Utc>) -> Result<Refreshed, JournalError> {
-        let fresh = sqlx::query(
-            "update vault.refresh_tokens set used_at = $2
-             where token_hash = $1 and used_at is null and expires_at > $2 returning user_id, family",
+    pub async fn rotate_token(
+        &self,
+        hash: [u8; 32],
+        next: [u8; 32],
+        next_expires_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Refreshed, JournalError> {
+        let rotated = sqlx::query(
+            "with used as (
+               update vault.refresh_tokens set used_at = $4
+               where token_hash = $1 and used_at is null and expires_at > $4 returning user_id, family
+             )
+             insert into vault.refresh_tokens (token_hash, family, user_id, expires_at)
+             select $2, family, user_id, $3 from used returning user_id",
         )
         .bind(hash.as_slice())
+        .bind(next.as_slice())
+        .bind(next_expires_at)
         .bind(now)
         .fetch_optional(self.pool())
         .await?;
-        if let Some(row) = fresh {
-            let user = UserId::from_uuid(row.try_get("user_id")?);
-            return Ok(Refreshed::Used { user, family: row.try_get("family")? });
+        if let Some(row) = rotated {
+            return Ok(Refreshed::Rotated { user: UserId::from_uuid(row.try_get("user_id")?) });
         }
         let revoked = self.revoke(hash, "and used_at is not null").await?;
         Ok(if revoked { Refreshed::Reused } else { Refreshed::Invalid })

@@ -1,23 +1,18 @@
-use domain::PaymentId;
 use domain::payment::{Failure, Payment, PaymentMethod, PspReference, Terms};
-use psp::{Intent, Method, NewIntent, PspError};
+use psp::{Intent, IntentStatus, Method, NewIntent, PspError};
 
-use super::{DeadLetterClass, PaymentWorker, Trouble, context};
-use crate::settlement::{Case, Settled, reference};
+use super::{DeadLetterClass, PaymentWorker, Trouble, Try};
+use crate::settlement::{Case, Settled, meaning, reference};
 
 impl PaymentWorker {
     /// Charges a payment, from wherever an earlier try left it.
-    pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, attempt: u64) -> Result<(), Trouble> {
-        let Some((psp, fresh)) = self.submitted(case, terms, attempt).await? else { return Ok(()) };
+    pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, this: Try) -> Result<(), Trouble> {
+        let Some((psp, fresh)) = self.submitted(case, terms, this).await? else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
         let known = if fresh { None } else { Some(self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?) };
-        let settled = match known {
-            Some(intent) => self.desk.settlement.apply(case, &intent).await?,
-            None => Settled::Open,
-        };
-        match settled {
-            Settled::Open => self.confirm(case, &psp, attempt).await,
-            settled => self.conclude(case, settled, attempt).await,
+        match known {
+            Some(intent) if self.settle(case, &intent, this).await? => Ok(()),
+            Some(_) | None => self.confirm(case, &psp, this).await,
         }
     }
 
@@ -27,7 +22,7 @@ impl PaymentWorker {
         &self,
         case: &Case<'_>,
         terms: &Terms,
-        attempt: u64,
+        this: Try,
     ) -> Result<Option<(PspReference, bool)>, Trouble> {
         let known = |payment: &Payment| payment.reference().cloned();
         if let Some(psp) = known(&self.shared.commands.payment(case.payment).await?.payment) {
@@ -46,19 +41,18 @@ impl PaymentWorker {
         };
         // A key of its own for each attempt: a key replays a 500 for a day. An intent that is not recorded is
         // never confirmed, so a second one charges nothing.
-        let key = format!("{}:create:{attempt}", case.payment);
+        let key = format!("{}:create:{this}", case.payment);
         let intent = match self.when_well(|| self.desk.psp.create_intent(&new, &key)).await {
             Err(PspError::Refused { message, .. }) => {
                 let failure = Failure { code: "refused_by_psp".to_owned(), message };
-                self.desk.settlement.fail(case, None, failure.clone()).await?;
-                self.conclude(case, Settled::Declined(failure), attempt).await?;
+                self.end(case, None, DeadLetterClass::Declined, failure, this).await?;
                 return Ok(None);
             }
             created => created?,
         };
         let psp = reference(&intent.id)?;
         match self.shared.commands.submit_payment(case.context, case.payment, psp.clone()).await {
-            Ok(()) => Ok(Some((psp, true))),
+            Ok(_) => Ok(Some((psp, true))),
             // Another worker was first; its intent is the one that counts.
             Err(error) => match known(&self.shared.commands.payment(case.payment).await?.payment) {
                 Some(psp) => Ok(Some((psp, false))),
@@ -67,65 +61,84 @@ impl PaymentWorker {
         }
     }
 
-    async fn confirm(&self, case: &Case<'_>, psp: &PspReference, attempt: u64) -> Result<(), Trouble> {
-        let key = format!("{}:confirm:{attempt}", case.payment);
+    async fn confirm(&self, case: &Case<'_>, psp: &PspReference, this: Try) -> Result<(), Trouble> {
+        let key = format!("{}:confirm:{this}", case.payment);
         let intent = match self.when_well(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
             Ok(intent) => intent,
             Err(PspError::Declined { code, message }) => {
                 let failure = Failure { code, message };
-                self.desk.settlement.fail(case, Some(psp.as_str()), failure.clone()).await?;
-                return self.conclude(case, Settled::Declined(failure), attempt).await;
+                return self.end(case, Some(psp.as_str()), DeadLetterClass::Declined, failure, this).await;
             }
             Err(error) => {
-                self.desk.settlement.note(case, Some(psp.as_str()), &format!("unknown: attempt {attempt}, {error}"));
+                self.desk.settlement.note(
+                    case,
+                    Some(psp.as_str()),
+                    &format!("unknown: attempt {}, {error}", this.attempt),
+                );
                 self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?
             }
         };
-        match self.desk.settlement.apply(case, &intent).await? {
-            Settled::Open => Err(Trouble::Open),
-            settled => self.conclude(case, settled, attempt).await,
+        if self.settle(case, &intent, this).await? { Ok(()) } else { Err(Trouble::Open) }
+    }
+
+    /// Records what the PSP says; whether it says anything.
+    async fn settle(&self, case: &Case<'_>, intent: &Intent, this: Try) -> Result<bool, Trouble> {
+        match meaning(intent) {
+            Settled::Declined(failure) => {
+                self.end(case, Some(&intent.id), DeadLetterClass::Declined, failure, this).await?;
+                Ok(true)
+            }
+            _ => Ok(self.desk.settlement.apply(case, intent).await? != Settled::Open),
         }
     }
 
-    /// A refusal of the bank is for people to see; everything else needs nothing more from us.
-    async fn conclude(&self, case: &Case<'_>, settled: Settled, attempt: u64) -> Result<(), Trouble> {
-        match settled {
-            Settled::Declined(Failure { code, message }) => {
-                let cause = format!("{code}: {message}");
-                if let Err(error) = self.bury(case.payment, DeadLetterClass::Declined, attempt, &cause).await {
-                    tracing::error!(%error, payment.id = %case.payment, "The dead letter of a declined payment was not kept");
-                }
-                Ok(())
-            }
-            Settled::Paid | Settled::Cancelled | Settled::Waiting | Settled::Open => Ok(()),
-        }
+    /// Fails a payment for good. The dead letter comes first: a worker that dies in between finds work to do again,
+    /// while a failed payment would look like done.
+    async fn end(
+        &self,
+        case: &Case<'_>,
+        psp: Option<&str>,
+        class: DeadLetterClass,
+        failure: Failure,
+        this: Try,
+    ) -> Result<(), Trouble> {
+        self.bury(case, class, this.attempt, &format!("{}: {}", failure.code, failure.message)).await?;
+        Ok(self.desk.settlement.fail(case, psp, failure).await?)
     }
 
-    /// Ends a payment whose tries are used up; whether its outcome is the PSP's own, so that no dead letter is due.
-    pub(super) async fn find_out_or_cancel(&self, payment: PaymentId) -> Result<bool, Trouble> {
-        let state = self.shared.commands.payment(payment).await?;
-        let context = context(payment, &state);
-        let state = state.payment;
-        let Some(terms) = state.terms() else { return Ok(true) };
-        let case = Case { by: "worker", context: &context, payment, order: terms.order };
-        let exhausted = |message: String| Failure { code: "exhausted".to_owned(), message };
-        let Some(psp) = state.reference() else {
-            if !state.is_settled() {
-                let failure = exhausted("the payment provider did not answer".to_owned());
-                self.desk.settlement.fail(&case, None, failure).await?;
-            }
-            return Ok(false);
+    /// The tries are used up: finds out what the payment came to, or gives it up at the PSP with a dead letter.
+    /// Whether there is a dead letter.
+    pub(super) async fn find_out_or_give_up(
+        &self,
+        case: &Case<'_>,
+        payment: &Payment,
+        (this, trouble): (Try, &Trouble),
+    ) -> Result<bool, Trouble> {
+        let exhausted = |message: &str| Failure { code: "exhausted".to_owned(), message: message.to_owned() };
+        let class = DeadLetterClass::Exhausted;
+        let Some(psp) = payment.reference() else {
+            // Without a reference nothing was ever confirmed, so nothing can have been charged.
+            let failure = exhausted("the payment provider did not answer");
+            self.end(case, None, class, failure, this).await?;
+            return Ok(true);
         };
-        let intent: Intent = match self.desk.psp.cancel(psp.as_str(), &format!("{payment}:give-up")).await {
-            Err(PspError::Refused { .. } | PspError::Unknown(_)) => self.desk.psp.retrieve(psp.as_str()).await?,
-            cancelled => cancelled?,
-        };
-        if intent.status == psp::IntentStatus::Canceled {
-            let failure =
-                exhausted("the payment provider gave no certain answer, so the payment was cancelled".to_owned());
-            self.desk.settlement.fail(&case, Some(psp.as_str()), failure).await?;
-            return Ok(false);
+        if payment.is_settled() {
+            // What is left is a refund, and the PSP would not take it.
+            self.bury(case, class, this.attempt, &trouble.to_string()).await?;
+            return Ok(true);
         }
-        Ok(self.desk.settlement.apply(&case, &intent).await? != Settled::Open)
+        match self.cancel_or_retrieve(psp.as_str(), &format!("{}:give-up:{this}", case.payment)).await {
+            Ok(intent) if intent.status == IntentStatus::Canceled => {
+                let failure = exhausted("the payment provider gave no certain answer, so the payment was cancelled");
+                self.end(case, Some(psp.as_str()), class, failure, this).await?;
+                Ok(true)
+            }
+            Ok(intent) if self.settle(case, &intent, this).await? => Ok(false),
+            // Even that is unknown: the payment stays open, and a redrive asks again.
+            Ok(_) | Err(_) => {
+                self.bury(case, class, this.attempt, &trouble.to_string()).await?;
+                Ok(true)
+            }
+        }
     }
 }

@@ -164,10 +164,20 @@ fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told_once(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The chain of causes; many repeat what their own cause says.
+fn told_once(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes.fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        known if known.contains(&cause) => told,
+        known => format!("{known}: {cause}"),
+    })
 }
 
 fn start() -> Result<()> {

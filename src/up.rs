@@ -44,7 +44,7 @@ pub struct UpArgs {
     /// The folder for all data; several stores live side by side in several
     #[arg(long, env = "LUDOTECA_DATA", default_value = ".local")]
     pub data: PathBuf,
-    /// Import this catalogue instead of the demo one
+    /// Import this catalogue; without one, a store that has no games gets the demo catalogue
     #[arg(long)]
     pub catalog: Option<PathBuf>,
     /// Return once everything is ready; `ludoteca down` stops it
@@ -63,6 +63,9 @@ pub struct UpArgs {
 /// # Errors
 /// When a server does not start, a port is taken, or a role fails.
 pub async fn run(args: UpArgs, stop: CancellationToken) -> Result<()> {
+    if let Some(file) = &args.catalog {
+        ensure!(file.is_file(), "there is no catalogue {}", file.display());
+    }
     if args.detach {
         return detach(&args).await;
     }
@@ -114,16 +117,12 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
 /// The admin, the catalogue, and the word that everything is there.
 async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation) -> Result<()> {
     create_admin(foundation, &settings.admin_email, &settings.admin_password).await?;
-    if !args.no_import {
-        import(foundation, args.catalog.as_deref()).await?;
-    }
+    import_where_wanted(args, foundation).await?;
     answers(settings.port).await?;
     let ready_file = ready_file(&args.data);
     std::fs::write(&ready_file, std::process::id().to_string())?;
-    if !args.no_import {
-        print!("{}", settings.page(&args.data));
-        println!("Ctrl-C stops it.");
-    }
+    print!("{}", settings.page(&args.data));
+    println!("Ctrl-C stops it.");
     Ok(())
 }
 
@@ -158,9 +157,9 @@ async fn detach(args: &UpArgs) -> Result<()> {
     }
     let settings = Settings::read(&args.data)?;
     let foundation = Foundation::connect(&Settings::store_from_file(&args.data)?, CancellationToken::new()).await?;
-    import(&foundation, args.catalog.as_deref()).await?;
+    import_where_wanted(args, &foundation).await?;
     print!("{}", settings.page(&args.data));
-    println!("scripts/down stops it.");
+    println!("{}scripts/down stops it.", settings::prefix(&args.data));
     Ok(())
 }
 
@@ -202,6 +201,16 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
         Ok(_) | Err(CommandError::User(UserError::AlreadyRegistered)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A catalogue that was asked for, or the demo one where there are no games at all.
+async fn import_where_wanted(args: &UpArgs, foundation: &Foundation) -> Result<()> {
+    let pool = foundation.journal().pool();
+    let empty = projections::games::page(pool, 1, None).await?.items.is_empty();
+    if !args.no_import && (empty || args.catalog.is_some()) {
+        import(foundation, args.catalog.as_deref()).await?;
+    }
+    Ok(())
 }
 
 /// Imports a catalogue and waits until it can be searched.

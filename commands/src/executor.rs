@@ -215,7 +215,7 @@ fn new_events<A: Aggregate>(
 
 /// Whether the connection was lost, or the server is restarting (SQLSTATE 57P01 to 57P03).
 fn broke_off(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with("57P0"))
 }
 

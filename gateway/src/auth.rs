@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Store;
+use crate::problem::Problem;
 
 /// How long an access token is good for, in seconds.
 pub(crate) const LIFETIME: i64 = 15 * 60;
@@ -122,6 +123,12 @@ impl Keys {
 #[oai(ty = "bearer", bearer_format = "JWT", key_name = "access token", checker = "check")]
 pub(crate) struct SignedIn(pub(crate) Actor);
 
-async fn check(request: &poem::Request, bearer: poem_openapi::auth::Bearer) -> Option<Actor> {
-    request.data::<std::sync::Arc<Store>>()?.keys.verify(&bearer.token)
+/// A token of somebody who was erased speaks for nobody.
+async fn check(request: &poem::Request, bearer: poem_openapi::auth::Bearer) -> poem::Result<Actor> {
+    let refused = || poem::Error::from(poem_openapi::error::AuthorizationError);
+    let store = request.data::<std::sync::Arc<Store>>().ok_or_else(refused)?;
+    let actor = store.keys.verify(&bearer.token).ok_or_else(refused)?;
+    let user = actor.user().ok_or_else(refused)?;
+    let known = store.commands.vault().knows(user).await.map_err(|error| poem::Error::from(Problem::from(error)))?;
+    if known { Ok(actor) } else { Err(refused()) }
 }

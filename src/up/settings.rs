@@ -196,28 +196,26 @@ impl Settings {
 
     /// The short page that a start ends with.
     pub(super) fn page(&self, data: &Path) -> String {
-        let url = self.url();
-        format!(
-            "\nLudoteca is ready.\n\n\
-             \x20 Store           {url}\n\
-             \x20 API, to try out {url}/docs\n\
-             \x20 Health          {url}/health/ready\n\
-             \x20 Metrics         {url}/metrics\n\
-             \x20 Admin           {}  password {}\n\
-             \x20 Settings        {}\n\
-             \x20 Mail            {}\n\
-             \x20 Payment log     {}\n\n\
-             Try next:\n\
-             \x20 scripts/demo                                   buys three games and shows each event\n\
-             \x20 curl '{url}/jogos/busca?q=lantern'   finds games\n\
-             \x20 scripts/ludoteca replay --type OrderCompleted  replays events\n\
-             \x20 scripts/ludoteca verify                        proves that nothing was lost or doubled\n\n",
-            self.admin_email,
-            self.admin_password.expose_secret(),
-            data.join(FILE).display(),
-            data.join("outbox").display(),
-            text_logs(data).display(),
-        )
+        let (url, prefix) = (self.url(), prefix(data));
+        let line = |name: &str, value: &str| format!("  {name:<12} {value}\n");
+        let tip = |command: &str, what: &str| format!("  {prefix}{command:<46} {what}\n");
+        [
+            "\nLudoteca is ready.\n\n".to_owned(),
+            line("API", &url),
+            line("Try it out", &format!("{url}/docs")),
+            line("Health", &format!("{url}/health/ready")),
+            line("Metrics", &format!("{url}/metrics")),
+            line("Admin", &format!("{}  password {}", self.admin_email, self.admin_password.expose_secret())),
+            line("Settings", &data.join(FILE).display().to_string()),
+            line("Mail", &data.join("outbox").display().to_string()),
+            line("Payment log", &text_logs(data).display().to_string()),
+            "\nTry next:\n".to_owned(),
+            tip("scripts/demo", "buys three games and shows each event"),
+            tip("scripts/ludoteca replay --type OrderCompleted", "replays events"),
+            tip("scripts/ludoteca verify", "proves that nothing was lost or doubled"),
+            format!("  curl '{url}/jogos/busca?q=lantern'\n\n"),
+        ]
+        .concat()
     }
 
     fn url(&self) -> String {
@@ -231,6 +229,11 @@ impl Settings {
     fn listen(port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
+}
+
+/// What commands need before them to mean a store in another folder.
+pub(super) fn prefix(data: &Path) -> String {
+    if data == Path::new(".local") { String::new() } else { format!("LUDOTECA_DATA={} ", data.display()) }
 }
 
 /// The default folder's log is where people look for it; other stores keep theirs with their data.

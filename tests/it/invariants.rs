@@ -207,7 +207,8 @@ async fn invariant_07_after_erasure_nothing_of_the_person_can_be_read_anywhere()
         .await
         .refused(401, "invalid_refresh_token");
     let game = app.game("Summit", 5_990).await;
-    ana.try_buy(&[&game], "pm_card_visa").await.refused(409, "user_erased");
+    ana.try_buy(&[&game], "pm_card_visa").await.refused(401, "unauthenticated");
+    ana.get("/biblioteca").await.refused(401, "unauthenticated");
 
     // A read model that is folded anew does not bring them back, and their address is free.
     projections::rebuild(

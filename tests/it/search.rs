@@ -74,3 +74,13 @@ async fn hits_are_sorted_paged_and_highlighted() {
     }
     app.visitor().get("/jogos/busca?sort=random").await.refused(400, "invalid_request");
 }
+
+#[tokio::test]
+async fn letters_left_out_or_swapped_find_the_word_that_was_meant_first() {
+    let app = TestApp::start().await;
+    for title in ["Witcher Road", "Witch Hour", "Lantern Bay"] {
+        app.game(title, 100).await;
+    }
+    assert_eq!(titles(&search(&app, "q=witchr").await)[0], "Witcher Road");
+    assert_eq!(titles(&search(&app, "q=lantren").await), ["Lantern Bay"]);
+}

@@ -91,7 +91,7 @@ impl Notifier {
             Ok((event, mirrored)) => (event, mirrored.envelope.event_id),
             Err(error) => {
                 tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event; it waits for a newer program");
-                return Verdict::Retry(Duration::from_secs(60));
+                return Verdict::Retry(Duration::from_mins(1));
             }
         };
         let Some(letter) = letter(&event) else { return Verdict::Done };

@@ -97,7 +97,8 @@ impl PaymentWorker {
         let stop = &stop;
         let each = |delivery: Delivery| async move {
             // What is not answered comes again: stopping in the middle is as safe as dying there.
-            if let Some(verdict) = stop.run_until_cancelled(delivery.keeping(ack_wait, self.take(&delivery))).await {
+            let work = delivery.keeping(ack_wait, Box::pin(self.take(&delivery)));
+            if let Some(verdict) = stop.run_until_cancelled(work).await {
                 delivery.answer(verdict).await;
             }
         };

@@ -49,6 +49,18 @@ impl Vault {
         Ok(Some(SubjectKey { user, cipher }))
     }
 
+    /// Whether a person's key is there: they have an account and were not erased.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn knows(&self, user: UserId) -> Result<bool, JournalError> {
+        let known = sqlx::query_scalar("select exists (select from vault.subject_keys where user_id = $1)")
+            .bind(user.as_uuid())
+            .fetch_one(self.pool())
+            .await?;
+        Ok(known)
+    }
+
     /// Forgets everything about a person: key, password, sessions. Their sealed data is noise from now on.
     ///
     /// # Errors

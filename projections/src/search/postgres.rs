@@ -34,6 +34,13 @@ fn tsquery(words: &[String]) -> String {
     format!("{}:*", words.join(" & "))
 }
 
+/// `witchr` → a word that has these letters in this order, and perhaps one more between any two.
+/// Letters and digits are never syntax.
+fn with_gaps(word: &str) -> String {
+    let letters: Vec<String> = word.chars().map(String::from).collect();
+    format!("\\m{}", letters.join("\\w?"))
+}
+
 async fn answer(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<SearchAnswer> {
     let mut summary = matched(query, by);
     summary.push("select (select count(*) from matched) as total");
@@ -104,6 +111,9 @@ fn matched(query: &SearchQuery, by: &Match) -> QueryBuilder<'static, Postgres> {
             for word in words {
                 sum.push("word_similarity(lower(unaccent(").push_bind_unseparated(word.clone());
                 sum.push_unseparated(")), folded_title)");
+                // A word that was typed with letters left out is likelier meant than a shorter one.
+                sum.push("(folded_title ~ lower(unaccent(").push_bind_unseparated(with_gaps(word));
+                sum.push_unseparated(")))::int");
             }
         }
     }

@@ -53,9 +53,9 @@ async fn the_stock_repository_reads_and_writes_our_table() {
         json!({}),
     );
     stock.persist::<Order>(std::slice::from_ref(&theirs), None).await.unwrap();
-    let read = stock.get_events::<Order>(&id.to_string()).await.unwrap();
+    let theirs = stock.get_events::<Order>(&id.to_string()).await.unwrap();
 
-    assert_eq!(read.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(theirs.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
     read(&journal, Position::default(), 2).await;
 }
 

@@ -33,7 +33,7 @@ pub struct LoadArgs {
 }
 
 /// How often a client looks whether its game has arrived.
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(20);
 
 /// What a client measured, in microseconds.
 struct Measured {

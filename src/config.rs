@@ -40,6 +40,46 @@ pub struct OwnerConfig {
     pub database_url: SecretString,
 }
 
+/// The search engine: Meilisearch where its URL is given, Postgres otherwise.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SearchConfig {
+    /// The Meilisearch server; without one, Postgres searches
+    #[arg(long, env = "MEILI_URL")]
+    pub meili_url: Option<String>,
+    /// The gateway's key, which may search
+    #[arg(long, env = "MEILI_SEARCH_KEY", hide_env_values = true)]
+    pub meili_search_key: Option<SecretString>,
+    /// The indexer's key, which may write
+    #[arg(long, env = "MEILI_INDEX_KEY", hide_env_values = true)]
+    pub meili_index_key: Option<SecretString>,
+    /// The name of the index in Meilisearch
+    #[arg(long, env = "MEILI_INDEX", default_value = DEFAULT_INDEX)]
+    pub meili_index: String,
+    /// A JSON file with synonyms and stop words; the built-in ones without it
+    #[arg(long, env = "SEARCH_WORDS")]
+    pub search_words: Option<PathBuf>,
+}
+
+/// What the index is called where nobody says otherwise.
+pub const DEFAULT_INDEX: &str = "games";
+
+/// Meilisearch, as its owner sees it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MeiliOwnerConfig {
+    /// The Meilisearch server; without one, Postgres searches
+    #[arg(long, env = "MEILI_URL")]
+    pub meili_url: Option<String>,
+    /// Its master key, from which the roles' own keys are made
+    #[arg(long, env = "MEILI_MASTER_KEY", hide_env_values = true)]
+    pub meili_master_key: Option<SecretString>,
+    /// The name of the index in Meilisearch
+    #[arg(long, env = "MEILI_INDEX", default_value = DEFAULT_INDEX)]
+    pub meili_index: String,
+    /// A JSON file with synonyms and stop words; the built-in ones without it
+    #[arg(long, env = "SEARCH_WORDS")]
+    pub search_words: Option<PathBuf>,
+}
+
 /// The gateway.
 #[derive(Debug, Clone, Args)]
 pub struct GatewayConfig {

@@ -11,5 +11,6 @@ pub mod operations;
 pub mod progress;
 pub mod replay;
 pub mod roles;
+pub mod search;
 pub mod up;
 pub mod verify;

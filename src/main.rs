@@ -8,14 +8,15 @@ use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
 use ludoteca::config::{
-    ClientConfig, GatewayConfig, MailConfig, OperationsConfig, OwnerConfig, PaymentConfig, SandboxArgs, StoreConfig,
+    ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
+    SandboxArgs, SearchConfig, StoreConfig,
 };
 use ludoteca::load::LoadArgs;
 use ludoteca::local::{Postgres, free_port, new_secret};
 use ludoteca::replay::ReplayArgs;
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::UpArgs;
-use ludoteca::{bench, demo, load, operations, progress, replay, up, verify};
+use ludoteca::{bench, demo, load, operations, progress, replay, search, up, verify};
 use nats::Nats;
 use projections::{Projection, rebuild};
 use secrecy::{ExposeSecret, SecretString};
@@ -55,11 +56,20 @@ enum Command {
         store: StoreConfig,
         #[command(flatten)]
         gateway: GatewayConfig,
+        #[command(flatten)]
+        search: SearchConfig,
     },
     /// Role: mirror the journal to JetStream
     Relay(Worker),
     /// Role: project the read models
     Projector(Worker),
+    /// Role: keep the search index like the catalogue
+    Indexer {
+        #[command(flatten)]
+        worker: Worker,
+        #[command(flatten)]
+        search: SearchConfig,
+    },
     /// Role: turn events into the commands that follow from them
     Checkout(Worker),
     /// Role: work off the payment queue
@@ -77,11 +87,16 @@ enum Command {
     PspSandbox(SandboxArgs),
     /// Bring the database's schema up to date
     Migrate(OwnerConfig),
-    /// Create the streams that are missing
+    /// Create the streams that are missing, and Meilisearch's index, settings and keys where there is a Meilisearch
     Provision {
         /// The NATS server, with user and password
         #[arg(long, env = "NATS_URL", hide_env_values = true)]
         nats_url: SecretString,
+        #[command(flatten)]
+        meili: MeiliOwnerConfig,
+        /// Print the keys that the gateway and the indexer need; they are secrets
+        #[arg(long)]
+        print_keys: bool,
     },
     /// Create an admin, unless they are there
     CreateAdmin {
@@ -108,10 +123,22 @@ enum Command {
         /// users, games, orders, payments or library
         projection: String,
     },
+    /// Build the search index anew beside the live one, and swap it in
+    Reindex {
+        #[command(flatten)]
+        store: StoreConfig,
+        #[command(flatten)]
+        search: SearchConfig,
+    },
     /// List the events that projections could not apply
     Parked(StoreConfig),
-    /// Compare journal, mirror and read models; fails on any difference
-    Verify(StoreConfig),
+    /// Compare journal, mirror, read models and search index; fails on any difference
+    Verify {
+        #[command(flatten)]
+        store: StoreConfig,
+        #[command(flatten)]
+        search: SearchConfig,
+    },
     /// Print events as NDJSON
     Replay(ReplayArgs),
     /// Buy much at once through the gateway and print throughput and latencies
@@ -195,9 +222,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Up(args) => up::run(args, stop).await,
         Command::Down { data } => up::down(&data).await,
         Command::Demo(config) => demo::run(&config).await,
-        Command::Gateway { store, gateway } => {
+        Command::Gateway { store, gateway, search } => {
             let acceptor = bind(gateway.listen).await?;
-            Foundation::connect(&store, stop).await?.gateway(&gateway, acceptor).await
+            Foundation::connect(&store, stop).await?.gateway(&gateway, &search, acceptor).await
         }
         Command::Relay(worker) => {
             let _: () = worker.start(stop).await?.relay().await;
@@ -207,6 +234,7 @@ async fn run(command: Command) -> Result<()> {
             let _: () = worker.start(stop).await?.projector().await;
             Ok(())
         }
+        Command::Indexer { worker, search } => worker.start(stop).await?.indexer(&search).await,
         Command::Checkout(worker) => {
             let _: () = worker.start(stop).await?.checkout().await;
             Ok(())
@@ -220,11 +248,7 @@ async fn run(command: Command) -> Result<()> {
             println!("The schema is up to date. Next: ludoteca provision");
             Ok(())
         }
-        Command::Provision { nats_url } => {
-            Nats::connect(nats_url.expose_secret()).await?.provision().await?;
-            println!("The streams are there. Next: start the roles, see ludoteca --help");
-            Ok(())
-        }
+        Command::Provision { nats_url, meili, print_keys } => provision(&nats_url, &meili, print_keys).await,
         Command::CreateAdmin { store, admin_email, admin_password } => {
             up::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
             println!("{admin_email} is an admin");
@@ -235,7 +259,8 @@ async fn run(command: Command) -> Result<()> {
             rebuild_named(&Foundation::connect(&store, stop).await?, &projection).await
         }
         Command::Parked(store) => parked(&Foundation::connect(&store, stop).await?).await,
-        Command::Verify(store) => verify::run(&Foundation::connect(&store, stop).await?).await,
+        Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
+        Command::Verify { store, search } => verify::run(&Foundation::connect(&store, stop).await?, &search).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Load(args) => load::run(&args).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,
@@ -262,6 +287,23 @@ impl Worker {
         }
         Ok(foundation)
     }
+}
+
+async fn provision(nats_url: &SecretString, meili: &MeiliOwnerConfig, print_keys: bool) -> Result<()> {
+    Nats::connect(nats_url.expose_secret()).await?.provision().await?;
+    println!("The streams are there.");
+    let search = search::provision(meili).await?;
+    if let (Some(url), Some(reading), Some(writing)) =
+        (&search.meili_url, &search.meili_search_key, &search.meili_index_key)
+    {
+        println!("Meilisearch at {url} has its index, settings and keys.");
+        if print_keys {
+            println!("MEILI_SEARCH_KEY={}", reading.expose_secret());
+            println!("MEILI_INDEX_KEY={}", writing.expose_secret());
+        }
+    }
+    println!("Next: start the roles, see ludoteca --help");
+    Ok(())
 }
 
 async fn rebuild_named(foundation: &Foundation, name: &str) -> Result<()> {

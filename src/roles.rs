@@ -9,17 +9,17 @@ use gateway::{Keys, Limits, Store};
 use journal::{Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
-use projections::search::SearchEngine;
 use psp::PspClient;
 use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
+    Checkout, Indexer, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
     WebhookFunction,
 };
 
-use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig};
+use crate::search;
 
 /// What every role leans on.
 #[derive(Clone)]
@@ -56,13 +56,18 @@ impl Foundation {
     ///
     /// # Errors
     /// When the key cannot be read or the listener fails.
-    pub async fn gateway(&self, config: &GatewayConfig, acceptor: impl Acceptor + 'static) -> Result<()> {
+    pub async fn gateway(
+        &self,
+        config: &GatewayConfig,
+        search: &SearchConfig,
+        acceptor: impl Acceptor + 'static,
+    ) -> Result<()> {
         let pem = std::fs::read_to_string(&config.jwt_key_file)
             .with_context(|| format!("JWT key {}", config.jwt_key_file.display()))?;
         let store = Store {
             commands: self.shared.commands.clone(),
             nats: self.shared.nats.clone(),
-            search: SearchEngine::Postgres(self.journal().pool().clone()),
+            search: search::reading(search, self.journal().pool())?,
             keys: Keys::from_pem(&pem.into())?,
             webhook_secrets: config.psp_webhook_secret.clone(),
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
@@ -86,6 +91,16 @@ impl Foundation {
         }
         projections::for_each_projection!(self.vault, start);
         while projecting.join_next().await.is_some() {}
+    }
+
+    /// Keeps the search index.
+    ///
+    /// # Errors
+    /// When the search configuration is none.
+    pub async fn indexer(&self, search: &SearchConfig) -> Result<()> {
+        let (pool, nats) = (self.journal().pool().clone(), self.shared.nats.clone());
+        Indexer { pool, nats, engine: search::writing(search, self.journal().pool())? }.run(self.stop.clone()).await;
+        Ok(())
     }
 
     /// Turns events into commands.
@@ -211,13 +226,16 @@ pub fn start_all(
     roles: &mut Roles,
     foundation: &Arc<Foundation>,
     gateway: (GatewayConfig, impl Acceptor + 'static),
+    search: SearchConfig,
     payment: PaymentConfig,
     mail: MailConfig,
 ) {
     let base = || foundation.clone();
     let (config, acceptor) = gateway;
+    let (role, reading) = (base(), search.clone());
+    roles.start("gateway", async move { role.gateway(&config, &reading, acceptor).await });
     let role = base();
-    roles.start("gateway", async move { role.gateway(&config, acceptor).await });
+    roles.start("indexer", async move { role.indexer(&search).await });
     let role = base();
     roles.start("relay", async move {
         let _: () = role.relay().await;

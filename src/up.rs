@@ -19,6 +19,7 @@ use domain::{BirthDate, Email, PersonName, Profile, Role, UserId};
 use journal::{Journal, clock, connect, migrate};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use projections::search::reindex;
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
@@ -26,9 +27,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::config::MeiliOwnerConfig;
 use crate::local::{NatsServer, Postgres};
 use crate::roles::{Foundation, Roles, bind, psp_sandbox, start_all};
-use crate::{catalog, local};
+use crate::{catalog, local, search};
 
 pub use settings::Settings;
 
@@ -56,6 +58,9 @@ pub struct UpArgs {
     /// Import nothing
     #[arg(long)]
     pub no_import: bool,
+    /// Meilisearch, where it is to search
+    #[command(flatten)]
+    pub meili: MeiliOwnerConfig,
 }
 
 /// Starts the store and keeps it running until Ctrl-C, or until it is ready with `--detach`.
@@ -70,7 +75,7 @@ pub async fn run(args: UpArgs, stop: CancellationToken) -> Result<()> {
         return detach(&args).await;
     }
     let ready_file = ready_file(&args.data);
-    let settings = Settings::prepare(&args)?;
+    let settings = Settings::prepare(&args).await?;
     let postgres =
         Postgres::start(&args.data.join("postgres"), settings.postgres_port, &settings.postgres_password, true).await?;
     let served = serve(&args, &settings, stop).await;
@@ -100,6 +105,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
             &mut roles,
             &foundation,
             (gateway, acceptor),
+            settings.search.clone(),
             settings.payment(&args.data),
             Settings::mail(&args.data),
         );
@@ -117,6 +123,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
 /// The admin, the catalogue, and the word that everything is there.
 async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation) -> Result<()> {
     create_admin(foundation, &settings.admin_email, &settings.admin_password).await?;
+    index_where_empty(settings, foundation).await?;
     import_where_wanted(args, foundation).await?;
     answers(settings.port).await?;
     let ready_file = ready_file(&args.data);
@@ -135,6 +142,11 @@ async fn detach(args: &UpArgs) -> Result<()> {
     std::fs::create_dir_all(args.data.join("run"))?;
     let _ = std::fs::remove_file(&ready_file);
     let mut command = Command::new(std::env::current_exe()?);
+    let MeiliOwnerConfig { meili_url, meili_master_key, meili_index, search_words } = &args.meili;
+    command.env("MEILI_INDEX", meili_index);
+    command.envs(meili_url.as_ref().map(|url| ("MEILI_URL", url)));
+    command.envs(meili_master_key.as_ref().map(|key| ("MEILI_MASTER_KEY", key.expose_secret())));
+    command.envs(search_words.as_ref().map(|file| ("SEARCH_WORDS", file)));
     command.args(["up", "--no-import", "--port", &args.port.to_string(), "--data"]).arg(&args.data);
     if args.processes {
         command.arg("--processes");
@@ -213,6 +225,17 @@ async fn import_where_wanted(args: &UpArgs, foundation: &Foundation) -> Result<(
     Ok(())
 }
 
+/// An engine that is new to a store with games gets its index.
+async fn index_where_empty(settings: &Settings, foundation: &Foundation) -> Result<()> {
+    let pool = foundation.journal().pool();
+    let engine = search::writing(&settings.search, pool)?;
+    let games = projections::games::page(pool, 1, None).await?.items;
+    if !games.is_empty() && engine.documents(0, 1).await?.is_empty() {
+        search::rebuild(foundation, &settings.search).await?;
+    }
+    Ok(())
+}
+
 /// Imports a catalogue and waits until it can be searched.
 ///
 /// # Errors
@@ -234,7 +257,9 @@ pub async fn import(foundation: &Foundation, file: Option<&Path>) -> Result<()> 
 async fn projected(journal: &Journal) -> Result<()> {
     let (_, last) = journal.extent().await?;
     let deadline = Instant::now().checked_add(PATIENCE);
-    while !projections::consistency::reached(journal.pool(), "games", last).await? {
+    while !(projections::consistency::reached(journal.pool(), "games", last).await?
+        && reindex::caught_up(journal.pool()).await?)
+    {
         ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the catalogue lags behind the journal");
     }
     Ok(())

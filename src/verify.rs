@@ -1,5 +1,5 @@
-//! `ludoteca verify`: journal = mirror, event by event; every read model = the fold of the journal; and the money:
-//! paid orders have their games, games have paid orders. Any difference is an error.
+//! `ludoteca verify`: journal = mirror, event by event; every read model = the fold of the journal;
+//! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,21 +7,24 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use journal::{Journal, Position};
 use nats::{EVENTS, Nats, Stored};
+use projections::search::{digests, reindex};
 use projections::{Comparison, Projection, compare};
 use tokio::time::Instant;
 use workers::Mirrored;
 
-use crate::progress;
+use crate::config::SearchConfig;
 use crate::roles::Foundation;
+use crate::{progress, search};
 
 /// How long readers may take to catch up before what they lack counts as a difference.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Compares everything and prints a line each.
 ///
 /// # Errors
 /// When there is any difference, or something cannot be read.
-pub async fn run(foundation: &Foundation) -> Result<()> {
+pub async fn run(foundation: &Foundation, search: &SearchConfig) -> Result<()> {
     let journal = foundation.journal();
     let (events, last) = journal.extent().await?;
     settle(foundation, last).await?;
@@ -32,6 +35,7 @@ pub async fn run(foundation: &Foundation) -> Result<()> {
         };
     }
     projections::for_each_projection!(foundation.vault, compare_one);
+    differences = differences.saturating_add(index(journal, search).await?);
     differences = differences.saturating_add(money(journal).await?);
     println!("{differences} differences");
     ensure!(differences == 0, "the store contradicts its journal");
@@ -116,6 +120,26 @@ async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i6
     let lacking = events.saturating_sub(folded).max(0);
     let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?).saturating_add(lacking);
     line(&format!("{} = fold", P::NAME), &format!("{rows} rows"), differences);
+    Ok(differences)
+}
+
+/// The search index and the catalogue side by side. What is on its way to the index is waited for.
+async fn index(journal: &Journal, config: &SearchConfig) -> Result<i64> {
+    let engine = search::writing(config, journal.pool())?;
+    let deadline = Instant::now().checked_add(PATIENCE);
+    let (games, differences) = loop {
+        let caught_up = reindex::caught_up(journal.pool()).await?;
+        let (held, wanted) = digests(&engine, journal.pool()).await?;
+        let missing = wanted.iter().filter(|(game, digest)| held.get(game) != Some(digest)).count();
+        let surplus = held.keys().filter(|game| !wanted.contains_key(game)).count();
+        let differences = missing.saturating_add(surplus);
+        if (caught_up && differences == 0) || deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+            break (wanted.len(), differences);
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let differences = i64::try_from(differences)?;
+    line(&format!("index ({}) = games", engine.name()), &format!("{games} games"), differences);
     Ok(differences)
 }
 

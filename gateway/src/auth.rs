@@ -123,11 +123,35 @@ impl Keys {
 #[oai(ty = "bearer", bearer_format = "JWT", key_name = "access token", checker = "check")]
 pub(crate) struct SignedIn(pub(crate) Actor);
 
-/// A token of somebody who was erased speaks for nobody.
 async fn check(request: &poem::Request, bearer: poem_openapi::auth::Bearer) -> poem::Result<Actor> {
     let refused = || poem::Error::from(poem_openapi::error::AuthorizationError);
     let store = request.data::<std::sync::Arc<Store>>().ok_or_else(refused)?;
-    let actor = store.keys.verify(&bearer.token).ok_or_else(refused)?;
+    speaks_for(store, &bearer.token).await
+}
+
+/// Anyone; somebody who sends an access token is known by it.
+#[derive(SecurityScheme)]
+pub(crate) enum Visitor {
+    /// Somebody who has logged in.
+    Known(SignedIn),
+    /// Somebody who has not.
+    #[oai(fallback)]
+    Anyone,
+}
+
+impl Visitor {
+    pub(crate) fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Known(SignedIn(actor)) => actor.user(),
+            Self::Anyone => None,
+        }
+    }
+}
+
+/// A token of somebody who was erased speaks for nobody.
+async fn speaks_for(store: &Store, token: &str) -> poem::Result<Actor> {
+    let refused = || poem::Error::from(poem_openapi::error::AuthorizationError);
+    let actor = store.keys.verify(token).ok_or_else(refused)?;
     let user = actor.user().ok_or_else(refused)?;
     let known = store.commands.vault().knows(user).await.map_err(|error| poem::Error::from(Problem::from(error)))?;
     if known { Ok(actor) } else { Err(refused()) }

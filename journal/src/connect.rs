@@ -9,9 +9,6 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::JournalError;
 
-/// How alike a typed and a written word must be: two letters changed places in one of seven.
-const TYPO: &str = "0.45";
-
 /// Opens a pool of at most `connections` to the database at `url`.
 ///
 /// Connections are not pinged before use: that would double the cost of a command. A broken one fails once
@@ -22,7 +19,7 @@ const TYPO: &str = "0.45";
 pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, JournalError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?
         .application_name("ludoteca")
-        .options([("search_path", "read,public"), ("pg_trgm.word_similarity_threshold", TYPO)]);
+        .options([("search_path", "read,public")]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))

@@ -50,7 +50,8 @@ impl Envelope {
     pub(crate) fn fact(&self) -> Result<Fact, ApplyError> {
         let event = StoreEvent::decode(&self.aggregate, &self.aggregate_id, &self.event_version, &self.payload)
             .map_err(|error| ApplyError::Poison(error.to_string()))?;
-        Ok(Fact { event_id: self.event_id, version: self.version, at: self.at, event })
+        let Self { event_id, sequence, version, at, .. } = *self;
+        Ok(Fact { event_id, sequence, version, at, event })
     }
 }
 
@@ -59,6 +60,8 @@ impl Envelope {
 pub struct Fact {
     /// Its own id.
     pub event_id: Uuid,
+    /// Its place in the mirror, from 1 and without gaps.
+    pub sequence: i64,
     /// Its number within the aggregate, from 1.
     pub version: i64,
     /// When it was recorded.

@@ -67,18 +67,20 @@ impl Comparison {
 }
 
 /// A fold under way.
-struct Fold<'a, P> {
+pub(crate) struct Fold<'a, P> {
     journal: &'a Journal,
     projection: &'a P,
-    events: i64,
-    position: Position,
+    /// How many events are folded.
+    pub(crate) events: i64,
+    /// Where the last of them stands.
+    pub(crate) position: Position,
     stuck: HashSet<String>,
     parked: Vec<(Envelope, String)>,
 }
 
 impl<'a, P: Projection> Fold<'a, P> {
     /// On a connection of its own: a pooled one may have planned its statements for the real table.
-    async fn begin(journal: &'a Journal, projection: &'a P) -> Result<(Self, PgConnection), FoldError> {
+    pub(crate) async fn begin(journal: &'a Journal, projection: &'a P) -> Result<(Self, PgConnection), FoldError> {
         let mut db = PgConnection::connect_with(&journal.pool().connect_options()).await?;
         let table = P::NAME;
         sqlx::query(&format!("create temporary table {table} (like read.{table} including all)"))
@@ -106,7 +108,7 @@ impl<'a, P: Projection> Fold<'a, P> {
     }
 
     /// Folds what the journal holds now; what comes meanwhile is left for later.
-    async fn read_most(&mut self, db: &mut PgConnection, progress: impl Fn(i64)) -> Result<(), FoldError> {
+    pub(crate) async fn read_most(&mut self, db: &mut PgConnection, progress: impl Fn(i64)) -> Result<(), FoldError> {
         let (events, _) = self.journal.extent().await?;
         while self.events < events && self.step(db, BATCH).await? > 0 {
             progress(self.events);

@@ -1,9 +1,11 @@
-//! `read.games`: the catalogue, with what the search on Postgres needs.
+//! `read.games`: the catalogue, and how often each game was sold.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
 use domain::game::{Game, GameDetails, GameEvent};
+use domain::order::{Order, OrderEvent};
 use domain::{GameId, Price, StoreEvent};
+use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -16,28 +18,36 @@ pub struct Games;
 
 impl Projection for Games {
     const NAME: &'static str = "games";
-    const AGGREGATES: &'static [&'static str] = &[Game::TYPE];
+    const AGGREGATES: &'static [&'static str] = &[Game::TYPE, Order::TYPE];
 
     async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
-        let StoreEvent::Game(game, event) = &fact.event else { return Ok(()) };
+        let (game, event) = match &fact.event {
+            StoreEvent::Game(game, event) => (game, event),
+            StoreEvent::Order(_, event) => return Ok(count_sales(db, fact, event).await?),
+            StoreEvent::User(..) | StoreEvent::Payment(..) => return Ok(()),
+        };
         match event {
             GameEvent::GameCreated { details, price } => {
                 describe(db, *game, fact, details, Some(*price)).await?;
             }
             GameEvent::GameUpdated { details } => describe(db, *game, fact, details, None).await?,
             GameEvent::GamePriceChanged { price } => {
-                sqlx::query("update games set version = $2, price = $3, currency = $4 where game_id = $1")
-                    .bind(game.as_uuid())
-                    .bind(fact.version)
-                    .bind(price.money().amount)
-                    .bind(price.money().currency.to_string())
-                    .execute(db)
-                    .await?;
+                sqlx::query(
+                    "update games set version = $2, sequence = $3, price = $4, currency = $5 where game_id = $1",
+                )
+                .bind(game.as_uuid())
+                .bind(fact.version)
+                .bind(fact.sequence)
+                .bind(price.money().amount)
+                .bind(price.money().currency.to_string())
+                .execute(db)
+                .await?;
             }
             GameEvent::GameRetired {} => {
-                sqlx::query("update games set version = $2, retired = true where game_id = $1")
+                sqlx::query("update games set version = $2, sequence = $3, retired = true where game_id = $1")
                     .bind(game.as_uuid())
                     .bind(fact.version)
+                    .bind(fact.sequence)
                     .execute(db)
                     .await?;
             }
@@ -45,12 +55,6 @@ impl Projection for Games {
         Ok(())
     }
 }
-
-/// The words of a game by weight: title, genres and tags, makers, description.
-const WORDS: &str = "setweight(to_tsvector('read.titles', $3), 'A')
-    || setweight(to_tsvector('read.titles', array_to_string($7::text[] || $8::text[], ' ')), 'B')
-    || setweight(to_tsvector('read.titles', $5 || ' ' || $6), 'C')
-    || setweight(to_tsvector('read.titles', $4), 'D')";
 
 async fn describe(
     db: &mut PgConnection,
@@ -60,23 +64,19 @@ async fn describe(
     price: Option<Price>,
 ) -> sqlx::Result<()> {
     let statement = if price.is_some() {
-        format!(
-            "insert into games (game_id, version, title, description, developer, publisher, genres, tags, platforms,
-                                release_date, age_rating, words, folded_title, price, currency, created_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, {WORDS}, lower(unaccent($3)), $12, $13, $14)"
-        )
+        "insert into games (game_id, version, sequence, title, description, developer, publisher, genres, tags,
+                            platforms, release_date, age_rating, price, currency, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     } else {
-        format!(
-            "update games set version = $2, title = $3, description = $4, developer = $5, publisher = $6, genres = $7,
-                              tags = $8, platforms = $9, release_date = $10, age_rating = $11, words = {WORDS},
-                              folded_title = lower(unaccent($3))
-             where game_id = $1"
-        )
+        "update games set version = $2, sequence = $3, title = $4, description = $5, developer = $6, publisher = $7,
+                          genres = $8, tags = $9, platforms = $10, release_date = $11, age_rating = $12
+         where game_id = $1"
     };
     let labels = |labels: &domain::Labels| labels.iter().map(str::to_owned).collect::<Vec<_>>();
-    let mut query = sqlx::query(&statement)
+    let mut query = sqlx::query(statement)
         .bind(game.as_uuid())
         .bind(fact.version)
+        .bind(fact.sequence)
         .bind(details.title.as_str())
         .bind(details.description.as_str())
         .bind(details.developer.as_str())
@@ -92,8 +92,27 @@ async fn describe(
     query.execute(db).await.map(drop)
 }
 
+/// What was sold, net of what came back.
+async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> sqlx::Result<()> {
+    let (games, sold) = match event {
+        OrderEvent::PurchaseCompleted { line, .. } => (vec![line.game.as_uuid()], 1_i64),
+        OrderEvent::OrderRefunded { games, .. } => (games.iter().map(|game| game.as_uuid()).collect(), -1),
+        OrderEvent::OrderCreated { .. }
+        | OrderEvent::OrderPaymentFailed { .. }
+        | OrderEvent::OrderCompleted { .. }
+        | OrderEvent::OrderCancelled { .. } => return Ok(()),
+    };
+    sqlx::query("update games set sales = sales + $2, sequence = $3 where game_id = any($1)")
+        .bind(games)
+        .bind(sold)
+        .bind(fact.sequence)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
 /// A game as the catalogue shows it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow)]
 pub struct GameView {
     /// Which.
     pub game_id: Uuid,
@@ -125,10 +144,14 @@ pub struct GameView {
     pub version: i64,
     /// Since when it is in the catalogue.
     pub created_at: DateTime<Utc>,
+    /// How often it was sold, net of refunds.
+    pub sales: i64,
+    /// The place in the mirror of the last event that changed any of this.
+    pub sequence: i64,
 }
 
 pub(crate) const COLUMNS: &str = "game_id, title, description, developer, publisher, genres, tags, platforms,
-    release_date, age_rating, price, currency, retired, version, created_at";
+    release_date, age_rating, price, currency, retired, version, created_at, sales, sequence";
 
 /// One game, retired or not.
 ///
@@ -157,4 +180,15 @@ pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Res
     .fetch_all(pool)
     .await?;
     Ok(Page::of(rows, limit, |game: &GameView| Cursor { at: game.created_at, id: game.game_id }))
+}
+
+/// These games, retired or not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn these(pool: &PgPool, games: &[Uuid]) -> sqlx::Result<Vec<GameView>> {
+    sqlx::query_as(&format!("select {COLUMNS} from read.games where game_id = any($1)"))
+        .bind(games)
+        .fetch_all(pool)
+        .await
 }

@@ -1,5 +1,7 @@
 //! `read.library`: who owns which game.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::order::{Order, OrderEvent};
@@ -81,4 +83,13 @@ pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor
     .fetch_all(pool)
     .await?;
     Ok(Page::of(rows, limit, |shelf: &ShelfView| Cursor { at: shelf.acquired_at, id: shelf.game_id }))
+}
+
+/// The games that somebody has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn owned(pool: &PgPool, owner: UserId) -> sqlx::Result<HashSet<Uuid>> {
+    let games = sqlx::query_scalar("select game_id from read.library where user_id = $1").bind(owner.as_uuid());
+    Ok(games.fetch_all(pool).await?.into_iter().collect())
 }

@@ -1,17 +1,31 @@
-//! Finding games: what a search asks and what every engine answers.
+//! Finding games: what a search asks, what every engine answers, and how its index is kept.
+//!
+//! Two engines, one contract. An index can be dropped and built again; it decides nothing.
 
+mod document;
+mod meili;
 mod postgres;
+pub mod reindex;
+pub mod words;
 
 use std::collections::BTreeMap;
 
 use sqlx::PgPool;
+use uuid::Uuid;
+
+pub use document::{Document, digests};
+pub use meili::{Meili, MeiliKeys};
+pub use words::Words;
 
 use crate::games::GameView;
+
+/// The name that the index has among the checkpoints.
+pub const CHECKPOINT: &str = "search";
 
 /// In which order hits come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// Best match first.
+    /// Best match first, then what sells, then what is new.
     #[default]
     Relevance,
     /// Cheapest first.
@@ -20,6 +34,8 @@ pub enum Sort {
     Dearest,
     /// Latest release first.
     Newest,
+    /// Most sold first.
+    Popular,
 }
 
 /// What is looked for. Several values of one filter mean any of them; filters add up.
@@ -39,6 +55,12 @@ pub struct SearchQuery {
     pub price_max: Option<i64>,
     /// The highest age rating, in years.
     pub age_max: Option<i32>,
+    /// The first year of release.
+    pub year_min: Option<i32>,
+    /// The last year of release.
+    pub year_max: Option<i32>,
+    /// Games that are left out.
+    pub excluding: Vec<Uuid>,
     /// In which order.
     pub sort: Sort,
     /// How many hits at most.
@@ -56,11 +78,11 @@ pub struct Hit {
     pub highlight: String,
 }
 
-/// How many of the games that were found carry each label.
+/// How many of the games that were found carry each label, whatever of the same kind is filtered by.
 pub type FacetCounts = BTreeMap<String, i64>;
 
 /// What was found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SearchAnswer {
     /// The hits of this page.
     pub hits: Vec<Hit>,
@@ -76,11 +98,50 @@ pub struct SearchAnswer {
     pub age_ratings: FacetCounts,
 }
 
+/// How many labels of a kind are counted.
+const FACET_VALUES: i64 = 50;
+
+/// What `<mark>` is written as until the rest is escaped: characters of private use.
+const MARK: (char, char) = ('\u{E000}', '\u{E001}');
+
+/// A marked title as HTML.
+fn marked(title: &str) -> String {
+    html_escape::encode_text(title).replace(MARK.0, "<mark>").replace(MARK.1, "</mark>")
+}
+
+/// The engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Postgres did not.
+    #[error("the search on Postgres: {0}")]
+    Postgres(#[from] sqlx::Error),
+    /// Meilisearch did not.
+    #[error("Meilisearch: {0}")]
+    Meili(#[from] meilisearch_sdk::errors::Error),
+    /// Meilisearch took a task and could not do it.
+    #[error("Meilisearch could not do a task: {0}")]
+    Task(String),
+    /// The index holds what the store did not write.
+    #[error("the index holds something unreadable: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// Which of two indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The one that is searched.
+    Live,
+    /// The one that is being built.
+    Next,
+}
+
 /// The engine that answers searches.
 #[derive(Clone)]
 pub enum SearchEngine {
-    /// Postgres' own text search and trigrams.
-    Postgres(PgPool),
+    /// Postgres' own text search.
+    Postgres(PgPool, Words),
+    /// Meilisearch.
+    Meili(Meili),
 }
 
 impl SearchEngine {
@@ -88,7 +149,8 @@ impl SearchEngine {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => "postgres",
+            Self::Postgres(..) => "postgres",
+            Self::Meili(_) => "meilisearch",
         }
     }
 
@@ -96,9 +158,58 @@ impl SearchEngine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn search(&self, query: &SearchQuery) -> sqlx::Result<SearchAnswer> {
+    pub async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
         match self {
-            Self::Postgres(pool) => postgres::search(pool, query).await,
+            Self::Postgres(pool, words) => postgres::search(pool, words, query).await,
+            Self::Meili(meili) => meili.search(query).await,
+        }
+    }
+
+    /// Writes games as they are now: what is retired leaves the index, and nothing older overwrites a newer document.
+    /// There must be one writer at a time.
+    ///
+    /// # Errors
+    /// When the engine does not answer; the same can be written again.
+    pub async fn write(&self, side: Side, games: Vec<GameView>) -> Result<(), SearchError> {
+        let (retired, sold): (Vec<GameView>, Vec<GameView>) = games.into_iter().partition(|game| game.retired);
+        let retired: Vec<Uuid> = retired.iter().map(|game| game.game_id).collect();
+        let documents: Vec<Document> = sold.into_iter().map(Document::from).collect();
+        match self {
+            Self::Postgres(pool, _) => postgres::index::write(pool, side, &documents, &retired).await,
+            Self::Meili(meili) => meili.write(side, documents, &retired).await,
+        }
+    }
+
+    /// Empties the index that is being built.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn begin(&self) -> Result<(), SearchError> {
+        match self {
+            Self::Postgres(pool, _) => postgres::index::begin(pool).await,
+            Self::Meili(meili) => meili.begin().await,
+        }
+    }
+
+    /// Puts the index that was built in the place of the live one, at once.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn swap(&self) -> Result<(), SearchError> {
+        match self {
+            Self::Postgres(pool, _) => postgres::index::swap(pool).await,
+            Self::Meili(meili) => meili.swap().await,
+        }
+    }
+
+    /// Up to `limit` documents of the live index from `offset` on, in a steady order.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn documents(&self, offset: i64, limit: i64) -> Result<Vec<Document>, SearchError> {
+        match self {
+            Self::Postgres(pool, _) => postgres::index::documents(pool, offset, limit).await,
+            Self::Meili(meili) => meili.documents(offset, limit).await,
         }
     }
 }

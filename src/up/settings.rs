@@ -12,8 +12,11 @@ use domain::Currency;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{UpArgs, new_master_key, port_beside};
-use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+use crate::config::{
+    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig,
+};
 use crate::local::new_secret;
+use crate::search;
 
 pub(super) const DATABASE: &str = "ludoteca";
 const FILE: &str = "ludoteca.env";
@@ -33,12 +36,17 @@ pub struct Settings {
     master_key: SecretString,
     pub(super) admin_email: String,
     pub(super) admin_password: SecretString,
+    pub(super) search: SearchConfig,
 }
 
 impl Settings {
     /// Reads what an earlier start left, or makes everything new; chooses the ports anew, and writes it all down.
-    pub(super) fn prepare(args: &UpArgs) -> Result<Self> {
-        let settings = Self::load_or_create(args)?;
+    pub(super) async fn prepare(args: &UpArgs) -> Result<Self> {
+        let mut settings = Self::load_or_create(args)?;
+        settings.search = match known_search(args) {
+            Some(known) => known,
+            None => search::provision(&args.meili).await?,
+        };
         settings.write(&args.data)?;
         Ok(settings)
     }
@@ -67,6 +75,7 @@ impl Settings {
             master_key: keep("MASTER_KEY", &|| new_master_key().expose_secret().to_owned()).into(),
             admin_email: keep("ADMIN_EMAIL", &|| "admin@ludoteca.example".to_owned()),
             admin_password: keep("ADMIN_PASSWORD", &|| new_secret("")).into(),
+            search: SearchConfig::default(),
         })
     }
 
@@ -76,7 +85,15 @@ impl Settings {
         let url = known.get("LUDOTECA_URL").context("the store has not been started yet")?;
         let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).context("LUDOTECA_URL")?;
         let data = data.to_path_buf();
-        let args = UpArgs { port, data, catalog: None, detach: false, processes: false, no_import: true };
+        let args = UpArgs {
+            port,
+            data,
+            catalog: None,
+            detach: false,
+            processes: false,
+            no_import: true,
+            meili: MeiliOwnerConfig::default(),
+        };
         Self::load_or_create(&args)
     }
 
@@ -117,8 +134,18 @@ impl Settings {
             ("NATS_PASSWORD", self.nats_password.clone()),
             ("NATS_ANALYST_PASSWORD", self.nats_analyst_password.clone()),
         ];
+        let SearchConfig { meili_url, meili_search_key, meili_index_key, meili_index, search_words } = &self.search;
+        let secret = |key: &Option<SecretString>| key.as_ref().map(|key| key.expose_secret().to_owned());
+        let search = [
+            ("MEILI_URL", meili_url.clone()),
+            ("MEILI_SEARCH_KEY", secret(meili_search_key)),
+            ("MEILI_INDEX_KEY", secret(meili_index_key)),
+            ("MEILI_INDEX", meili_url.as_ref().map(|_| meili_index.clone())),
+            ("SEARCH_WORDS", search_words.clone().map(path)),
+        ];
+        let search = search.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let mut text = String::from("# Written by `ludoteca up`. Secrets of this machine; kept from start to start.\n");
-        for (name, value) in lines {
+        for (name, value) in lines.into_iter().chain(search) {
             writeln!(text, "{name}={value}")?;
         }
         write_private(&data.join(FILE), &text)
@@ -239,6 +266,23 @@ pub(super) fn prefix(data: &Path) -> String {
 /// The default folder's log is where people look for it; other stores keep theirs with their data.
 fn text_logs(data: &Path) -> PathBuf {
     if data == Path::new(".local") { PathBuf::from("logs") } else { data.join("logs") }
+}
+
+/// The keys that an earlier start made, where the master key is not given again.
+fn known_search(args: &UpArgs) -> Option<SearchConfig> {
+    let (MeiliOwnerConfig { meili_url, meili_master_key, meili_index, search_words }, known) =
+        (args.meili.clone(), known(&args.data));
+    if meili_master_key.is_some() || meili_url.as_ref() != known.get("MEILI_URL") {
+        return None;
+    }
+    let key = |name: &str| Some(SecretString::from(known.get(name)?.clone()));
+    Some(SearchConfig {
+        meili_search_key: Some(key("MEILI_SEARCH_KEY")?),
+        meili_index_key: Some(key("MEILI_INDEX_KEY")?),
+        meili_url,
+        meili_index,
+        search_words,
+    })
 }
 
 pub(super) fn known(data: &Path) -> HashMap<String, String> {

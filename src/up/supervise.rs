@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::known;
 use crate::roles::Roles;
 
-const ROLES: [&str; 7] = ["gateway", "relay", "projector", "checkout", "payments", "webhooks", "notifier"];
+const ROLES: [&str; 8] = ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "notifier"];
 /// How long a role may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before a role that ended is started again.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::Currency;
-use ludoteca::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, StoreConfig};
+use ludoteca::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig};
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::{create_admin, new_master_key};
@@ -28,7 +28,8 @@ pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
 
 /// What each role is called, so that a test can kill it and start it again.
-pub const ROLES: [&str; 7] = ["gateway", "relay", "projector", "checkout", "payments", "webhooks", "notifier"];
+pub const ROLES: [&str; 8] =
+    ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "notifier"];
 
 pub struct TestApp {
     pub foundation: Arc<Foundation>,
@@ -39,6 +40,7 @@ pub struct TestApp {
     pub nats: NatsServer,
     pub owner_url: SecretString,
     pub admin: Person,
+    pub search: SearchConfig,
     gateway: GatewayConfig,
     folder: TempDir,
     nats_port: u16,
@@ -51,6 +53,8 @@ pub struct TestApp {
 pub struct Wishes {
     /// Login attempts per account and minute.
     pub logins: Option<u32>,
+    /// The search engine.
+    pub search: SearchConfig,
 }
 
 impl TestApp {
@@ -125,14 +129,15 @@ impl TestApp {
             nats,
             owner_url,
             admin,
+            search: wishes.search,
             gateway,
             folder,
             nats_port,
             stop,
             roles: HashMap::new(),
         };
-        let (role, config) = (app.foundation.clone(), app.gateway.clone());
-        let serving = tokio::spawn(async move { role.gateway(&config, gateway_acceptor).await.unwrap() });
+        let (role, config, search) = (app.foundation.clone(), app.gateway.clone(), app.search.clone());
+        let serving = tokio::spawn(async move { role.gateway(&config, &search, gateway_acceptor).await.unwrap() });
         app.roles.insert("gateway", serving);
         for role in ROLES.into_iter().filter(|role| *role != "gateway") {
             app.start_role(role);
@@ -144,10 +149,12 @@ impl TestApp {
     /// Starts a role that is not running.
     pub fn start_role(&mut self, name: &'static str) {
         let (role, payment, mail) = (self.foundation.clone(), self.payment.clone(), self.mail.clone());
+        let search = self.search.clone();
         let running = tokio::spawn(async move {
             match name {
                 "relay" => role.relay().await,
                 "projector" => role.projector().await,
+                "indexer" => role.indexer(&search).await.unwrap(),
                 "checkout" => role.checkout().await,
                 "payments" => role.payments(&payment).await.unwrap(),
                 "webhooks" => role.webhooks(&payment).await.unwrap(),
@@ -213,7 +220,7 @@ impl TestApp {
 
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
-        ludoteca::verify::run(&self.foundation).await.unwrap();
+        ludoteca::verify::run(&self.foundation, &self.search).await.unwrap();
     }
 
     /// What the PSP holds: for each payment, how many intents succeeded.

@@ -1,9 +1,10 @@
 //! What runs beside the gateway. Every step here is safe to run twice.
 //!
-//! A worker that decides nothing (relay, projector, checkout, notifier) moves facts to where they are needed;
+//! A worker that decides nothing (relay, projector, indexer, checkout, notifier) moves facts to where they are needed;
 //! the two that speak with the PSP (payment worker, webhook function) settle payments through one door.
 
 mod checkout;
+mod indexer;
 pub mod metrics;
 mod mirrored;
 mod notifier;
@@ -19,6 +20,7 @@ use nats::Nats;
 use psp::PspClient;
 
 pub use checkout::Checkout;
+pub use indexer::Indexer;
 pub use mirrored::Mirrored;
 pub use notifier::{Mailer, Notifier};
 pub use payments::{Patience, PaymentWorker};

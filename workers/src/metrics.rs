@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGaugeVec, register_gauge, register_int_counter, register_int_counter_vec,
-    register_int_gauge_vec,
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_gauge, register_int_counter,
+    register_int_counter_vec, register_int_gauge, register_int_gauge_vec,
 };
 
 macro_rules! metric {
@@ -41,6 +41,15 @@ metric!(
     /// Events that a projection could not apply since this process began.
     PARKED: IntCounterVec =
         register_int_counter_vec!("ludoteca_parked_events_total", "Events that were parked", &["projection"])
+);
+metric!(
+    /// Events that the search index has still to take.
+    INDEX_BEHIND: IntGauge = register_int_gauge!("ludoteca_index_behind_events", "Events waiting for the search index")
+);
+metric!(
+    /// How often the search index could not be written since this process began; each time it is tried again.
+    INDEX_FAILURES: IntCounter =
+        register_int_counter!("ludoteca_index_failures_total", "Failed writes of the search index")
 );
 metric!(
     /// Payment outcomes, by who reported them.

@@ -60,6 +60,9 @@ pub(crate) struct Game {
     /// Whether it is no longer sold.
     retired: bool,
     version: i64,
+    /// How often it was sold, net of refunds, as far as that is projected.
+    #[oai(skip_serializing_if_is_none)]
+    sales: Option<i64>,
 }
 
 #[derive(Object)]
@@ -216,6 +219,7 @@ impl NewGame {
             price: self.price,
             retired: false,
             version: i64::try_from(version).unwrap_or(i64::MAX),
+            sales: None,
         }
     }
 }
@@ -236,6 +240,7 @@ impl From<GameView> for Game {
             price: MoneyDto { amount: view.price, currency: Str(view.currency) },
             retired: view.retired,
             version: view.version,
+            sales: Some(view.sales),
         }
     }
 }

@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,11 +8,13 @@ use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
-use projections::search::{SearchQuery, Sort};
+use projections::consistency::PATIENCE;
+use projections::search::{SearchQuery, Sort, reindex};
 
 use super::Tag;
 use super::games::Game;
 use crate::Store;
+use crate::auth::Visitor;
 use crate::extract::{self, ConsistencyToken};
 use crate::problem::Problem;
 
@@ -25,6 +28,7 @@ enum SortDto {
     Cheapest,
     Dearest,
     Newest,
+    Popular,
 }
 
 /// A game that was found.
@@ -34,6 +38,8 @@ struct Hit {
     game: Game,
     /// The title as HTML, with what matched in `<mark>`.
     highlight: String,
+    /// Whether the buyer who asks has it.
+    owned: bool,
 }
 
 /// How many of the games that were found carry each label.
@@ -57,15 +63,19 @@ struct Answer {
 
 /// How far into the hits a page may begin.
 const DEEPEST: i64 = 10_000;
+/// The years that a filter may name.
+const YEARS: RangeInclusive<i32> = 1950..=2200;
 
 #[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
 impl Search {
     /// Find games by words, beginnings of words, or something like them. Filters may repeat: any of them counts.
+    /// Facets count what the other filters leave. With an access token the buyer's own games are marked.
     #[oai(path = "/busca", method = "get")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn search(
         &self,
         store: Data<&Arc<Store>>,
+        visitor: Visitor,
         q: Query<Option<String>>,
         #[oai(default)] genre: Query<Vec<String>>,
         #[oai(default)] tag: Query<Vec<String>>,
@@ -73,6 +83,12 @@ impl Search {
         price_min: Query<Option<i64>>,
         price_max: Query<Option<i64>>,
         age_max: Query<Option<i32>>,
+        /// The first year of release.
+        year_min: Query<Option<i32>>,
+        /// The last year of release.
+        year_max: Query<Option<i32>>,
+        /// Leave the buyer's own games out.
+        exclude_owned: Query<Option<bool>>,
         sort: Query<Option<SortDto>>,
         limit: Query<Option<i64>>,
         offset: Query<Option<i64>>,
@@ -85,7 +101,21 @@ impl Search {
         if !(0..=DEEPEST).contains(&offset) {
             return Err(Problem::field("offset", format!("must be 0 to {DEEPEST}")));
         }
+        for (name, year) in [("year_min", year_min.0), ("year_max", year_max.0)] {
+            if year.is_some_and(|year| !YEARS.contains(&year)) {
+                return Err(Problem::field(name, format!("must be {} to {}", YEARS.start(), YEARS.end())));
+            }
+        }
+        let pool = store.pool();
+        let owned = match visitor.user() {
+            Some(user) => projections::library::owned(pool, user).await?,
+            None => HashSet::new(),
+        };
+        let excluding = if exclude_owned.0 == Some(true) { owned.iter().copied().collect() } else { Vec::new() };
         let query = SearchQuery {
+            excluding,
+            year_min: year_min.0,
+            year_max: year_max.0,
             text: text.into(),
             genres: labels("genre", genre.0)?,
             tags: labels("tag", tag.0)?,
@@ -97,10 +127,17 @@ impl Search {
             limit: extract::page_limit(&limit)?,
             offset,
         };
-        extract::caught_up(&store, &consistency_token, "games").await?;
+        if consistency_token.is_some() {
+            extract::caught_up(&store, &consistency_token, "games").await?;
+            reindex::wait_until_caught_up(pool, PATIENCE).await?;
+        }
         let begun = Instant::now();
         let found = store.search.search(&query).await.map_err(|error| Problem::unavailable("the search", &error))?;
-        let hits = found.hits.into_iter().map(|hit| Hit { game: hit.game.into(), highlight: hit.highlight }).collect();
+        let hits = found.hits.into_iter().map(|hit| Hit {
+            owned: owned.contains(&hit.game.game_id),
+            game: hit.game.into(),
+            highlight: hit.highlight,
+        });
         let facets = Facets {
             genres: found.genres,
             tags: found.tags,
@@ -109,7 +146,7 @@ impl Search {
         };
         let took_ms = begun.elapsed().as_secs_f64() * 1_000.0;
         let engine = store.search.name().to_owned();
-        Ok(Json(Answer { hits, total: found.total, facets, took_ms, engine }))
+        Ok(Json(Answer { hits: hits.collect(), total: found.total, facets, took_ms, engine }))
     }
 }
 
@@ -120,6 +157,7 @@ impl From<SortDto> for Sort {
             SortDto::Cheapest => Self::Cheapest,
             SortDto::Dearest => Self::Dearest,
             SortDto::Newest => Self::Newest,
+            SortDto::Popular => Self::Popular,
         }
     }
 }

@@ -1,65 +1,80 @@
-//! Search on Postgres: words and prefixes by `tsvector`; only where they find nothing, trigrams forgive typos.
+//! Search on Postgres: words and prefixes by `tsvector`; only where they find too little, words that are a typo away.
+
+pub(super) mod index;
+mod text;
 
 use sqlx::types::Json;
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row};
+use sqlx::{PgPool, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
 
-use super::{FacetCounts, Hit, SearchAnswer, SearchQuery, Sort};
-use crate::games::{COLUMNS, GameView};
+use self::text::Text;
+use super::{
+    Document, FACET_VALUES, FacetCounts, Hit, MARK, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words, marked,
+};
 
-/// What `ts_headline` puts around a match: private-use characters, turned into tags once the rest is escaped.
-const MARK: (char, char) = ('\u{E000}', '\u{E001}');
+/// With fewer hits than this, typos are looked for.
+const TOO_FEW: i64 = 3;
 
-/// How titles are compared with what was typed.
-enum Match {
-    /// Every game.
-    All,
-    /// Every word of the tsquery stands somewhere in the game, the last one perhaps unfinished.
-    Words(String),
-    /// For each word the title has one like it.
-    Similar(Vec<String>),
+/// What the text must match, and what it had better match.
+struct Match {
+    /// A query of the text search.
+    query: String,
+    /// The same without forgiveness.
+    exact: String,
+    folded: String,
 }
 
-pub(super) async fn search(pool: &PgPool, query: &SearchQuery) -> sqlx::Result<SearchAnswer> {
-    let words: Vec<String> = query.text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect();
-    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        return answer(pool, query, &Match::All).await;
+pub(super) async fn search(pool: &PgPool, words: &Words, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
+    let table = index::table(pool, Side::Live).await?;
+    let Some(text) = Text::read(pool, words, &query.text).await? else {
+        return answer(pool, table, query, None).await;
+    };
+    let exact = text.exact(words);
+    let by = Match { query: exact.clone(), exact, folded: text.folded.clone() };
+    let found = answer(pool, table, query, Some(&by)).await?;
+    if found.total >= TOO_FEW {
+        return Ok(found);
     }
-    let exact = answer(pool, query, &Match::Words(tsquery(&words))).await?;
-    if exact.total > 0 { Ok(exact) } else { answer(pool, query, &Match::Similar(words)).await }
+    match text.forgiving(pool, words).await? {
+        None => Ok(found),
+        Some(forgiving) => answer(pool, table, query, Some(&Match { query: forgiving, ..by })).await,
+    }
 }
 
-/// `witcher`, `3`, `wi` → `witcher & 3 & wi:*`; words of letters and digits are never syntax.
-fn tsquery(words: &[String]) -> String {
-    format!("{}:*", words.join(" & "))
-}
-
-/// `witchr` → a word that has these letters in this order, and perhaps one more between any two.
-/// Letters and digits are never syntax.
-fn with_gaps(word: &str) -> String {
-    let letters: Vec<String> = word.chars().map(String::from).collect();
-    format!("\\m{}", letters.join("\\w?"))
-}
-
-async fn answer(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<SearchAnswer> {
-    let mut summary = matched(query, by);
-    summary.push("select (select count(*) from matched) as total");
-    for (facet, labels) in [
-        ("genres", "unnest(genres)"),
-        ("tags", "unnest(tags)"),
-        ("platforms", "unnest(platforms)"),
-        ("age_ratings", "cast(age_rating as text)"),
+async fn answer(
+    pool: &PgPool,
+    table: &str,
+    query: &SearchQuery,
+    by: Option<&Match>,
+) -> Result<SearchAnswer, SearchError> {
+    let mut sql = matched(table, query, by);
+    sql.push("select (select count(*) from matched where genre and tag and platform and age) as total");
+    // Each count passes over the filter of its own kind, so that a buyer sees what else there is to choose.
+    for (facet, labels, others) in [
+        ("genres", "unnest(genres)", "tag and platform and age"),
+        ("tags", "unnest(tags)", "genre and platform and age"),
+        ("platforms", "unnest(platforms)", "genre and tag and age"),
+        ("age_ratings", "cast(age_rating as text)", "genre and tag and platform"),
     ] {
-        summary.push(format!(
+        sql.push(format!(
             ", (select coalesce(jsonb_object_agg(label, games), '{{}}') from
-                 (select {labels} as label, count(*) as games from matched group by label
-                  order by games desc, label limit 50) as counted) as {facet}"
+                 (select {labels} as label, count(*) as games from matched where {others} group by label
+                  order by games desc, label limit {FACET_VALUES}) as counted) as {facet}"
         ));
     }
-    let row = summary.build().fetch_one(pool).await?;
+    sql.push(", array(select game_id from matched where genre and tag and platform and age order by ");
+    sql.push(match query.sort {
+        Sort::Relevance => "rank desc, sales desc, release_date desc nulls last, game_id",
+        Sort::Cheapest => "price, rank desc, sales desc, game_id",
+        Sort::Dearest => "price desc, rank desc, sales desc, game_id",
+        Sort::Newest => "release_date desc nulls last, rank desc, sales desc, game_id",
+        Sort::Popular => "sales desc, rank desc, release_date desc nulls last, game_id",
+    });
+    sql.push(" limit ").push_bind(query.limit).push(" offset ").push_bind(query.offset).push(") as page");
+    let row = sql.build().fetch_one(pool).await?;
     let facet = |name| row.try_get::<Json<FacetCounts>, _>(name).map(|Json(counts)| counts);
     Ok(SearchAnswer {
-        hits: hits(pool, query, by).await?,
+        hits: hits(pool, table, row.try_get("page")?, by).await?,
         total: row.try_get("total")?,
         genres: facet("genres")?,
         tags: facet("tags")?,
@@ -68,71 +83,63 @@ async fn answer(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<
     })
 }
 
-async fn hits(pool: &PgPool, query: &SearchQuery, by: &Match) -> sqlx::Result<Vec<Hit>> {
-    let mut page = matched(query, by);
-    page.push("select page.*, ");
-    if let Match::Words(tsquery) = by {
-        page.push("ts_headline('read.titles', title, to_tsquery('read.titles', ").push_bind(tsquery.clone());
-        page.push(format!("), 'HighlightAll=true, StartSel={}, StopSel={}')", MARK.0, MARK.1));
-    } else {
-        page.push("title");
-    }
-    page.push(" as highlight from (select * from matched order by ");
-    page.push(match query.sort {
-        Sort::Relevance => "rank desc, release_date desc nulls last, game_id",
-        Sort::Cheapest => "price, rank desc, game_id",
-        Sort::Dearest => "price desc, rank desc, game_id",
-        Sort::Newest => "release_date desc nulls last, rank desc, game_id",
-    });
-    page.push(" limit ").push_bind(query.limit).push(" offset ").push_bind(query.offset).push(") as page");
-    let rows = page.build().fetch_all(pool).await?;
+async fn hits(pool: &PgPool, table: &str, page: Vec<Uuid>, by: Option<&Match>) -> Result<Vec<Hit>, SearchError> {
+    let highlight = match by {
+        None => "title".to_owned(),
+        Some(_) => format!(
+            "ts_headline('read.titles', title, to_tsquery('read.titles', $2),
+                         'HighlightAll=true, StartSel={}, StopSel={}')",
+            MARK.0, MARK.1
+        ),
+    };
+    let rows = sqlx::query(&format!(
+        "select document, {highlight} as highlight from unnest($1::uuid[]) with ordinality as page (game_id, n)
+         join {table} using (game_id) where $2 is not null order by n"
+    ))
+    .bind(page)
+    .bind(by.map_or("", |by| &by.query))
+    .fetch_all(pool)
+    .await?;
     rows.iter()
         .map(|row| {
-            let highlight: String = row.try_get("highlight")?;
-            let highlight = html_escape::encode_text(&highlight).replace(MARK.0, "<mark>").replace(MARK.1, "</mark>");
-            Ok(Hit { game: GameView::from_row(row)?, highlight })
+            let Json(document): Json<Document> = row.try_get("document")?;
+            Ok(Hit { game: document.game, highlight: marked(row.try_get("highlight")?) })
         })
         .collect()
 }
 
-/// The games that match the text and all filters, each with its rank.
-fn matched(query: &SearchQuery, by: &Match) -> QueryBuilder<'static, Postgres> {
-    let mut sql = QueryBuilder::new("with matched as materialized (select ");
-    sql.push(COLUMNS).push(", ");
-    match by {
-        Match::All => {
-            sql.push("0");
+/// The games that match the text, the price and the year; and whether each matches the filters that have counts.
+fn matched(table: &str, query: &SearchQuery, by: Option<&Match>) -> QueryBuilder<'static, Postgres> {
+    let mut sql = QueryBuilder::new("with matched as materialized (select game_id, genres, tags, platforms,");
+    sql.push(" age_rating, price, sales, release_date, ");
+    for (column, name, any_of) in
+        [("genres", "genre", &query.genres), ("tags", "tag", &query.tags), ("platforms", "platform", &query.platforms)]
+    {
+        if any_of.is_empty() {
+            sql.push("true");
+        } else {
+            sql.push(format!("{column} && ")).push_bind(any_of.clone());
         }
-        Match::Words(tsquery) => {
-            sql.push("ts_rank(words, to_tsquery('read.titles', ").push_bind(tsquery.clone()).push("))");
-        }
-        Match::Similar(words) => {
-            let mut sum = sql.separated(" + ");
-            for word in words {
-                sum.push("word_similarity(lower(unaccent(").push_bind_unseparated(word.clone());
-                sum.push_unseparated(")), folded_title)");
-                // A word that was typed with letters left out is likelier meant than a shorter one.
-                sum.push("(folded_title ~ lower(unaccent(").push_bind_unseparated(with_gaps(word));
-                sum.push_unseparated(")))::int");
-            }
-        }
+        sql.push(format!(" as {name}, "));
     }
-    sql.push(" as rank from read.games where not retired");
+    match query.age_max {
+        None => sql.push("true"),
+        Some(years) => sql.push("age_rating <= ").push_bind(years),
+    };
+    sql.push(" as age, ");
     match by {
-        Match::All => (),
-        Match::Words(tsquery) => {
-            sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(tsquery.clone()).push(")");
+        None => sql.push("0"),
+        Some(by) => {
+            sql.push("(folded_title = ").push_bind(by.folded.clone()).push(")::int * 8");
+            sql.push(" + starts_with(folded_title, ").push_bind(by.folded.clone()).push(")::int * 4");
+            sql.push(" + (words @@ to_tsquery('read.titles', ").push_bind(by.exact.clone()).push("))::int * 2");
+            sql.push(" + (ts_filter(words, '{a}') @@ to_tsquery('read.titles', ");
+            sql.push_bind(by.query.clone()).push("))::int")
         }
-        Match::Similar(words) => {
-            for word in words {
-                sql.push(" and lower(unaccent(").push_bind(word.clone()).push(")) <% folded_title");
-            }
-        }
-    }
-    for (column, any_of) in [("genres", &query.genres), ("tags", &query.tags), ("platforms", &query.platforms)] {
-        if !any_of.is_empty() {
-            sql.push(format!(" and {column} && ")).push_bind(any_of.clone());
-        }
+    };
+    sql.push(format!(" as rank from {table} where true"));
+    if let Some(by) = by {
+        sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(by.query.clone()).push(")");
     }
     if let Some(least) = query.price_min {
         sql.push(" and price >= ").push_bind(least);
@@ -140,8 +147,14 @@ fn matched(query: &SearchQuery, by: &Match) -> QueryBuilder<'static, Postgres> {
     if let Some(most) = query.price_max {
         sql.push(" and price <= ").push_bind(most);
     }
-    if let Some(years) = query.age_max {
-        sql.push(" and age_rating <= ").push_bind(years);
+    if let Some(first) = query.year_min {
+        sql.push(" and release_date >= make_date(").push_bind(first).push(", 1, 1)");
+    }
+    if let Some(last) = query.year_max {
+        sql.push(" and release_date <= make_date(").push_bind(last).push(", 12, 31)");
+    }
+    if !query.excluding.is_empty() {
+        sql.push(" and game_id <> all(").push_bind(query.excluding.clone()).push(")");
     }
     sql.push(") ");
     sql

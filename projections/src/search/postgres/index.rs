@@ -1,0 +1,83 @@
+//! The index on Postgres: two tables, one of which is live.
+
+use sqlx::types::Json;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::super::{Document, SearchError, Side};
+
+/// The table of a side.
+pub(super) async fn table(pool: &PgPool, side: Side) -> sqlx::Result<&'static str> {
+    let live: String = sqlx::query_scalar("select side::text from read.search_live").fetch_one(pool).await?;
+    Ok(match (live.as_str(), side) {
+        ("a", Side::Live) | ("b", Side::Next) => "read.search_a",
+        _ => "read.search_b",
+    })
+}
+
+/// The words of a game by weight: title, labels, makers, description.
+const WORDS: &str = "setweight(to_tsvector('read.titles', title), 'A')
+    || setweight(to_tsvector('read.titles', array_to_string(genres || tags, ' ')), 'B')
+    || setweight(to_tsvector('read.titles', developer || ' ' || publisher), 'C')
+    || setweight(to_tsvector('read.titles', description), 'D')";
+
+pub(in super::super) async fn write(
+    pool: &PgPool,
+    side: Side,
+    documents: &[Document],
+    retired: &[Uuid],
+) -> Result<(), SearchError> {
+    let table = table(pool, side).await?;
+    let mut tx = pool.begin().await?;
+    sqlx::query(&format!(
+        "with written as (
+           insert into {table} as old
+             (game_id, sequence, document, title, folded_title, genres, tags, platforms, release_date, age_rating,
+              price, sales, words)
+           select game_id, sequence, document, title, lower(unaccent(title)), genres, tags, platforms, release_date,
+                  age_rating, price, sales, {WORDS}
+           from jsonb_array_elements($1) as given (document), jsonb_to_record(document) as fields
+             (game_id uuid, sequence bigint, title text, description text, developer text, publisher text,
+              genres text[], tags text[], platforms text[], release_date date, age_rating int, price bigint,
+              sales bigint)
+           on conflict (game_id) do update set
+             sequence = excluded.sequence, document = excluded.document, title = excluded.title,
+             folded_title = excluded.folded_title, genres = excluded.genres, tags = excluded.tags,
+             platforms = excluded.platforms, release_date = excluded.release_date,
+             age_rating = excluded.age_rating, price = excluded.price, sales = excluded.sales, words = excluded.words
+           where old.sequence < excluded.sequence
+           returning words)
+         insert into read.search_words (word)
+         select distinct lexeme from written, unnest(tsvector_to_array(ts_filter(words, '{{a,b,c}}'))) as lexeme
+         where octet_length(lexeme) <= 60
+         on conflict do nothing"
+    ))
+    .bind(Json(documents))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(&format!("delete from {table} where game_id = any($1)")).bind(retired).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(in super::super) async fn begin(pool: &PgPool) -> Result<(), SearchError> {
+    let table = table(pool, Side::Next).await?;
+    sqlx::query(&format!("truncate {table}")).execute(pool).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn swap(pool: &PgPool) -> Result<(), SearchError> {
+    sqlx::query("update read.search_live set side = case side when 'a' then 'b' else 'a' end").execute(pool).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn documents(pool: &PgPool, offset: i64, limit: i64) -> Result<Vec<Document>, SearchError> {
+    let table = table(pool, Side::Live).await?;
+    let rows = sqlx::query(&format!("select document from {table} order by game_id limit $1 offset $2"))
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(pool)
+        .await?;
+    let documents = rows.iter().map(|row| row.try_get::<Json<Document>, _>("document").map(|Json(document)| document));
+    Ok(documents.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,162 @@
+//! Building the index anew beside the live one, from the journal, and putting it in its place at once.
+
+use std::time::Duration;
+
+use journal::Journal;
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{CHECKPOINT, SearchEngine, SearchError, Side};
+use crate::fold::{Fold, FoldError};
+use crate::games::{COLUMNS, GameView, Games};
+use crate::projector::{checkpoint, move_checkpoint};
+
+const BATCH: i64 = 2_000;
+/// The advisory lock of the index's one writer; locks belong to one database.
+const WRITER: i64 = 7_000_002;
+const PAUSE: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(5);
+
+/// Why an index was not built. The live one is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReindexError {
+    /// The journal could not be folded.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The engine did not take it.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+}
+
+impl From<sqlx::Error> for ReindexError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Search(error.into())
+    }
+}
+
+/// How far a reindex has come.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress {
+    /// So many events of the journal are folded.
+    Folded(i64),
+    /// So many of so many games are indexed.
+    Indexed(i64, i64),
+}
+
+/// The right to write the index; gone when it is dropped, or its holder dies.
+pub struct Writer(PgConnection);
+
+impl Writer {
+    /// Waits for its turn.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn turn(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut lock = PgConnection::connect_with(&pool.connect_options()).await?;
+        while !sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(WRITER).fetch_one(&mut lock).await? {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(Self(lock))
+    }
+
+    /// Fails when the right is lost.
+    ///
+    /// # Errors
+    /// When the connection that holds it is gone.
+    pub async fn holds(&mut self) -> sqlx::Result<()> {
+        sqlx::query("select 1").execute(&mut self.0).await.map(drop)
+    }
+}
+
+/// Builds the index from the journal and swaps it in; returns how many games it holds.
+///
+/// While it is built the live index is searched but not written; what happens meanwhile waits in the indexer's
+/// consumer and is indexed afterwards. Killed in the middle, it can be started again.
+///
+/// # Errors
+/// [`ReindexError`].
+pub async fn reindex(
+    journal: &Journal,
+    engine: &SearchEngine,
+    progress: impl Fn(Progress),
+) -> Result<i64, ReindexError> {
+    let pool = journal.pool();
+    let mut writer = Writer::turn(pool).await?;
+    engine.begin().await?;
+    let (mut fold, mut db) = Fold::begin(journal, &Games).await?;
+    fold.read_most(&mut db, |events| progress(Progress::Folded(events))).await?;
+    let total: i64 = sqlx::query_scalar("select count(*) from games where not retired").fetch_one(&mut db).await?;
+    let (mut after, mut indexed) = (Uuid::nil(), 0_i64);
+    loop {
+        let games: Vec<GameView> = sqlx::query_as(&format!(
+            "select {COLUMNS} from games where not retired and game_id > $1 order by game_id limit {BATCH}"
+        ))
+        .bind(after)
+        .fetch_all(&mut db)
+        .await?;
+        let Some(last) = games.last() else { break };
+        after = last.game_id;
+        indexed = indexed.saturating_add(i64::try_from(games.len()).unwrap_or(BATCH));
+        engine.write(Side::Next, games).await?;
+        progress(Progress::Indexed(indexed, total));
+    }
+    writer.holds().await?;
+    engine.swap().await?;
+    let mut tx = pool.begin().await?;
+    checkpoint(&mut tx, CHECKPOINT).await?;
+    move_checkpoint(&mut tx, CHECKPOINT, fold.events, fold.position).await?;
+    tx.commit().await?;
+    Ok(total)
+}
+
+/// The last sequence that the index has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn indexed(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
+        .bind(CHECKPOINT)
+        .fetch_one(pool)
+        .await
+}
+
+/// Whether the index has every change of the catalogue.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn caught_up(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select (select coalesce(max(sequence), 0) from read.games)
+                <= (select coalesce(max(sequence), 0) from read.checkpoints where projection = $1)",
+    )
+    .bind(CHECKPOINT)
+    .fetch_one(pool)
+    .await
+}
+
+/// Waits until the index has every change that the catalogue has now, for so long at most.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn wait_until_caught_up(pool: &PgPool, patience: Duration) -> sqlx::Result<()> {
+    let newest: i64 = sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
+    let waiting = async {
+        while indexed(pool).await? < newest {
+            tokio::time::sleep(SOON).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(patience, waiting).await.unwrap_or(Ok(()))
+}
+
+/// Notes that the index has everything up to a place of the mirror and of the journal.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn indexed_up_to(pool: &PgPool, sequence: i64, position: journal::Position) -> sqlx::Result<()> {
+    let mut tx = pool.begin().await?;
+    if checkpoint(&mut tx, CHECKPOINT).await? < sequence {
+        move_checkpoint(&mut tx, CHECKPOINT, sequence, position).await?;
+    }
+    tx.commit().await
+}

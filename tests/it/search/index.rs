@@ -1,0 +1,103 @@
+//! How the index is kept: behind and ahead, rebuilt, and away.
+
+use std::sync::Arc;
+
+use ludoteca::config::SearchConfig;
+use projections::search::reindex::{Progress, reindex};
+use projections::search::{SearchEngine, Side};
+use serde_json::json;
+
+use super::{find, meilisearch, postgres, store};
+use crate::support::{TestApp, Wishes, eventually};
+
+fn engine(app: &TestApp) -> SearchEngine {
+    ludoteca::search::writing(&app.search, app.pool()).unwrap()
+}
+
+async fn engines() -> Vec<SearchConfig> {
+    postgres().await.into_iter().chain(meilisearch().await).collect()
+}
+
+#[tokio::test]
+async fn an_older_document_never_overwrites_a_newer_one() {
+    for search in engines().await {
+        let mut app = store(search).await;
+        let game = app.game("Harbor One", 500).await;
+        eventually("it is indexed", || async { find(&app, "q=harbor").await["total"] == 1 }).await;
+        app.kill_role("indexer").await;
+        let engine = engine(&app);
+        let id = game.parse().unwrap();
+        let mut view = projections::games::these(app.pool(), &[id]).await.unwrap().remove(0);
+        (view.price, view.sequence) = (900, view.sequence + 5);
+        engine.write(Side::Live, vec![view.clone()]).await.unwrap();
+        (view.price, view.sequence) = (100, view.sequence - 1);
+        engine.write(Side::Live, vec![view]).await.unwrap();
+        assert_eq!(engine.documents(0, 10).await.unwrap()[0].game.price, 900);
+    }
+}
+
+#[tokio::test]
+async fn invariant_08_the_index_is_rebuilt_under_load_and_loses_and_doubles_nothing() {
+    for search in engines().await {
+        let app = Arc::new(store(search).await);
+        for n in 0..40 {
+            app.game(&format!("Harbor {n}"), 500).await;
+        }
+        let ana = app.customer("ana").await;
+        let writing = {
+            let app = app.clone();
+            tokio::spawn(async move {
+                for n in 40..60 {
+                    let game = app.game(&format!("Harbor {n}"), 500).await;
+                    ana.buy(&[&game], "pm_card_visa").await;
+                    assert!(find(&app, "q=harbor").await["total"].as_i64().unwrap() >= 40, "searches go on");
+                }
+            })
+        };
+        let engine = engine(&app);
+        for _ in 0..3 {
+            reindex(app.foundation.journal(), &engine, |_| ()).await.unwrap();
+        }
+        writing.await.unwrap();
+        eventually("all are found", || async { (find(&app, "q=harbor").await["total"].clone(), json!(60)) }).await;
+        app.verify().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reindex_that_was_killed_in_the_middle_can_be_started_again() {
+    for search in engines().await {
+        let app = store(search).await;
+        for n in 0..10 {
+            app.game(&format!("Harbor {n}"), 500).await;
+        }
+        eventually("all are found", || async { find(&app, "q=harbor").await["total"] == 10 }).await;
+        let (journal, engine) = (app.foundation.journal().clone(), engine(&app));
+        let killed = tokio::spawn({
+            let (journal, engine) = (journal.clone(), engine.clone());
+            async move {
+                let stop = |progress| assert!(!matches!(progress, Progress::Indexed(..)), "killed");
+                reindex(&journal, &engine, stop).await.unwrap();
+            }
+        });
+        assert!(killed.await.is_err(), "it was killed before the swap");
+        assert_eq!(find(&app, "q=harbor").await["total"], 10, "the live index is as it was");
+        assert_eq!(reindex(&journal, &engine, |_| ()).await.unwrap(), 10);
+        assert_eq!(find(&app, "q=harbor").await["total"], 10);
+        app.verify().await;
+    }
+}
+
+#[tokio::test]
+async fn invariant_09_without_its_search_engine_the_store_goes_on_and_says_so() {
+    let nowhere = format!("http://127.0.0.1:{}", ludoteca::local::free_port(0).unwrap());
+    let search = SearchConfig { meili_url: Some(nowhere), meili_index: "games".to_owned(), ..SearchConfig::default() };
+    let app = TestApp::start_with(Wishes { search, ..Wishes::default() }).await;
+    let game = app.game("Summit", 5_990).await;
+    app.visitor().get("/jogos/busca?q=summit").await.refused(503, "unavailable");
+    let ana = app.customer("ana").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Summit"]).await;
+    app.visitor().get(&format!("/jogos/{game}")).await.expect(200);
+}

@@ -1,0 +1,101 @@
+//! The indexer: keeps the search index like the catalogue, batch by batch, one writer at a time.
+//!
+//! Documents are read from `read.games` once that has the batch's events, so they are never older than the events that
+//! called for them; and the engine keeps what is newer. The engine down: the indexer waits, its consumer keeps what is
+//! to be done, and the rest of the store goes on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::StoreEvent;
+use domain::order::OrderEvent;
+use nats::{ConsumerSpec, Delivery, EVENTS, Nats, Verdict};
+use projections::search::reindex::{Writer, indexed, indexed_up_to};
+use projections::search::{SearchEngine, Side};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::metrics::{INDEX_BEHIND, INDEX_FAILURES};
+use crate::mirrored::Mirrored;
+
+/// How many events are taken at once.
+const BATCH: usize = 1_000;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The indexer.
+#[derive(Clone)]
+pub struct Indexer {
+    /// Where the catalogue is read.
+    pub pool: PgPool,
+    /// Where the events come from.
+    pub nats: Nats,
+    /// What is written.
+    pub engine: SearchEngine,
+}
+
+impl Indexer {
+    /// Works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let subjects = ["events.game.>", "events.order.*.PurchaseCompleted", "events.order.*.OrderRefunded"];
+        let spec = ConsumerSpec {
+            stream: EVENTS,
+            name: "indexer".to_owned(),
+            subjects: subjects.map(str::to_owned).to_vec(),
+            max_ack_pending: 4_000,
+            ack_wait: Duration::from_secs(30),
+            max_deliver: None,
+        };
+        let mut batches = self.nats.batches(spec, BATCH, stop.clone());
+        while let Some(batch) = batches.next().await {
+            let behind = batch.last().map_or(0, Delivery::behind);
+            INDEX_BEHIND.set(i64::try_from(behind).unwrap_or(i64::MAX));
+            if stop.run_until_cancelled(self.take(&batch)).await.is_none() {
+                return;
+            }
+            for delivery in &batch {
+                delivery.answer(Verdict::Done).await;
+            }
+        }
+    }
+
+    /// Indexes a batch, however long it takes. Doing it twice changes nothing.
+    async fn take(&self, batch: &[Delivery]) {
+        while let Err(error) = self.index(batch).await {
+            INDEX_FAILURES.inc();
+            tracing::warn!(error = format!("{error:#}"), "The search index waits; trying again");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn index(&self, batch: &[Delivery]) -> anyhow::Result<()> {
+        let events = batch.iter().map(Mirrored::try_from).collect::<anyhow::Result<Vec<_>>>()?;
+        let Some(last) = events.iter().map(|event| &event.envelope).max_by_key(|envelope| envelope.sequence) else {
+            return Ok(());
+        };
+        let mut writer = Writer::turn(&self.pool).await?;
+        if indexed(&self.pool).await? >= last.sequence {
+            return Ok(());
+        }
+        let caught_up = projections::consistency::reached(&self.pool, "games", last.position).await?;
+        anyhow::ensure!(caught_up, "the catalogue lags behind");
+        let games: BTreeSet<Uuid> = events.iter().flat_map(games_of).collect();
+        let games = projections::games::these(&self.pool, &games.into_iter().collect::<Vec<_>>()).await?;
+        writer.holds().await?;
+        self.engine.write(Side::Live, games).await?;
+        indexed_up_to(&self.pool, last.sequence, last.position).await?;
+        Ok(())
+    }
+}
+
+/// The games that an event changed. What cannot be read was parked by the projection, and changed nothing.
+fn games_of(mirrored: &Mirrored) -> Vec<Uuid> {
+    match mirrored.event() {
+        Ok(StoreEvent::Game(game, _)) => vec![game.as_uuid()],
+        Ok(StoreEvent::Order(_, OrderEvent::PurchaseCompleted { line, .. })) => vec![line.game.as_uuid()],
+        Ok(StoreEvent::Order(_, OrderEvent::OrderRefunded { games, .. })) => {
+            games.iter().map(|game| game.as_uuid()).collect()
+        }
+        Ok(StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::User(..)) | Err(_) => Vec::new(),
+    }
+}

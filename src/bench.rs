@@ -3,6 +3,7 @@
 
 mod append;
 mod mirror;
+mod search;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::local::{Postgres, free_port, new_secret};
 
 pub use append::{AppendArgs, run as append};
 pub use mirror::{MirrorArgs, run as mirror};
+pub use search::{SearchArgs, run as search};
 
 /// A cluster for one run, with the store's schema.
 struct Bench {
@@ -23,6 +25,7 @@ struct Bench {
     owner: PgPool,
     journal: Journal,
     vault: Vault,
+    app_url: SecretString,
 }
 
 impl Bench {
@@ -36,7 +39,7 @@ impl Bench {
         let owner = connect(&owner_url, connections).await?;
         let pool = connect(&app_url, connections).await?;
         let vault = Vault::open(pool.clone(), &crate::up::new_master_key())?;
-        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault })
+        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url })
     }
 
     async fn stop(self) -> Result<()> {

@@ -15,15 +15,23 @@ pub struct Api {
     token: Option<SecretString>,
 }
 
+/// A client of HTTP.
+///
+/// # Errors
+/// When no TLS can be had.
+pub fn http() -> Result<Client> {
+    // Another one may have been installed already; any will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(Client::builder().connect_timeout(Duration::from_secs(5)).build()?)
+}
+
 impl Api {
     /// A visitor of the store at `base`.
     ///
     /// # Errors
     /// When no TLS can be had.
     pub fn visit(base: &str) -> Result<Self> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
+        Ok(Self { http: http()?, base: base.trim_end_matches('/').to_owned(), token: None })
     }
 
     /// The same visitor, logged in.

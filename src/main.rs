@@ -179,6 +179,8 @@ enum Bench {
     Append(bench::AppendArgs),
     /// The relay, beside a raw pipelined publish
     Mirror(bench::MirrorArgs),
+    /// Searches through the gateway, beside the same asked of Meilisearch itself
+    Search(bench::SearchArgs),
 }
 
 #[derive(Subcommand)]
@@ -265,6 +267,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Load(args) => load::run(&args).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,
         Command::Bench(Bench::Mirror(args)) => bench::mirror(&args).await,
+        Command::Bench(Bench::Search(args)) => bench::search(&args).await,
         Command::Journal(JournalCommand::Rebase(owner)) => {
             let epoch = rebase(&connect(&owner.database_owner_url, 1).await?).await?;
             println!("Epoch {epoch} has begun. Next: start the roles");

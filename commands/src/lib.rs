@@ -4,6 +4,7 @@
 //! claims that must hold at once. Rules that must hold never read a projection.
 
 mod actor;
+mod catalog;
 mod error;
 mod executor;
 mod game;
@@ -17,6 +18,7 @@ use domain::Currency;
 use journal::{Journal, Vault};
 use uuid::Uuid;
 
+pub use catalog::{Catalogue, Imported};
 pub use actor::{Actor, Context, Repeatable};
 pub use error::CommandError;
 pub use executor::Receipt;

@@ -5,10 +5,13 @@
 
 mod auth;
 mod extract;
+mod live;
 mod metrics;
 mod middleware;
 mod problem;
 mod routes;
+mod session;
+mod storefront;
 mod strict;
 mod throttle;
 
@@ -55,12 +58,15 @@ impl Store {
 /// When the listener fails.
 pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
-    let app = app(Arc::new(store), throttle);
+    let live = Arc::new(live::Live::new(store.pool().clone(), store.nats.clone(), stop.clone()));
+    let reading = live.clone();
+    tokio::spawn(async move { reading.run().await });
+    let app = app(Arc::new(store), throttle, live);
     let server = poem::Server::new_with_acceptor(acceptor);
     server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5))).await
 }
 
-fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>) -> impl Endpoint {
+fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
     let api = OpenApiService::new(routes::all(), "Ludoteca", env!("CARGO_PKG_VERSION"))
         .description("An event-sourced online game store.");
     let docs = api.swagger_ui();
@@ -69,9 +75,13 @@ fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>) -> impl Endpoint {
         .nest("/docs", docs)
         .at("/openapi.json", spec)
         .at("/metrics", poem::get(metrics::scrape))
-        .nest("/", api)
+        .nest("/loja", storefront::files())
+        .nest("/", api.around(storefront::home))
+        .around(session::from_cookie)
+        .with(poem::middleware::CookieJarManager::new())
         .around(middleware::bounded)
         .around(middleware::observed)
         .data(store)
         .data(throttle)
+        .data(live)
 }

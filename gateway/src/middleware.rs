@@ -13,10 +13,16 @@ use crate::problem::Problem;
 const JSON_LIMIT: usize = 64 << 10;
 /// The largest body of a webhook.
 const WEBHOOK_LIMIT: usize = 256 << 10;
+/// The largest catalogue that is imported at once.
+const CATALOGUE_LIMIT: usize = 4 << 20;
 
 /// Reads the body up to its limit, whatever `Content-Length` says.
 pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
-    let limit = if request.uri().path() == "/webhooks/psp" { WEBHOOK_LIMIT } else { JSON_LIMIT };
+    let limit = match request.uri().path() {
+        "/webhooks/psp" => WEBHOOK_LIMIT,
+        "/jogos/importacao" => CATALOGUE_LIMIT,
+        _ => JSON_LIMIT,
+    };
     if let Ok(body) = request.take_body().into_bytes_limit(limit).await {
         request.set_body(Body::from_bytes(body));
         Ok(endpoint.call(request).await?.into_response())

@@ -3,6 +3,7 @@ mod events;
 mod games;
 mod health;
 mod library;
+mod live;
 mod login;
 mod orders;
 mod payments;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> impl OpenApi {
         games::Games,
         payments::Payments,
         library::Library,
+        live::LiveUpdates,
         events::Events,
         dead_letters::DeadLetters,
         webhooks::Webhooks,

@@ -19,7 +19,8 @@ use crate::JournalError;
 pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, JournalError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?
         .application_name("ludoteca")
-        .options([("search_path", "read,public")]);
+        // Our statements are short; compiling one takes longer than running it.
+        .options([("search_path", "read,public"), ("jit", "off")]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))

@@ -260,3 +260,13 @@ pub async fn parked(pool: &PgPool) -> sqlx::Result<Vec<ParkedEvent>> {
 pub async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar("select count(*) from read.parked").fetch_one(pool).await
 }
+
+/// The last sequence that each read model has, by its name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn checkpoints(pool: &PgPool) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as("select projection, sequence from read.checkpoints where projection <> 'search' order by projection")
+        .fetch_all(pool)
+        .await
+}

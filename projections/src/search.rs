@@ -154,6 +154,15 @@ impl SearchEngine {
         }
     }
 
+    /// How many games to write at once, where there are many: Meilisearch is quick with large batches only.
+    #[must_use]
+    pub fn batch(&self) -> u16 {
+        match self {
+            Self::Postgres(..) => 2_000,
+            Self::Meili(_) => 20_000,
+        }
+    }
+
     /// Searches.
     ///
     /// # Errors

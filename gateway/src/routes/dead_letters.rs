@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use commands::Actor;
-use domain::PaymentWork;
+use domain::{PaymentWork, Text};
 use nats::DeadLetter;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
@@ -118,9 +118,12 @@ impl DeadLetters {
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         sequence: Path<u64>,
+        /// Why, for those who come after.
+        reason: Query<Option<String>>,
     ) -> Result<Discarded, Problem> {
         actor.must_be_admin()?;
-        let found = store.nats.discard(sequence.0, &who(actor), "discarded through the gateway").await?;
+        let reason = Text::<0, 200>::parse(&reason.0.unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))?;
+        let found = store.nats.discard(sequence.0, &who(actor), reason.as_str()).await?;
         found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
     }
 }

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use commands::{Context, GameChange};
+use commands::{Catalogue, Context, GameChange};
 use domain::game::{AgeRating, GameDetails};
 use domain::{Description, GameId, Labels, Name, Title};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::payload::{Json, PlainText};
+use poem_openapi::{ApiRequest, ApiResponse, Object, OpenApi};
 use projections::games::GameView;
 
 use super::Tag;
@@ -100,8 +100,40 @@ enum Retired {
     NoContent(#[oai(header = "Consistency-Token")] Option<String>),
 }
 
+/// A catalogue file.
+#[derive(ApiRequest)]
+enum CatalogueFile {
+    /// With a header line; lists are separated by semicolons, prices are decimal.
+    #[oai(content_type = "text/csv")]
+    Csv(PlainText<String>),
+}
+
+/// What an import came to.
+#[derive(Object)]
+struct Imported {
+    new: usize,
+    known: usize,
+    /// Lines that are no games, and why.
+    refused: Vec<String>,
+}
+
 #[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
 impl Games {
+    /// Put the games of a catalogue on sale that are not there yet, for admins.
+    #[oai(path = "/importacao", method = "post")]
+    async fn import(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        body: CatalogueFile,
+    ) -> Result<Json<Imported>, Problem> {
+        actor.must_be_admin()?;
+        let CatalogueFile::Csv(PlainText(text)) = body;
+        let commands::Imported { new, known, refused } =
+            store.commands.import(actor, Catalogue::read(&text), || ()).await?;
+        Ok(Json(Imported { new, known, refused }))
+    }
+
     /// The games on sale, newest first.
     #[oai(path = "/", method = "get")]
     async fn list(

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nats::{DLQ, EVENTS, PAYMENTS};
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
@@ -7,6 +9,8 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::Tag;
 use crate::Store;
+use crate::auth::SignedIn;
+use crate::problem::Problem;
 
 pub(crate) struct Health;
 
@@ -22,6 +26,21 @@ struct Ready {
     status: String,
     postgres: String,
     nats: String,
+}
+
+/// How far everything is behind, in events, and how much waits.
+#[derive(Object)]
+struct Figures {
+    /// All events of the journal.
+    events: i64,
+    relay_behind: i64,
+    /// By read model.
+    projections_behind: BTreeMap<String, i64>,
+    index_behind: i64,
+    payments_waiting: i64,
+    dead_letters: i64,
+    webhooks_waiting: i64,
+    parked: i64,
 }
 
 #[derive(ApiResponse)]
@@ -55,6 +74,31 @@ impl Health {
         };
         let ready = Json(Ready { status: status.to_owned(), postgres: word(postgres), nats: word(nats) });
         if postgres { Readiness::Ready(ready) } else { Readiness::Down(ready) }
+    }
+
+    /// How far everything is behind and how much waits, for admins.
+    #[oai(path = "/health/figures", method = "get")]
+    async fn figures(&self, store: Data<&Arc<Store>>, SignedIn(actor): SignedIn) -> Result<Json<Figures>, Problem> {
+        actor.must_be_admin()?;
+        let (events, _) = store.commands.journal().extent().await?;
+        let (_, mirrored) = store.nats.extent(EVENTS).await?;
+        let mirrored = i64::try_from(mirrored).unwrap_or(i64::MAX);
+        let checkpoints = projections::checkpoints(store.pool()).await?;
+        let depth = |depth: u64| i64::try_from(depth).unwrap_or(i64::MAX);
+        let index = projections::search::reindex::behind(store.pool()).await?;
+        Ok(Json(Figures {
+            relay_behind: events.saturating_sub(mirrored).max(0),
+            projections_behind: checkpoints
+                .into_iter()
+                .map(|(name, sequence)| (name, mirrored.saturating_sub(sequence).max(0)))
+                .collect(),
+            index_behind: index,
+            payments_waiting: depth(store.nats.extent(PAYMENTS).await?.0),
+            dead_letters: depth(store.nats.extent(DLQ).await?.0),
+            webhooks_waiting: store.commands.vault().deliveries_waiting().await?,
+            parked: projections::parked_count(store.pool()).await?,
+            events,
+        }))
     }
 
     /// The public key of the access tokens (RFC 7517).

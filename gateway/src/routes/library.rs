@@ -6,6 +6,8 @@ use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
+use projections::library::ShelfView;
+
 use super::Tag;
 use crate::Store;
 use crate::auth::SignedIn;
@@ -21,7 +23,7 @@ struct OwnedGame {
 }
 
 #[derive(Object)]
-struct Shelf {
+pub(super) struct Shelf {
     game: OwnedGame,
     order_id: String,
     acquired_at: DateTime<Utc>,
@@ -49,11 +51,17 @@ impl Library {
         let (limit, after) = extract::page(&limit, &cursor)?;
         extract::caught_up(&store, &consistency_token, "library").await?;
         let page = projections::library::page(store.pool(), owner, limit, after).await?;
-        let items = page.items.into_iter().map(|shelf| Shelf {
+        let items = page.items.into_iter().map(Shelf::from);
+        Ok(Json(ShelfPage { items: items.collect(), next: page.next.map(projections::Cursor::encode) }))
+    }
+}
+
+impl From<ShelfView> for Shelf {
+    fn from(shelf: ShelfView) -> Self {
+        Self {
             game: OwnedGame { id: shelf.game_id.to_string(), title: shelf.title },
             order_id: shelf.order_id.to_string(),
             acquired_at: shelf.acquired_at,
-        });
-        Ok(Json(ShelfPage { items: items.collect(), next: page.next.map(projections::Cursor::encode) }))
+        }
     }
 }

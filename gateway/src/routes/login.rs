@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use commands::{Session, SessionError};
 use domain::Email;
+use poem::http::StatusCode;
+use poem::web::cookie::CookieJar;
 use poem::web::{Data, RemoteAddr};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -11,6 +13,7 @@ use crate::Store;
 use crate::auth::LIFETIME;
 use crate::extract;
 use crate::problem::Problem;
+use crate::session;
 use crate::strict::Str;
 use crate::throttle::Throttle;
 
@@ -44,6 +47,13 @@ struct Tokens {
 
 #[derive(ApiResponse)]
 enum LoggedOut {
+    #[oai(status = 204)]
+    NoContent,
+}
+
+#[derive(ApiResponse)]
+enum SessionBegun {
+    /// The cookies are set.
     #[oai(status = 204)]
     NoContent,
 }
@@ -92,6 +102,61 @@ impl Login {
         store.commands.log_out(&body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
     }
+
+    /// Log in with the storefront: the tokens go into cookies that scripts cannot read.
+    #[oai(path = "/session", method = "post")]
+    async fn begin_session(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        request: &poem::Request,
+        jar: &CookieJar,
+        body: Json<Credentials>,
+    ) -> Result<SessionBegun, Problem> {
+        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        let Json(tokens) = self.auth(store, throttle, remote, body).await?;
+        session::keep(jar, &tokens.access_token, &tokens.refresh_token);
+        Ok(SessionBegun::NoContent)
+    }
+
+    /// Go on with the storefront's session.
+    #[oai(path = "/session", method = "put")]
+    async fn refresh_session(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        request: &poem::Request,
+        jar: &CookieJar,
+    ) -> Result<SessionBegun, Problem> {
+        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        let refresh_token = session::refresh_token(jar).ok_or(SessionError::InvalidToken)?;
+        let body = Json(Refresh { refresh_token: Str(refresh_token) });
+        let Json(tokens) = self.refresh(store, throttle, remote, body).await?;
+        session::keep(jar, &tokens.access_token, &tokens.refresh_token);
+        Ok(SessionBegun::NoContent)
+    }
+
+    /// End the storefront's session.
+    #[oai(path = "/session", method = "delete")]
+    async fn end_session(
+        &self,
+        store: Data<&Arc<Store>>,
+        request: &poem::Request,
+        jar: &CookieJar,
+    ) -> Result<LoggedOut, Problem> {
+        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        if let Some(token) = session::refresh_token(jar) {
+            store.commands.log_out(&token).await?;
+        }
+        session::forget(jar);
+        Ok(LoggedOut::NoContent)
+    }
+}
+
+fn no_proof() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "not_from_the_storefront", "only the storefront may use its session")
 }
 
 fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {

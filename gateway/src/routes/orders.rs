@@ -75,7 +75,7 @@ struct OrderedGame {
 
 /// An order.
 #[derive(Object)]
-struct Order {
+pub(super) struct Order {
     id: String,
     /// `awaiting_payment`, `payment_failed`, `completed`, `cancelled` or `refunded`.
     status: String,

@@ -11,6 +11,8 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use projections::users::UserView;
 
 use super::Tag;
+use super::library::Shelf;
+use super::orders::Order;
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
@@ -65,6 +67,17 @@ struct User {
     birth_date: Option<NaiveDate>,
     erased: bool,
 }
+
+/// Everything that the store knows of a person.
+#[derive(Object)]
+struct Export {
+    profile: User,
+    orders: Vec<Order>,
+    library: Vec<Shelf>,
+}
+
+/// How many entries an export reads at once.
+const EXPORT_PAGE: i64 = 500;
 
 #[derive(Object)]
 struct UserPage {
@@ -149,6 +162,38 @@ impl Users {
         extract::caught_up(&store, &consistency_token, "users").await?;
         let view = projections::users::find(store.pool(), user).await?;
         view.map(|view| Json(view.into())).ok_or_else(Problem::not_found)
+    }
+
+    /// Everything that the store knows of a person, as one document (LGPD art. 18, GDPR art. 20).
+    #[oai(path = "/users/:id/export", method = "get")]
+    async fn export(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+    ) -> Result<Json<Export>, Problem> {
+        let user = extract::account(actor, &id)?;
+        actor.must_own(user)?;
+        let view = projections::users::find(store.pool(), user).await?.ok_or_else(Problem::not_found)?;
+        let (mut orders, mut after) = (Vec::new(), None);
+        loop {
+            let page = projections::orders::page(store.pool(), Some(user), EXPORT_PAGE, after).await?;
+            orders.extend(page.items.into_iter().map(Order::from));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let (mut library, mut after) = (Vec::new(), None);
+        loop {
+            let page = projections::library::page(store.pool(), user, EXPORT_PAGE, after).await?;
+            library.extend(page.items.into_iter().map(Shelf::from));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(Json(Export { profile: view.into(), orders, library }))
     }
 
     /// Replace what the store knows of a person.

@@ -11,7 +11,6 @@ use crate::fold::{Fold, FoldError};
 use crate::games::{COLUMNS, GameView, Games};
 use crate::projector::{checkpoint, move_checkpoint};
 
-const BATCH: i64 = 2_000;
 /// The advisory lock of the index's one writer; locks belong to one database.
 const WRITER: i64 = 7_000_002;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -89,14 +88,15 @@ pub async fn reindex(
     let (mut after, mut indexed) = (Uuid::nil(), 0_i64);
     loop {
         let games: Vec<GameView> = sqlx::query_as(&format!(
-            "select {COLUMNS} from games where not retired and game_id > $1 order by game_id limit {BATCH}"
+            "select {COLUMNS} from games where not retired and game_id > $1 order by game_id limit {}",
+            engine.batch()
         ))
         .bind(after)
         .fetch_all(&mut db)
         .await?;
         let Some(last) = games.last() else { break };
         after = last.game_id;
-        indexed = indexed.saturating_add(i64::try_from(games.len()).unwrap_or(BATCH));
+        indexed = indexed.saturating_add(i64::try_from(games.len()).unwrap_or(i64::MAX));
         engine.write(Side::Next, games).await?;
         progress(Progress::Indexed(indexed, total));
     }
@@ -132,6 +132,16 @@ pub async fn caught_up(pool: &PgPool) -> sqlx::Result<bool> {
     .bind(CHECKPOINT)
     .fetch_one(pool)
     .await
+}
+
+/// How many places of the mirror the index is behind the catalogue's last change.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn behind(pool: &PgPool) -> sqlx::Result<i64> {
+    let newest: i64 =
+        sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
+    Ok(newest.saturating_sub(indexed(pool).await?).max(0))
 }
 
 /// Waits until the index has every change that the catalogue has now, for so long at most.

@@ -4,8 +4,16 @@ use sqlx::PgPool;
 
 use super::super::Words;
 
+/// How many words a misspelt one may mean.
+const MEANT: usize = 20;
 /// From how many letters on a word may have one typo, and two: those of Meilisearch's defaults.
 const TYPOS: (usize, usize) = (5, 9);
+
+/// Queries of the text search: where the words may stand, and where they had better.
+pub(super) struct Meaning {
+    pub(super) anywhere: String,
+    pub(super) in_title: String,
+}
 
 /// The words of a search.
 pub(super) struct Text {
@@ -27,13 +35,13 @@ impl Text {
     }
 
     /// Every word stands somewhere, the last one perhaps unfinished; or a synonym does.
-    pub(super) fn exact(&self, known: &Words) -> String {
+    pub(super) fn exact(&self, known: &Words) -> Meaning {
         let alternatives = self.words.iter().map(|word| vec![word.clone()]);
-        self.query(known, alternatives.collect())
+        self.meaning(known, &alternatives.collect::<Vec<_>>())
     }
 
     /// As [`Self::exact`], with each word also as what it may have been meant to be. Nothing where that adds nothing.
-    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<String>> {
+    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<Meaning>> {
         let mut alternatives = Vec::new();
         for (n, word) in self.words.iter().enumerate() {
             let last = n.saturating_add(1) == self.words.len();
@@ -42,28 +50,36 @@ impl Text {
             alternatives.push(meant);
         }
         let more = alternatives.iter().any(|meant| meant.len() > 1);
-        Ok(more.then(|| self.query(known, alternatives)))
+        Ok(more.then(|| self.meaning(known, &alternatives)))
+    }
+
+    fn meaning(&self, known: &Words, alternatives: &[Vec<String>]) -> Meaning {
+        Meaning { anywhere: self.query(known, alternatives, ""), in_title: self.query(known, alternatives, "A") }
     }
 
     /// Words of letters and digits are never syntax.
-    fn query(&self, known: &Words, alternatives: Vec<Vec<String>>) -> String {
+    fn query(&self, known: &Words, alternatives: &[Vec<String>], weight: &str) -> String {
+        let phrase = |phrase: &String| {
+            let words = phrase.split_whitespace().map(|word| labelled(word, "", weight));
+            words.collect::<Vec<_>>().join(" <-> ")
+        };
         let last = alternatives.len().saturating_sub(1);
-        let every = alternatives.into_iter().enumerate().map(|(n, meant)| {
+        let every = alternatives.iter().enumerate().map(|(n, meant)| {
             let synonyms = meant.iter().filter_map(|word| known.synonyms.get(word)).flatten();
-            let phrases = synonyms.map(|phrase| phrase.split_whitespace().collect::<Vec<_>>().join(" <-> "));
-            let phrases: Vec<String> = phrases.collect();
-            let words = meant.into_iter().map(|word| if n == last { format!("{word}:*") } else { word });
-            format!("({})", words.chain(phrases).collect::<Vec<_>>().join(" | "))
+            let words = meant.iter().map(|word| labelled(word, if n == last { "*" } else { "" }, weight));
+            format!("({})", words.chain(synonyms.map(phrase)).collect::<Vec<_>>().join(" | "))
         });
         let together = every.collect::<Vec<_>>().join(" & ");
         match known.synonyms.get(&self.words.join(" ")).filter(|_| self.words.len() > 1) {
             None => together,
-            Some(phrases) => {
-                let phrases = phrases.iter().map(|phrase| phrase.split_whitespace().collect::<Vec<_>>().join(" <-> "));
-                format!("({together}) | {}", phrases.collect::<Vec<_>>().join(" | "))
-            }
+            Some(phrases) => format!("({together}) | {}", phrases.iter().map(phrase).collect::<Vec<_>>().join(" | ")),
         }
     }
+}
+
+/// A word of a tsquery: `lant:*A` is one that begins so, in a title.
+fn labelled(word: &str, beginning: &str, weight: &str) -> String {
+    if beginning.is_empty() && weight.is_empty() { word.to_owned() } else { format!("{word}:{beginning}{weight}") }
 }
 
 /// Words that the index has and that differ by as many typos as a word of this length may have.
@@ -90,11 +106,13 @@ async fn similar(pool: &PgPool, word: &str, unfinished: bool) -> sqlx::Result<Ve
     .fetch_all(pool)
     .await?;
     let within = |candidate: &str| strsim::osa_distance(candidate, word) <= typos;
+    let (whole, others): (Vec<String>, Vec<String>) =
+        near.into_iter().filter(|candidate| candidate != word).partition(|candidate| within(candidate));
+    // Beginnings only where no whole word is near: they mean so much that they mean little.
     let begins = |candidate: &String| {
         let start = |letters: i32| candidate.chars().take(usize::try_from(letters).unwrap_or(0)).collect::<String>();
-        within(candidate)
-            || unfinished
-                && [letters.saturating_sub(1), letters, letters.saturating_add(1)].iter().any(|n| within(&start(*n)))
+        [letters.saturating_sub(1), letters, letters.saturating_add(1)].iter().any(|n| within(&start(*n)))
     };
-    Ok(near.into_iter().filter(|candidate| candidate != word && begins(candidate)).take(40).collect())
+    let meant = if whole.is_empty() && unfinished { others.into_iter().filter(begins).collect() } else { whole };
+    Ok(meant.into_iter().take(MEANT).collect())
 }

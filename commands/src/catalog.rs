@@ -1,0 +1,176 @@
+//! Catalogue files: CSV with `title, publisher, genres, tags, platforms, release_date, age_rating, price, currency`,
+//! and optionally `description` and `developer`. Lists are separated by semicolons, prices are decimal.
+//!
+//! A game's id comes from its title, so importing a file twice changes nothing.
+
+use anyhow::{Context as _, Result, ensure};
+use domain::game::{AgeRating, GameDetails, GameError};
+use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
+use futures::{StreamExt, stream};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::{Actor, CommandError, Commands, Context, GameChange};
+
+/// How many games are put into the catalogue at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    title: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    developer: String,
+    #[serde(default)]
+    publisher: String,
+    #[serde(default)]
+    genres: String,
+    #[serde(default)]
+    tags: String,
+    #[serde(default)]
+    platforms: String,
+    #[serde(default)]
+    release_date: String,
+    age_rating: i32,
+    price: String,
+    currency: String,
+}
+
+/// What an import came to.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// Games that are new in the catalogue.
+    pub new: usize,
+    /// Games that were there already.
+    pub known: usize,
+    /// Lines that were refused, and why.
+    pub refused: Vec<String>,
+}
+
+/// A catalogue file, read.
+pub struct Catalogue(Vec<(usize, Result<GameChange>)>);
+
+impl Catalogue {
+    /// Reads a file's text. Lines that are no games are kept for the report.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize::<Row>();
+        // Line 1 is the header.
+        Self(rows.zip(2..).map(|(row, line)| (line, row.map_err(Into::into).and_then(|row| change(&row)))).collect())
+    }
+
+    /// How many lines it has.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Its games, without the lines that are none.
+    pub fn games(self) -> impl Iterator<Item = GameChange> {
+        self.0.into_iter().filter_map(|(_, game)| game.ok())
+    }
+}
+
+impl Commands {
+    /// Puts the games of a catalogue on sale that are not there yet; single lines are refused by themselves.
+    /// `progress` is called after each.
+    ///
+    /// # Errors
+    /// When the journal does not answer, or the actor may not do that; importing again goes on.
+    pub async fn import(
+        &self,
+        actor: Actor,
+        catalogue: Catalogue,
+        progress: impl Fn(),
+    ) -> std::result::Result<Imported, CommandError> {
+        let mut outcomes = stream::iter(catalogue.0)
+            .map(|(line, game)| async move { (line, self.import_game(actor, game).await) })
+            .buffer_unordered(AT_ONCE);
+        let mut imported = Imported::default();
+        while let Some((line, outcome)) = outcomes.next().await {
+            progress();
+            match outcome? {
+                Ok(true) => imported.new = imported.new.saturating_add(1),
+                Ok(false) => imported.known = imported.known.saturating_add(1),
+                Err(error) => imported.refused.push(format!("line {line}: {error:#}")),
+            }
+        }
+        Ok(imported)
+    }
+
+    /// Whether the game is new, or why it is refused; fails where the next one would fail too.
+    async fn import_game(
+        &self,
+        actor: Actor,
+        game: Result<GameChange>,
+    ) -> std::result::Result<Result<bool>, CommandError> {
+        let game = match game {
+            Ok(game) => game,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let name = format!("catalogue game {}", game.details.title.as_str());
+        let id = GameId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
+        match self.create_game(&Context::new(actor), id, game).await {
+            Ok(_) => Ok(Ok(true)),
+            Err(CommandError::Game(GameError::AlreadyCreated)) => Ok(Ok(false)),
+            Err(error @ (CommandError::Unavailable(_) | CommandError::Forbidden)) => Err(error),
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+}
+
+fn change(row: &Row) -> Result<GameChange> {
+    let labels = |list: &str| Labels::parse(list.split(';').map(clean).filter(|label| !label.is_empty()));
+    let release_date = match row.release_date.as_str() {
+        "" => None,
+        date => Some(date.parse().context("release_date")?),
+    };
+    let details = GameDetails {
+        title: Title::parse(&clean(&row.title)).context("title")?,
+        description: Description::parse(&clean(&row.description)).context("description")?,
+        developer: Name::parse(&clean(&row.developer)).context("developer")?,
+        publisher: Name::parse(&clean(&row.publisher)).context("publisher")?,
+        genres: labels(&row.genres).context("genres")?,
+        tags: labels(&row.tags).context("tags")?,
+        platforms: labels(&row.platforms).context("platforms")?,
+        release_date,
+        age_rating: AgeRating::parse(row.age_rating).context("age_rating")?,
+    };
+    let price = Money { amount: minor_units(&row.price).context("price")?, currency: Currency::parse(&row.currency)? };
+    Ok(GameChange { details, price })
+}
+
+/// Catalogues of the web write `&amp;` where they mean `&`.
+fn clean(text: &str) -> String {
+    html_escape::decode_html_entities(text).trim().to_owned()
+}
+
+/// `59.9` → 5990. Not by way of floats: they cannot hold most prices.
+fn minor_units(price: &str) -> Result<i64> {
+    let (whole, cents) = price.split_once('.').unwrap_or((price, ""));
+    ensure!(cents.len() <= 2 && cents.bytes().all(|digit| digit.is_ascii_digit()), "must have at most two decimals");
+    let cents: i64 = format!("{cents:0<2}").parse()?;
+    let whole: i64 = whole.parse()?;
+    whole.checked_mul(100).and_then(|units| units.checked_add(cents)).context("too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_price_becomes_minor_units() {
+        for (text, units) in [("59.90", 5990), ("59.9", 5990), ("0", 0), ("199", 19_900), ("0.05", 5)] {
+            assert_eq!(minor_units(text).unwrap(), units, "{text}");
+        }
+        for text in ["", "1.234", "1.-5", "x", "92233720368547758.08"] {
+            assert!(minor_units(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn entities_in_titles_are_read_as_what_they_mean() {
+        assert_eq!(clean(" Alchemist of the End &amp; the Secret Key "), "Alchemist of the End & the Secret Key");
+    }
+}

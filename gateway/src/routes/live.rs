@@ -1,0 +1,70 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{OrderId, UserId};
+use futures::stream::BoxStream;
+use futures::StreamExt;
+use poem::web::Data;
+use poem::web::sse::Event;
+use poem_openapi::param::{Header, Path};
+use poem_openapi::payload::EventStream;
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use crate::Store;
+use crate::auth::SignedIn;
+use crate::extract;
+use crate::live::{Live, Notice};
+use crate::problem::Problem;
+
+pub(crate) struct LiveUpdates;
+
+/// How long a stream is silent at most.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[derive(ApiResponse)]
+enum Notices {
+    /// Server-sent events named `notice`; their ids are places among all events.
+    #[oai(status = 200)]
+    Stream(EventStream<BoxStream<'static, Notice>>, #[oai(header = "Cache-Control")] String),
+}
+
+#[OpenApi(tag = "Tag::Orders")]
+impl LiveUpdates {
+    /// What happened to an order, and what happens, as server-sent events; resumes after `Last-Event-ID`.
+    #[oai(path = "/pedidos/:id/eventos", method = "get")]
+    async fn order(
+        &self,
+        store: Data<&Arc<Store>>,
+        live: Data<&Arc<Live>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
+    ) -> Result<Notices, Problem> {
+        let order = extract::path_id(OrderId::parse(&id))?;
+        let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
+        actor.must_own(UserId::from_uuid(view.user_id))?;
+        let user = actor.user().ok_or_else(Problem::not_found)?;
+        Ok(notices(live.order(user, order, last_event_id.0.unwrap_or(0)).await?.boxed()))
+    }
+
+    /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
+    #[oai(path = "/notificacoes", method = "get")]
+    async fn person(
+        &self,
+        live: Data<&Arc<Live>>,
+        SignedIn(actor): SignedIn,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
+    ) -> Result<Notices, Problem> {
+        let user = actor.user().ok_or_else(Problem::not_found)?;
+        Ok(notices(live.person(user, last_event_id.0).await?.boxed()))
+    }
+}
+
+fn notices(notices: BoxStream<'static, Notice>) -> Notices {
+    let event = |notice: Notice| {
+        Event::message(notice.to_json_string()).id(notice.sequence.to_string()).event_type("notice")
+    };
+    Notices::Stream(EventStream::new(notices).keep_alive(HEARTBEAT).to_event(event), "no-store".to_owned())
+}

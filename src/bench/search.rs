@@ -1,0 +1,182 @@
+//! Searches over a large catalogue, through the gateway on each engine, beside the same asked of Meilisearch itself.
+
+mod sample;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use hdrhistogram::Histogram;
+use projections::search::{SearchEngine, Side};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use self::sample::{Question, Sample};
+use super::{Bench, per_second};
+use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, StoreConfig};
+use crate::local::{NatsServer, free_port, new_secret};
+use crate::roles::{Foundation, bind};
+use crate::{client, progress, search};
+
+/// `ludoteca bench search`
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// How many games are in the catalogue; made from it by a seeded generator
+    #[arg(long, default_value_t = 100_000)]
+    games: usize,
+    /// How many searches of each kind
+    #[arg(long, default_value_t = 1_000)]
+    searches: usize,
+    /// The seed of games and searches
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The catalogue that games are made from; the demo one without it
+    #[arg(long)]
+    catalog: Option<PathBuf>,
+    #[command(flatten)]
+    meili: MeiliOwnerConfig,
+}
+
+/// Fills the index of each engine, then searches each, and prints what it took.
+///
+/// # Errors
+/// When a server does not start or a search fails.
+pub async fn run(args: &SearchArgs) -> Result<()> {
+    let http = client::http()?;
+    let mut sample = Sample::new(args.catalog.as_deref(), args.seed)?;
+    let games = sample.games(args.games);
+    let kinds = [
+        ("words", sample.questions(&games, args.searches, false)),
+        ("typo+facets", sample.questions(&games, args.searches, true)),
+    ];
+    println!("{} games, {} searches of each kind, one after the other", games.len(), args.searches);
+    println!("{:<34} {:>12} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "", "p50", "p95", "p99", "max");
+
+    let bench = Bench::start(16).await?;
+    let mut nats = NatsServer::start(&bench.folder.join("nats"), free_port(0)?, &new_secret("p"), "unused").await?;
+    let mut meili = args.meili.clone();
+    meili.meili_index = new_secret("bench-");
+    let with_meili = search::provision(&meili).await?;
+    let mut engines = vec![SearchConfig::default()];
+    if with_meili.meili_url.is_some() {
+        engines.push(with_meili);
+    } else {
+        println!("SKIPPED: Meilisearch (MEILI_URL is not set)");
+    }
+    for config in engines {
+        let engine = search::writing(&config, bench.journal.pool())?;
+        let rate = fill(&engine, &games).await?;
+        if config.meili_url.is_none() {
+            sqlx::query("vacuum analyze").execute(&bench.owner).await?;
+        }
+        let url = serve(&bench, &nats, &config).await?;
+        for (kind, questions) in &kinds {
+            let through = ask(questions, |question| question.of_gateway(&http, &url)).await?;
+            row(engine.name(), "gateway", kind, &through);
+            if let (Some(server), Some(key)) = (&config.meili_url, &config.meili_search_key) {
+                let direct = ask(questions, |question| {
+                    question.of_meilisearch(&http, server, key.expose_secret(), &config.meili_index)
+                })
+                .await?;
+                row(engine.name(), "direct", kind, &direct);
+                #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
+                let ratio = through.value_at_quantile(0.99) as f64 / direct.value_at_quantile(0.99) as f64;
+                println!("{:<34} {:>12} {:>29.2}", format!("{} gateway / direct", engine.name()), kind, ratio);
+            }
+        }
+        println!("{:<34} {:>12} {rate:>9.0} games per second", format!("{} indexing", engine.name()), "");
+    }
+    nats.stop().await?;
+    bench.stop().await
+}
+
+async fn fill(engine: &SearchEngine, games: &[projections::games::GameView]) -> Result<f64> {
+    let bar = progress::bar("indexing", games.len() as u64);
+    let begun = Instant::now();
+    for batch in games.chunks(engine.batch().into()) {
+        engine.write(Side::Live, batch.to_vec()).await?;
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(per_second(games.len() as u64, begun.elapsed()))
+}
+
+/// A gateway that searches with this engine; it ends with the process.
+async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Result<String> {
+    let key_file = bench.folder.join("jwt.pem");
+    std::fs::write(&key_file, gateway::generate_key()?.expose_secret())?;
+    let store = StoreConfig {
+        database_url: bench.app_url.clone(),
+        database_connections: 8,
+        nats_url: nats.url().into(),
+        master_key: crate::up::new_master_key(),
+        currency: domain::Currency::BRL,
+    };
+    let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
+    let port = free_port(0)?;
+    let config = GatewayConfig {
+        listen: ([127, 0, 0, 1], port).into(),
+        jwt_key_file: key_file,
+        psp_webhook_secret: vec![new_secret("whsec_").into()],
+        login_per_account: std::num::NonZeroU32::MIN,
+        login_per_address: std::num::NonZeroU32::MIN,
+    };
+    let acceptor = bind(config.listen).await?;
+    let search = search.clone();
+    tokio::spawn(async move { foundation.gateway(&config, &search, acceptor).await });
+    Ok(format!("http://127.0.0.1:{port}"))
+}
+
+/// Asks all questions one after the other; the first tenth once more before, to warm up.
+async fn ask(questions: &[Question], request: impl Fn(&Question) -> reqwest::RequestBuilder) -> Result<Histogram<u64>> {
+    let mut took = Histogram::new(3)?;
+    for question in questions.iter().take(questions.len() / 10) {
+        answered(request(question)).await?;
+    }
+    for question in questions {
+        took.record(u64::try_from(answered(request(question)).await?.as_micros())?)?;
+    }
+    Ok(took)
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> Result<Duration> {
+    let begun = Instant::now();
+    let response = request.send().await?.error_for_status()?;
+    let _: Value = serde_json::from_slice(&response.bytes().await?).context("no JSON")?;
+    Ok(begun.elapsed())
+}
+
+fn row(engine: &str, by: &str, kind: &str, took: &Histogram<u64>) {
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
+    let at = |quantile| took.value_at_quantile(quantile) as f64 / 1_000.0;
+    let who = format!("{engine} {by}");
+    println!("{who:<34} {kind:>12} {:>9.1} {:>9.1} {:>9.1} {:>9.1}", at(0.5), at(0.95), at(0.99), at(1.0));
+}
+
+impl Question {
+    fn of_gateway(&self, http: &reqwest::Client, url: &str) -> reqwest::RequestBuilder {
+        let request = http.get(format!("{url}/jogos/busca")).query(&[("q", &self.text)]);
+        match &self.genre {
+            Some(genre) => request.query(&[("genre", genre)]),
+            None => request,
+        }
+    }
+
+    /// The request that the gateway's engine makes of it.
+    fn of_meilisearch(&self, http: &reqwest::Client, url: &str, key: &str, index: &str) -> reqwest::RequestBuilder {
+        let filter = self.genre.as_ref().map(|genre| format!("genres IN [\"{genre}\"]"));
+        let mut queries = vec![json!({
+            "indexUid": index, "q": self.text, "filter": filter, "limit": 20, "offset": 0,
+            "facets": ["genres", "tags", "platforms", "age_rating"], "attributesToHighlight": ["title"],
+            "matchingStrategy": "all",
+        })];
+        if filter.is_some() {
+            queries.push(json!({
+                "indexUid": index, "q": self.text, "limit": 0, "facets": ["genres"], "matchingStrategy": "all",
+            }));
+        }
+        http.post(format!("{url}/multi-search")).bearer_auth(key).json(&json!({ "queries": queries }))
+    }
+}

@@ -1,0 +1,104 @@
+// The basket, an order as it happens, all orders, and the library.
+
+import { html, useEffect, useState } from '../vendor/preact.js';
+import * as api from '../api.js';
+import { day, moment, money, t } from '../i18n.js';
+import { change, Cover, Failure, Form, loadOwned, PayFields, Price, readMethod, state, Title, useLoaded } from '../ui.js';
+
+export function Basket() {
+  const wanted = state.basket.join(' ');
+  const [games, error] = useLoaded(() => Promise.all(state.basket.map((id) => api.get(`/jogos/${id}`))), wanted);
+  const remove = (id) => change({ basket: state.basket.filter((other) => other !== id) });
+  if (!state.basket.length) return html`<${Title}>${t('Basket')}<//><p>${t('Your basket is empty.')} <a href="#/">${t('Go to the shop')}</a></p>`;
+  const total = games?.reduce((sum, game) => sum + game.price.amount, 0);
+  const buy = async (fields) => {
+    const { order_id } = await api.post('/jogos/compra', { games: state.basket, payment_method: readMethod(fields) }, api.onceKey());
+    change({ basket: [] });
+    location.hash = `#/order/${order_id}`;
+  };
+  return html`<${Title}>${t('Basket')}<//><${Failure} error=${error} /><div class="split pay">
+    <div class="panel"><ul class="lines">${(games || []).map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} />
+      <button class="button quiet small" onClick=${() => remove(game.id)} aria-label=${t('remove {title}', { title: game.title })}>${t('Remove')}</button></li>`)}</ul></div>
+    <div class="panel"><p class="row">${t('Total')} <strong>${games?.length ? money({ amount: total, currency: games[0].price.currency }) : '…'}</strong></p>
+      ${state.user ? html`<${Form} submit=${buy} label=${t('Buy')}><${PayFields} /><//>` : html`<a class="button" href="#/login">${t('Log in to buy')}</a>`}</div></div>`;
+}
+
+/** How far an order has come: the names of its steps, and what each of them is. */
+function steps(order, payment) {
+  const paid = order.status === 'completed';
+  if (order.status === 'cancelled') return [['Ordered', 'done'], ['Cancelled', 'failed']];
+  if (order.status === 'refunded') return [['Ordered', 'done'], ['Paid', 'done'], ['Refunded', 'done']];
+  if (order.status === 'payment_failed') return [['Ordered', 'done'], ['Payment declined', 'failed'], ['In your library', '']];
+  const settled = paid || payment?.status === 'succeeded';
+  return [['Ordered', 'done'], ['Paying', settled ? 'done' : 'now'], ['Paid', settled ? 'done' : ''], ['In your library', paid ? 'done' : '']];
+}
+
+export function Order({ rest: [id] }) {
+  const [seen, setSeen] = useState({});
+  const [live, setLive] = useState(false);
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    let current = true;
+    const read = async () => {
+      try {
+        const order = await api.get(`/pedidos/${id}`);
+        const payment = order.payment_id && await api.get(`/pagamento/${order.payment_id}`).catch(() => null);
+        if (current) setSeen({ order, payment });
+      } catch (problem) { if (current) setError(problem); }
+    };
+    const close = api.notices(`/pedidos/${id}/eventos`, (notice) => {
+      read();
+      if (notice.type === 'OrderCompleted') loadOwned();
+    }, setLive);
+    read();
+    return () => { current = false; close(); };
+  }, [id]);
+  const { order, payment } = seen;
+  if (!order) return html`<${Title}>${t('Order')}<//><${Failure} error=${error} />`;
+  const payAgain = async (fields) => {
+    await api.post('/pagamento', { order_id: id, payment_method: readMethod(fields) }, api.onceKey());
+    setSeen({ order: { ...order, status: 'awaiting_payment' }, payment: null });
+  };
+  const cancel = async () => { await api.del(`/pedidos/${id}`); };
+  const open = order.status === 'awaiting_payment' || order.status === 'payment_failed';
+  return html`<${Title}>${t('Order')}<//>
+    <div class="split pay"><div class="panel">
+      <p class="row"><span class="tag">${live ? t('Live') : t('Connecting')}</span><span class="soft">${moment(order.created_at)}</span></p>
+      <ol class="steps" aria-live="polite" data-status=${order.status}>${steps(order, payment).map(([name, is]) => html`<li class=${is} key=${name}>${t(name)}</li>`)}</ol>
+      ${order.status === 'completed' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a>`}
+      ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message}. ` : '. '}${t('Nothing was charged.')}</p>
+        <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
+      ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}
+      ${open && html`<div class="row"><${Form} submit=${cancel} label=${t('Cancel the order')} danger /></div>`}
+    </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} /></li>`)}</ul>
+      <p class="row">${t('Total')} <strong>${money(order.total)}</strong></p></div></div>`;
+}
+
+function Pix({ action }) {
+  const [now, setNow] = useState(Date.now());
+  const [copied, setCopied] = useState(false);
+  useEffect(() => { const tick = setInterval(() => setNow(Date.now()), 1000); return () => clearInterval(tick); }, []);
+  const left = Math.max(0, Math.round((new Date(action.expires_at) - now) / 1000));
+  const copy = () => navigator.clipboard.writeText(action.code).then(() => setCopied(true), () => {});
+  return html`<div class="note"><h2>${t('Pay with Pix')}</h2><p>${t("Copy the code into your bank's app.")}</p><code class="code" id="pix">${action.code}</code>
+    <p class="row"><button class="button small" onClick=${copy}>${copied ? t('Copied') : t('Copy code')}</button>
+    ${action.expires_at && html`<span class="soft">${t('It expires in {time}.', { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}` })}</span>`}</p></div>`;
+}
+
+export function Orders() {
+  const [orders, error] = useLoaded(() => api.get('/pedidos?limit=50'), 'orders');
+  return html`<${Title}>${t('Orders')}<//><${Failure} error=${error} />
+    ${orders?.items.length === 0 && html`<p>${t('You have no orders yet.')} <a href="#/">${t('Go to the shop')}</a></p>`}
+    ${orders?.items.length > 0 && html`<div class="panel"><ul class="lines">${orders.items.map((order) => html`<li key=${order.id}><a class="grow" href="#/order/${order.id}">${order.games.map((game) => game.title).join(', ')}</a><span class="tag">${t(order.status)}</span><span class="soft">${moment(order.created_at)}</span><${Price} value=${order.total} /></li>`)}</ul></div>`}`;
+}
+
+export function Library() {
+  const [shelf, error] = useLoaded(() => api.all('/biblioteca'), `library ${state.owned.size}`);
+  const [text, setText] = useState('');
+  const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+  const shown = (shelf || []).filter((entry) => fold(entry.game.title).includes(fold(text)));
+  return html`<${Title}>${t('Library')}<//><${Failure} error=${error} />
+    ${shelf?.length === 0 && html`<p>${t('Your library is empty. The shop is one click away.')} <a href="#/">${t('Go to the shop')}</a></p>`}
+    ${shelf?.length > 0 && html`<p><label for="shelf">${t('Search the library')}</label><input id="shelf" type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></p>
+    <ul class="grid">${shown.map(({ game, acquired_at }) => html`<li class="game" key=${game.id}><${Cover} game=${game} /><div><a href="#/game/${game.id}">${game.title}</a><span class="genre">${t('Since {date}', { date: day(acquired_at) })}</span></div></li>`)}</ul>`}`;
+}

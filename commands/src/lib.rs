@@ -18,8 +18,8 @@ use domain::Currency;
 use journal::{Journal, Vault};
 use uuid::Uuid;
 
-pub use catalog::{Catalogue, Imported};
 pub use actor::{Actor, Context, Repeatable};
+pub use catalog::{Catalogue, Imported};
 pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;

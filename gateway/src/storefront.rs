@@ -24,7 +24,10 @@ pub(crate) fn files() -> impl Endpoint {
 /// The one page, at `/`; all other paths are the API's.
 pub(crate) async fn home<E: Endpoint>(api: Arc<E>, request: Request) -> Result<Response> {
     if request.method() == Method::GET && request.uri().path() == "/" {
-        return guarded(EmbeddedFileEndpoint::<Files>::new("index.html")).call(request).await.map(IntoResponse::into_response);
+        return guarded(EmbeddedFileEndpoint::<Files>::new("index.html"))
+            .call(request)
+            .await
+            .map(IntoResponse::into_response);
     }
     Ok(api.call(request).await?.into_response())
 }

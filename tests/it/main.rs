@@ -14,6 +14,7 @@
 mod analysts;
 mod architecture;
 mod bad_input;
+mod browser;
 mod dead_letters;
 mod games;
 mod invariants;

@@ -122,7 +122,8 @@ impl DeadLetters {
         reason: Query<Option<String>>,
     ) -> Result<Discarded, Problem> {
         actor.must_be_admin()?;
-        let reason = Text::<0, 200>::parse(&reason.0.unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))?;
+        let reason =
+            Text::<0, 200>::parse(&reason.0.unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))?;
         let found = store.nats.discard(sequence.0, &who(actor), reason.as_str()).await?;
         found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
     }

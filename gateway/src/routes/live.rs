@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{OrderId, UserId};
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use poem::web::Data;
 use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path};
@@ -63,8 +63,7 @@ impl LiveUpdates {
 }
 
 fn notices(notices: BoxStream<'static, Notice>) -> Notices {
-    let event = |notice: Notice| {
-        Event::message(notice.to_json_string()).id(notice.sequence.to_string()).event_type("notice")
-    };
+    let event =
+        |notice: Notice| Event::message(notice.to_json_string()).id(notice.sequence.to_string()).event_type("notice");
     Notices::Stream(EventStream::new(notices).keep_alive(HEARTBEAT).to_event(event), "no-store".to_owned())
 }

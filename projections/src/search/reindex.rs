@@ -139,8 +139,7 @@ pub async fn caught_up(pool: &PgPool) -> sqlx::Result<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn behind(pool: &PgPool) -> sqlx::Result<i64> {
-    let newest: i64 =
-        sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
+    let newest: i64 = sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
     Ok(newest.saturating_sub(indexed(pool).await?).max(0))
 }
 

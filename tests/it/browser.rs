@@ -1,0 +1,175 @@
+//! The storefront, used as a person uses it, in a real Chromium. Screenshots of every page land in
+//! `target/screenshots/`, and axe-core reads every page. Skipped, loudly, where there is no Chromium.
+
+mod driver;
+mod pages;
+
+use domain::GameId;
+use serde_json::json;
+
+use self::driver::Browser;
+use crate::support::{Person, TestApp, eventually};
+
+/// A store with the demo catalogue.
+async fn shop() -> TestApp {
+    let app = TestApp::start().await;
+    let commands = &app.foundation.shared.commands;
+    let imported = ludoteca::catalog::import(commands, None).await.unwrap();
+    eventually("the catalogue can be searched", || async {
+        let found = app.visitor().get("/jogos/busca").await.expect(200);
+        (found["total"].as_u64(), Some(imported.new as u64))
+    })
+    .await;
+    app
+}
+
+async fn id_of(app: &TestApp, words: &str) -> String {
+    let found = app.visitor().get(&format!("/jogos/busca?q={words}")).await.expect(200);
+    found["hits"][0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn register(browser: &Browser, name: &str) {
+    browser.open("#/register").await;
+    browser.fill("name", name).await;
+    browser.fill("email", &format!("{name}@ludoteca.example")).await;
+    browser.fill("password", "correct horse battery").await;
+    browser.fill("birth_date", "1990-05-17").await;
+    browser.click("main form button").await;
+    browser.see("a[href='#/account']").await;
+}
+
+async fn log_in(browser: &Browser, person: &Person) {
+    browser.open("#/login").await;
+    browser.fill("email", &person.email).await;
+    browser.fill("password", &person.password).await;
+    browser.click("main form button").await;
+    browser.see("a[href='#/account']").await;
+}
+
+async fn put_into_the_basket(browser: &Browser, game: &str) {
+    browser.open(&format!("#/game/{game}")).await;
+    browser.click("#add").await;
+    browser.see("main a[href='#/basket']").await;
+}
+
+#[tokio::test]
+async fn a_person_finds_buys_and_owns_games_and_pays_a_declined_order_again_by_pix() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    browser.visit(&app.url).await;
+    browser.see(".game").await;
+    register(&browser, "ana").await;
+
+    // A typo finds what was meant; a filter narrows it down.
+    browser.open("#/").await;
+    browser.type_into("#q", "lantren").await;
+    browser.see(".game mark").await;
+    let all = browser.count(".game").await;
+    browser.click("input[name=platform]").await;
+    eventually("the filter is part of the address", || async { browser.address().await.contains("platform=") }).await;
+    assert!(browser.count(".game").await <= all);
+
+    put_into_the_basket(&browser, &id_of(&app, "lantern").await).await;
+    put_into_the_basket(&browser, &id_of(&app, "harbor").await).await;
+    browser.open("#/basket").await;
+    eventually("both are in the basket", || async { (browser.count(".lines li").await, 2) }).await;
+    browser.click("main form button").await;
+    // The page is not loaded again: what happens is told to it.
+    browser.mark_page().await;
+    browser.see("ol[data-status=completed]").await;
+    assert!(browser.is_marked_page().await, "the order changed without a reload");
+    browser.open("#/library").await;
+    eventually("both are in the library", || async { (browser.count("ul.grid .game").await, 2) }).await;
+
+    put_into_the_basket(&browser, &id_of(&app, "static").await).await;
+    browser.open("#/basket").await;
+    browser.fill("token", "pm_card_chargeCustomerFail").await;
+    browser.click("main form button").await;
+    browser.see("ol[data-status=payment_failed]").await;
+    browser.click("input[value=pix]").await;
+    browser.click("main form button").await;
+    browser.see("ol[data-status=completed]").await;
+    browser.open("#/library").await;
+    eventually("the third is there too", || async { (browser.count("ul.grid .game").await, 3) }).await;
+    browser.has_no_complaints().await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn an_admin_is_shown_a_conflict_redrives_a_dead_letter_and_watches_the_events() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    let ben = app.customer("ben").await;
+    let game = id_of(&app, "lantern").await;
+    let order = ben.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ben.sees_order(&order, "payment_failed").await;
+    browser.visit(&app.url).await;
+    log_in(&browser, &app.admin).await;
+
+    browser.open(&format!("#/admin/game/{game}")).await;
+    browser.see("#f-price").await;
+    // Another admin is quicker.
+    let shown = app.admin.get(&format!("/jogos/{game}")).await.expect(200);
+    let mut theirs = crate::support::game(shown["title"].as_str().unwrap(), 1_000, 0);
+    theirs["genres"] = shown["genres"].clone();
+    app.admin.put_matching(&format!("/jogos/{game}"), &theirs).await.expect(200);
+    browser.fill("price", "20.00").await;
+    browser.click("main form button").await;
+    browser.see("#conflict").await;
+    browser.click("#conflict .button").await;
+    browser.see("main .note.ok").await;
+    let id = GameId::parse(&game).unwrap();
+    eventually("the price is ours", || async {
+        let game = projections::games::find(app.pool(), id).await.unwrap().unwrap();
+        (game.price, 2_000)
+    })
+    .await;
+
+    browser.open("#/admin/dlq").await;
+    browser.see("td .button").await;
+    browser.click("td .button").await;
+    browser.see("main .note.ok").await;
+    eventually("the letter is gone", || async { (browser.count("td .button").await, 0) }).await;
+
+    browser.open("#/admin/events").await;
+    browser.see(".stream li").await;
+    app.game("Fresh From The Press", 100).await;
+    eventually("it is told", || async { browser.text(".stream").await.contains("GameCreated") }).await;
+    browser.open("#/admin/health").await;
+    browser.see(".chart").await;
+    browser.has_no_complaints().await;
+}
+
+#[tokio::test]
+async fn every_page_is_readable_by_all_on_phone_and_desktop_by_day_and_night() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    let ana = app.customer("ana").await;
+    let game = id_of(&app, "lantern").await;
+    let (paid, failed) = (id_of(&app, "harbor").await, id_of(&app, "static").await);
+    let completed = ana.buy(&[&paid], "pm_card_visa").await;
+    ana.sees_order(&completed, "completed").await;
+    let declined = ana.buy(&[&failed], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&declined, "payment_failed").await;
+    browser.visit(&app.url).await;
+    for (name, place) in pages::visitor(&game) {
+        browser.inspect(name, &place).await;
+    }
+    log_in(&browser, &ana).await;
+    browser.run("localStorage.setItem('basket', arguments[0])", json!([json!([game]).to_string()])).await;
+    browser.visit(&app.url).await;
+    for (name, place) in pages::customer(&completed, &declined) {
+        browser.inspect(name, &place).await;
+    }
+    browser.open("#/account").await;
+    browser.click("main .row .button:last-child").await;
+    browser.see("a[href='#/login']").await;
+    log_in(&browser, &app.admin).await;
+    for (name, place) in pages::admin(&game) {
+        browser.inspect(name, &place).await;
+    }
+    browser.click("header button").await;
+    eventually("it speaks Portuguese", || async { browser.text("header").await.contains("Biblioteca") }).await;
+    browser.inspect("home-portuguese", "#/").await;
+    browser.has_no_complaints().await;
+}

@@ -138,6 +138,15 @@ pub struct MailConfig {
     /// The folder for mail where there is no mail server
     #[arg(long, env = "MAIL_FOLDER", default_value = ".local/outbox")]
     pub mail_folder: PathBuf,
+    /// Where people find the storefront, for links
+    #[arg(long, env = "STORE_URL", default_value = "http://127.0.0.1:8080")]
+    pub store_url: String,
+    /// How often a mail is tried before it becomes a dead letter
+    #[arg(long, env = "MAIL_ATTEMPTS", default_value_t = 8)]
+    pub mail_attempts: i32,
+    /// The pause after the first try, in milliseconds; it doubles with each
+    #[arg(long, env = "MAIL_PAUSE_MS", default_value = "5000", value_parser = millis)]
+    pub mail_pause: Duration,
     /// Who mail comes from
     #[arg(long, env = "MAIL_FROM", default_value = "Ludoteca <store@ludoteca.example>")]
     pub mail_from: String,

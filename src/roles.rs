@@ -14,8 +14,8 @@ use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, Indexer, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared, TextLog,
-    WebhookFunction,
+    Checkout, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared,
+    TextLog, WebhookFunction,
 };
 
 use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig};
@@ -142,7 +142,9 @@ impl Foundation {
         let smtp = config.smtp_url.as_ref().map(ExposeSecret::expose_secret).filter(|url| !url.is_empty());
         let mailer = Mailer::new(smtp, &config.mail_folder)?;
         let from = config.mail_from.parse().context("MAIL_FROM")?;
-        Notifier { shared: self.shared.clone(), mailer, from }.run(self.stop.clone()).await;
+        let patience = MailPatience { attempts: config.mail_attempts, pause: config.mail_pause };
+        let store_url = config.store_url.trim_end_matches('/').to_owned();
+        Notifier { shared: self.shared.clone(), mailer, from, store_url, patience }.run(self.stop.clone()).await;
         Ok(())
     }
 

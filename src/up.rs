@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use commands::{Actor, CommandError, Context, Password, Registration};
 use domain::user::UserError;
-use domain::{BirthDate, Email, PersonName, Profile, Role, UserId};
+use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
 use journal::{Journal, clock, connect, migrate};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -107,7 +107,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
             (gateway, acceptor),
             settings.search.clone(),
             settings.payment(&args.data),
-            Settings::mail(&args.data),
+            settings.mail(&args.data),
         );
     }
     if let Err(error) = make_ready(args, settings, &foundation).await {
@@ -207,7 +207,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
     };
     let id = UserId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("admin {email}").as_bytes()));
     let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
-    let registration = Registration { profile, password };
+    let registration = Registration { profile, password, language: Language::English };
     let context = Context::new(Actor::System("setup"));
     match foundation.shared.commands.register(&context, id, registration, Role::Admin).await {
         Ok(_) | Err(CommandError::User(UserError::AlreadyRegistered)) => Ok(()),

@@ -14,6 +14,7 @@ const send = (method, path, { body, headers = {}, signal } = {}) => fetch(path, 
   method, signal, credentials: 'same-origin',
   headers: {
     'X-Ludoteca-Storefront': '1',
+    'Accept-Language': document.documentElement.lang,
     ...(token && method === 'GET' ? { 'Consistency-Token': token } : {}),
     ...(body === undefined || typeof body === 'string' ? {} : { 'Content-Type': 'application/json' }),
     ...headers,

@@ -160,6 +160,7 @@ const pt = {
   "Reason": "Motivo",
   "There are no dead letters.": "Não há mensagens mortas.",
   "Back in the queue.": "De volta à fila.",
+  "undeliverable": "não entregue",
   "declined": "recusado",
   "exhausted": "esgotado",
   "Type": "Tipo",

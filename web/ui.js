@@ -128,8 +128,8 @@ export function Dialog({ title, close, children }) {
 export const PayFields = () => html`<fieldset><legend>${t('How do you want to pay?')}</legend>
   <label class="check"><input type="radio" name="method" value="card" checked />${t('Card')}</label>
   <label class="check"><input type="radio" name="method" value="pix" />Pix</label></fieldset>
-  <${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose how the bank is to answer.')}>
+  <div class="token"><${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose how the bank is to answer.')}>
     <select id="f-token" name="token"><option value="pm_card_visa">${t('Visa that is accepted')}</option>
     <option value="pm_card_chargeCustomerFail">${t('Card that is declined')}</option>
-    <option value="pm_card_flaky">${t('Bank that fails twice')}</option></select><//>`;
+    <option value="pm_card_flaky">${t('Bank that fails twice')}</option></select><//></div>`;
 export const readMethod = ({ method, token }) => (method === 'pix' ? { type: 'pix' } : { type: 'card', token });

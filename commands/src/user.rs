@@ -1,5 +1,5 @@
 use domain::user::{User, UserCommand};
-use domain::{Email, EventId, Profile, Role, UserId};
+use domain::{Email, EventId, Language, Profile, Role, UserId};
 use journal::{Claim, ClaimKind, Claims};
 
 use crate::Commands;
@@ -15,6 +15,8 @@ pub struct Registration {
     pub profile: Profile,
     /// What they will log in with.
     pub password: Password,
+    /// In which language they want to be spoken to.
+    pub language: Language,
 }
 
 impl Commands {
@@ -32,11 +34,12 @@ impl Commands {
         if role != Role::Customer {
             context.actor.must_be_admin()?;
         }
-        let Registration { profile, password } = registration;
+        let Registration { profile, password, language } = registration;
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
         let email = self.email_claim(&profile.email);
         let key = self.vault.create_subject(user).await?;
         self.vault.keep_password(user, &hash).await?;
+        self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let registered = self
             .execute_or(

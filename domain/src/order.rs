@@ -251,6 +251,15 @@ impl Order {
         }
     }
 
+    /// What is, or is to be, the buyer's.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        match self {
+            Self::Open { lines, .. } | Self::Completed { lines, .. } => lines,
+            Self::New | Self::Cancelled { .. } | Self::Refunded { .. } => &[],
+        }
+    }
+
     /// What happens if `command` reaches an order in this state.
     ///
     /// # Errors

@@ -10,15 +10,18 @@ mod mail;
 mod sealing;
 mod tokens;
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
 use sqlx::PgPool;
+use sqlx::postgres::types::PgInterval;
 
 pub use inbox::InboxEntry;
-pub use mail::MailTurn;
+pub use mail::MailEntry;
 pub use sealing::SubjectKey;
 pub use tokens::{RefreshToken, Refreshed};
 
@@ -57,4 +60,9 @@ impl Vault {
     fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// A duration as Postgres takes it.
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

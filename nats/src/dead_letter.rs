@@ -13,9 +13,16 @@ const ATTEMPTS: &str = "Dlq-Attempts";
 const FIRST_AT: &str = "Dlq-First-At";
 const FAILED_AT: &str = "Dlq-Failed-At";
 
+/// The queue of payments.
+pub const PAYMENTS_QUEUE: &str = "payments";
+/// The outbox of mail; it is no stream, and who keeps it puts work back.
+pub const MAIL_QUEUE: &str = "mail";
+
 /// Work that could not be done.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
+    /// Whose work it was: [`PAYMENTS_QUEUE`] or [`MAIL_QUEUE`].
+    pub queue: String,
     /// Why, in one word.
     pub class: String,
     /// What the work is about; one dead letter of a class for each.
@@ -34,9 +41,9 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     fn into_outgoing(self) -> Outgoing {
-        let Self { class, key, cause, attempts, first_at, failed_at, work } = self;
+        let Self { queue, class, key, cause, attempts, first_at, failed_at, work } = self;
         Outgoing {
-            subject: format!("dlq.payments.{class}.{key}"),
+            subject: format!("dlq.{queue}.{class}.{key}"),
             id: format!("{key}:{class}:{failed_at}"),
             headers: vec![
                 (CLASS, class),
@@ -53,6 +60,7 @@ impl DeadLetter {
         let header = |name| stored.header(name).unwrap_or_default().to_owned();
         Self {
             class: header(CLASS),
+            queue: stored.subject.split('.').nth(1).unwrap_or_default().to_owned(),
             key: stored.subject.rsplit('.').next().unwrap_or_default().to_owned(),
             cause: header(CAUSE),
             attempts: header(ATTEMPTS).parse().unwrap_or_default(),
@@ -82,7 +90,7 @@ impl Nats {
         from: u64,
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, NatsError> {
-        let mut replay = self.replay(DLQ, format!("dlq.payments.{}.*", class.unwrap_or("*")), from);
+        let mut replay = self.replay(DLQ, format!("dlq.*.{}.*", class.unwrap_or("*")), from);
         let mut letters = Vec::new();
         while letters.len() < limit {
             let batch = replay.next_batch().await?;
@@ -103,7 +111,7 @@ impl Nats {
         Ok(self.message(DLQ, sequence).await?.as_ref().map(DeadLetter::read))
     }
 
-    /// Puts a dead letter's work back into the queue, under an id that the server has not seen; whether it was there.
+    /// Puts the work of a dead letter of [`PAYMENTS_QUEUE`] back into the queue, under an id that the server has not seen; whether it was there.
     ///
     /// # Errors
     /// When the queue did not confirm it; the dead letter stays then.

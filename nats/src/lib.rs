@@ -15,7 +15,7 @@ mod streams;
 pub use async_nats::HeaderMap;
 pub use connect::{Nats, NatsError};
 pub use consume::{Batches, Delivery, Verdict};
-pub use dead_letter::DeadLetter;
+pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};

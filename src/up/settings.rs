@@ -129,6 +129,7 @@ impl Settings {
             ("JWT_KEY_FILE", path(data.join("jwt-key.pem"))),
             ("TEXT_LOG_FOLDER", path(text_logs(data))),
             ("MAIL_FOLDER", path(data.join("outbox"))),
+            ("STORE_URL", self.url()),
             ("POSTGRES_PASSWORD", self.postgres_password.clone()),
             ("POSTGRES_APP_PASSWORD", self.app_password.clone()),
             ("NATS_PASSWORD", self.nats_password.clone()),
@@ -202,9 +203,12 @@ impl Settings {
         }
     }
 
-    pub(super) fn mail(data: &Path) -> MailConfig {
+    pub(super) fn mail(&self, data: &Path) -> MailConfig {
         MailConfig {
             smtp_url: None,
+            store_url: self.url(),
+            mail_attempts: 8,
+            mail_pause: Duration::from_secs(5),
             mail_folder: data.join("outbox"),
             mail_from: "Ludoteca <store@ludoteca.example>".to_owned(),
         }

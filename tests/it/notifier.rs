@@ -1,9 +1,113 @@
-use crate::support::{TestApp, eventually};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Answer, TestApp, Wishes, eventually};
+
+/// The mails about orders; everybody is also welcomed.
 fn mails(app: &TestApp) -> Vec<String> {
+    all_mails(app).into_iter().filter(|mail| !mail.contains("Welcome to Ludoteca")).collect()
+}
+
+fn all_mails(app: &TestApp) -> Vec<String> {
     let files = std::fs::read_dir(&app.mail.mail_folder).into_iter().flatten().filter_map(Result::ok);
     let emls = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "eml"));
-    emls.map(|file| std::fs::read_to_string(file.path()).unwrap()).collect()
+    // Long lines are folded in transfer.
+    emls.map(|file| std::fs::read_to_string(file.path()).unwrap().replace("=\r\n", "")).collect()
+}
+
+/// A mail server that takes mail, or refuses all of it for the time being.
+struct MailServer {
+    port: u16,
+    refuses: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl MailServer {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            refuses: Arc::new(AtomicBool::new(true)),
+            taken: Arc::default(),
+        };
+        let (refuses, taken) = (server.refuses.clone(), server.taken.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(converse(stream, refuses.clone(), taken.clone()));
+            }
+        });
+        server
+    }
+}
+
+/// Speaks just enough SMTP (RFC 5321).
+async fn converse(stream: TcpStream, refuses: Arc<AtomicBool>, taken: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 mail\r\n").await?;
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        let answer: &[u8] = match line.split_whitespace().next().unwrap_or_default().to_uppercase().as_str() {
+            "EHLO" => b"250 mail\r\n",
+            "MAIL" if refuses.load(Ordering::SeqCst) => b"451 try again later\r\n",
+            "DATA" => b"354 go on\r\n",
+            "." => {
+                taken.fetch_add(1, Ordering::SeqCst);
+                b"250 taken\r\n"
+            }
+            "QUIT" => b"221 bye\r\n",
+            "MAIL" | "RCPT" | "RSET" | "NOOP" => b"250 ok\r\n",
+            // A line of the mail itself.
+            _ => b"",
+        };
+        stream.write_all(answer).await?;
+        line.clear();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mail_server_that_fails_delays_ends_in_a_dead_letter_and_can_be_redriven() {
+    let server = MailServer::start().await;
+    let smtp_url = Some(format!("smtp://127.0.0.1:{}", server.port).into());
+    let app = TestApp::start_with(Wishes { smtp_url, ..Wishes::default() }).await;
+    let ana = app.customer("ana").await;
+    let letters = || async { app.admin.get("/dlq?class=undeliverable").await.expect(200)["items"].clone() };
+    // One for the admin's welcome, one for Ana's.
+    eventually("both are given up", || async { (letters().await.as_array().unwrap().len(), 2) }).await;
+    let letter = letters().await[0].clone();
+    assert_eq!((&letter["attempts"], &letter["payment_id"]), (&json!(3), &json!(null)));
+    assert!(letter["cause"].as_str().unwrap().contains("try again later"), "{letter}");
+
+    // The store goes on meanwhile, and what is redriven is sent once the server takes mail again.
+    server.refuses.store(false, Ordering::SeqCst);
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    eventually("the receipt", || async { (server.taken.load(Ordering::SeqCst), 1) }).await;
+    let path = format!("/dlq/{}/redrive", letter["sequence"]);
+    app.admin.post(&path, &json!({})).await.expect(202);
+    eventually("the welcome", || async { (server.taken.load(Ordering::SeqCst), 2) }).await;
+    assert_eq!(letters().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn people_are_spoken_to_in_their_language_in_text_and_html() {
+    let app = TestApp::start().await;
+    let rui = json!({ "name": "Rui", "email": "rui@example.com", "password": "correct horse battery", "birth_date": "1990-05-17" });
+    let registered = app.visitor().request(reqwest::Method::POST, "/users").header("Accept-Language", "pt-BR,pt;q=0.9");
+    Answer::of(registered.json(&rui)).await.expect(201);
+    app.customer("ana").await;
+    let of = |who: &'static str| all_mails(&app).into_iter().find(|mail| mail.contains(who)).unwrap_or_default();
+    eventually("both are welcomed", || async { !of("rui@").is_empty() && !of("ana@").is_empty() }).await;
+    assert!(of("rui@").contains("lang=3D\"pt-BR\"") || of("rui@").contains("lang=\"pt-BR\""), "{}", of("rui@"));
+    assert!(of("ana@").contains("Welcome to Ludoteca"));
+    for part in ["multipart/alternative", "text/plain", "text/html"] {
+        assert!(of("ana@").contains(part), "{part} is missing");
+    }
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn a_rebuilt_read_model_equals_what_it_was() {
     let app = TestApp::start().await;
     bought(&app).await;
     app.pool().execute("update read.library set title = 'Forged'").await.unwrap();
-    app.pool().execute("insert into read.games select gen_random_uuid(), 'Ghost', '', '', '', '{}', '{}', '{}', null, 0, 1, 'BRL', false, 1, now(), '', ''").await.unwrap();
+    app.pool().execute("insert into read.games select gen_random_uuid(), 'Ghost', '', '', '', '{}', '{}', '{}', null, 0, 1, 'BRL', false, 1, now(), 0, 1").await.unwrap();
 
     let journal = app.foundation.journal();
     let library = compare(journal, &Library, |_| ()).await.unwrap();

@@ -5,7 +5,6 @@ mod index;
 
 use ludoteca::config::{MeiliOwnerConfig, SearchConfig};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::support::{TestApp, Wishes, eventually};
 
@@ -18,7 +17,7 @@ pub async fn meilisearch() -> Option<SearchConfig> {
     let owner = MeiliOwnerConfig {
         meili_url: Some(url),
         meili_master_key: std::env::var("MEILI_MASTER_KEY").ok().map(Into::into),
-        meili_index: format!("games-{}", Uuid::now_v7()),
+        meili_index: format!("games-{}", journal::clock::new_id()),
         search_words: None,
     };
     Some(ludoteca::search::provision(&owner).await.unwrap())

@@ -53,6 +53,8 @@ pub struct TestApp {
 pub struct Wishes {
     /// Login attempts per account and minute.
     pub logins: Option<u32>,
+    /// A mail server; a folder without it.
+    pub smtp_url: Option<SecretString>,
     /// The search engine.
     pub search: SearchConfig,
 }
@@ -110,7 +112,10 @@ impl TestApp {
             text_log_folder: folder.path().join("logs"),
         };
         let mail = MailConfig {
-            smtp_url: None,
+            smtp_url: wishes.smtp_url,
+            store_url: url.clone(),
+            mail_attempts: 3,
+            mail_pause: Duration::from_millis(50),
             mail_folder: folder.path().join("outbox"),
             mail_from: "Ludoteca <store@ludoteca.example>".to_owned(),
         };

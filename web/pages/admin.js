@@ -115,7 +115,7 @@ function DeadLetters() {
   return html`<${Failure} error=${error || problem} />${done && html`<p class="note ok" role="status">${done}</p>`}
     ${letters?.length === 0 && html`<p>${t('There are no dead letters.')}</p>`}
     ${letters?.length > 0 && html`<div class="table"><table><thead><tr><th scope="col">${t('Class')}</th><th scope="col">${t('Cause')}</th><th scope="col" class="num">${t('Attempts')}</th><th scope="col">${t('Failed at')}</th><th scope="col">${t('Order')}</th><th scope="col"><span class="hidden">${t('Redrive')}</span></th></tr></thead>
-      <tbody>${letters.map((letter) => html`<tr key=${letter.sequence}><td><span class="tag">${t(letter.class)}</span></td><td>${letter.cause}</td><td class="num">${letter.attempts}</td><td>${moment(letter.failed_at)}</td><td><a href="#/order/${letter.order_id}">${letter.order_id?.slice(-8)}</a></td>
+      <tbody>${letters.map((letter) => html`<tr key=${letter.sequence}><td><span class="tag">${t(letter.class)}</span></td><td>${letter.cause}</td><td class="num">${letter.attempts}</td><td>${moment(letter.failed_at)}</td><td>${letter.order_id && html`<a href="#/order/${letter.order_id}">${letter.order_id.slice(-8)}</a>`}</td>
         <td class="row"><button class="button small" onClick=${() => redrive(letter)}>${t('Redrive')}</button><button class="button danger small" onClick=${() => setDiscarding(letter)}>${t('Discard')}</button></td></tr>`)}</tbody></table></div>`}
     ${discarding && html`<${Dialog} title=${t('Discard')} close=${() => setDiscarding(null)}><${Form} submit=${discard} label=${t('Discard')} danger><${Field} name="reason" label=${t('Reason')} required maxlength="200" /><//><//>`}`;
 }

@@ -66,7 +66,7 @@ export function Order({ rest: [id] }) {
       <p class="row"><span class="tag">${live ? t('Live') : t('Connecting')}</span><span class="soft">${moment(order.created_at)}</span></p>
       <ol class="steps" aria-live="polite" data-status=${order.status}>${steps(order, payment).map(([name, is]) => html`<li class=${is} key=${name}>${t(name)}</li>`)}</ol>
       ${order.status === 'completed' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a>`}
-      ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message}. ` : '. '}${t('Nothing was charged.')}</p>
+      ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message.replace(/\.$/, '')}. ` : '. '}${t('Nothing was charged.')}</p>
         <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
       ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}
       ${open && html`<div class="row"><${Form} submit=${cancel} label=${t('Cancel the order')} danger /></div>`}

@@ -22,7 +22,7 @@ use psp::PspClient;
 pub use checkout::Checkout;
 pub use indexer::Indexer;
 pub use mirrored::Mirrored;
-pub use notifier::{Mailer, Notifier};
+pub use notifier::{MailPatience, Mailer, Notifier};
 pub use payments::{Patience, PaymentWorker};
 pub use projector::run as project;
 pub use relay::{Relay, RelayError, Step};

@@ -1,4 +1,9 @@
-//! The notifier: tells the buyer by mail, once per event however often the event is delivered.
+//! The notifier: tells people by mail, once per event however often the event is delivered.
+//!
+//! What is to be told is noted in the vault's outbox first, so that a mail server that fails delays its own mail only:
+//! each mail is tried again by itself, and becomes a dead letter when nothing helps.
+
+mod letters;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,18 +11,27 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
-use domain::{OrderId, StoreEvent, UserId};
-use journal::vault::MailTurn;
-use lettre::message::Mailbox;
+use domain::user::UserEvent;
+use domain::{StoreEvent, UserId};
+use journal::clock;
+use journal::vault::MailEntry;
+use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use nats::{ConsumerSpec, Delivery, EVENTS, Verdict};
+use nats::{ConsumerSpec, DeadLetter, Delivery, EVENTS, MAIL_QUEUE, Verdict};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use self::letters::{Letter, Reader};
 use crate::Shared;
 use crate::metrics::MAILS;
 use crate::mirrored::Mirrored;
 
+/// How many mails are sent at once.
+const SENDERS: usize = 4;
+/// How often an idle sender looks for mail.
+const POLL: Duration = Duration::from_millis(250);
+/// For how long a mail is its sender's: longer than the mail server may take.
+const LEASE: Duration = Duration::from_mins(1);
 const SLOTS: u16 = 8;
 
 /// Where mail goes.
@@ -61,103 +75,170 @@ pub struct Notifier {
     pub mailer: Mailer,
     /// Who it comes from.
     pub from: Mailbox,
+    /// Where the storefront is, for links.
+    pub store_url: String,
+    /// How often, and with which pauses.
+    pub patience: MailPatience,
 }
 
-/// A mail's subject and text.
-struct Letter {
-    to: UserId,
-    subject: String,
-    text: String,
+/// How often a mail is tried, and how long the pause after the first try is; it doubles with each.
+#[derive(Debug, Clone, Copy)]
+pub struct MailPatience {
+    /// Tries before it becomes a dead letter.
+    pub attempts: i32,
+    /// The first pause.
+    pub pause: Duration,
 }
 
 impl Notifier {
-    /// Works until `stop`.
+    /// Works until `stop`: one loop notes what is to be told, others tell it.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut senders = JoinSet::new();
+        for _ in 0..SENDERS {
+            let (sender, stop) = (self.clone(), stop.clone());
+            senders.spawn(async move { sender.send_all(&stop).await });
+        }
         let spec = ConsumerSpec {
             stream: EVENTS,
             name: "notifier".to_owned(),
-            subjects: ["events.order.*.OrderCompleted", "events.payment.*.PaymentFailed"].map(str::to_owned).to_vec(),
+            subjects: [
+                "events.user.*.UserRegistered",
+                "events.order.*.OrderCompleted",
+                "events.payment.*.PaymentFailed",
+                "events.payment.*.PaymentRefunded",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             max_ack_pending: SLOTS,
             ack_wait: Duration::from_mins(1),
             max_deliver: None,
         };
-        let each = |delivery: Delivery| async move { delivery.answer(self.take(&delivery).await).await };
+        let each = |delivery: Delivery| async move { delivery.answer(self.note(&delivery).await).await };
         self.shared.nats.consume(&spec, SLOTS.into(), &stop, each).await;
+        while senders.join_next().await.is_some() {}
     }
 
-    async fn take(&self, delivery: &Delivery) -> Verdict {
-        let parsed = Mirrored::try_from(delivery).and_then(|mirrored| Ok((mirrored.event()?, mirrored)));
-        let (event, id) = match parsed {
-            Ok((event, mirrored)) => (event, mirrored.envelope.event_id),
+    async fn note(&self, delivery: &Delivery) -> Verdict {
+        let event = match Mirrored::try_from(delivery) {
+            Ok(mirrored) => mirrored.envelope,
             Err(error) => {
                 tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event; it waits for a newer program");
                 return Verdict::Retry(Duration::from_mins(1));
             }
         };
-        let Some(letter) = letter(&event) else { return Verdict::Done };
-        match self.notify(id, letter).await {
-            Ok(verdict) => verdict,
+        match self.shared.commands.vault().keep_mail(event.event_id, event.sequence).await {
+            Ok(()) => Verdict::Done,
             Err(error) => {
-                MAILS.with_label_values(&["failed"]).inc();
-                tracing::warn!(event.id = %id, %error, "A mail was not sent; trying again");
-                Verdict::Retry(Duration::from_secs(1 << delivery.attempt().min(9)))
+                tracing::warn!(%error, event.id = %event.event_id, "A mail was not noted; trying again");
+                Verdict::Retry(POLL)
             }
         }
     }
 
-    async fn notify(&self, event: Uuid, letter: Letter) -> anyhow::Result<Verdict> {
-        let vault = self.shared.commands.vault();
-        match vault.begin_mail(event).await? {
-            MailTurn::Sent => return Ok(Verdict::Done),
-            MailTurn::Wait => return Ok(Verdict::Retry(Duration::from_mins(1))),
-            MailTurn::Send => (),
+    async fn send_all(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.run_once().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "The notifier pauses"),
+            }
+            stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
         }
-        if let Err(error) = self.send(event, letter).await {
-            vault.mail_failed(event).await?;
-            return Err(error);
-        }
-        vault.mail_sent(event).await?;
-        Ok(Verdict::Done)
     }
 
-    async fn send(&self, event: Uuid, letter: Letter) -> anyhow::Result<()> {
+    /// Sends the next mail that is due; whether there was one.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
+    pub async fn run_once(&self) -> anyhow::Result<bool> {
+        let vault = self.shared.commands.vault();
+        let Some(entry) = vault.next_mail(LEASE).await? else { return Ok(false) };
+        match self.tell(&entry).await {
+            Ok(()) => vault.mail_sent(entry.event_id).await?,
+            Err(error) => {
+                MAILS.with_label_values(&["failed"]).inc();
+                let error = format!("{error:#}");
+                let left = self.patience.attempts.saturating_sub(entry.attempts);
+                tracing::warn!(event.id = %entry.event_id, attempt = entry.attempts, error, "A mail was not sent");
+                let wait = if left > 0 {
+                    Some(self.patience.pause.saturating_mul(1 << entry.attempts.clamp(1, 12).saturating_sub(1)))
+                } else {
+                    self.bury(&entry, &error).await?;
+                    None
+                };
+                vault.mail_failed(entry.event_id, &error, wait).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes what could not be sent visible.
+    async fn bury(&self, entry: &MailEntry, error: &str) -> anyhow::Result<()> {
+        let letter = DeadLetter {
+            queue: MAIL_QUEUE.to_owned(),
+            class: "undeliverable".to_owned(),
+            key: entry.event_id.to_string(),
+            cause: error.to_owned(),
+            attempts: u64::try_from(entry.attempts)?,
+            first_at: entry.noted_at.to_rfc3339(),
+            failed_at: clock::now().to_rfc3339(),
+            work: entry.event_id.to_string().into(),
+        };
+        self.shared.nats.bury(letter).await?;
+        MAILS.with_label_values(&["dead"]).inc();
+        Ok(())
+    }
+
+    async fn tell(&self, entry: &MailEntry) -> anyhow::Result<()> {
+        let stored = self.shared.nats.message(EVENTS, u64::try_from(entry.sequence)?).await?;
+        let mirrored = Mirrored::try_from(&stored.context("the event is not in the mirror")?)?;
+        anyhow::ensure!(mirrored.envelope.event_id == entry.event_id, "another event stands at its place");
+        let event = mirrored.event()?;
+        let Some(to) = self.addressee(&event).await? else { return Ok(()) };
         // Nobody is left to tell after erasure.
-        let Some((profile, _)) = self.shared.commands.profile(letter.to).await? else { return Ok(()) };
+        let Some((profile, _)) = self.shared.commands.profile(to).await? else { return Ok(()) };
+        let language = self.shared.commands.vault().language(to).await?;
+        let reader = Reader { language, name: profile.name.as_str(), store: &self.store_url };
+        let Some(letter) = self.letter(&reader, &event).await? else { return Ok(()) };
         let address = profile.email.as_str().parse().context("address")?;
         let mail = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(Some(profile.name.as_str().to_owned()), address))
             // The same event is the same message, should a server ever get it twice.
-            .message_id(Some(format!("<{event}@ludoteca>")))
-            .subject(letter.subject)
-            .body(format!("Hello {},\n\n{}\n\nLudoteca\n", profile.name.as_str(), letter.text))?;
+            .message_id(Some(format!("<{}@ludoteca>", entry.event_id)))
+            .subject(letter.subject.clone())
+            .multipart(MultiPart::alternative_plain_html(letter.text()?, letter.html()?))?;
         self.mailer.send(mail).await?;
         MAILS.with_label_values(&["sent"]).inc();
         Ok(())
     }
-}
 
-fn letter(event: &StoreEvent) -> Option<Letter> {
-    match event {
-        StoreEvent::Order(order, OrderEvent::OrderCompleted { buyer, total, .. }) => Some(Letter {
-            to: *buyer,
-            subject: "Your games are in your library".to_owned(),
-            text: format!("your order {order} over {total} is complete. The games are in your library now."),
-        }),
-        StoreEvent::Payment(_, PaymentEvent::PaymentFailed { order, buyer, failure, .. }) => {
-            Some(failed(*order, *buyer, &failure.message))
-        }
-        StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::User(..) | StoreEvent::Game(..) => None,
+    async fn addressee(&self, event: &StoreEvent) -> anyhow::Result<Option<UserId>> {
+        Ok(match event {
+            StoreEvent::User(user, UserEvent::UserRegistered { .. }) => Some(*user),
+            StoreEvent::Order(_, OrderEvent::OrderCompleted { buyer, .. })
+            | StoreEvent::Payment(_, PaymentEvent::PaymentFailed { buyer, .. }) => Some(*buyer),
+            StoreEvent::Payment(_, PaymentEvent::PaymentRefunded { order, .. }) => {
+                self.shared.commands.order(*order).await?.buyer()
+            }
+            StoreEvent::User(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::Game(..) => None,
+        })
     }
-}
 
-fn failed(order: OrderId, buyer: UserId, reason: &str) -> Letter {
-    Letter {
-        to: buyer,
-        subject: "Your payment did not go through".to_owned(),
-        text: format!(
-            "the payment of your order {order} failed: {reason}\nNothing was charged, and you can pay again while \
-             the order is open."
-        ),
+    async fn letter(&self, reader: &Reader<'_>, event: &StoreEvent) -> anyhow::Result<Option<Letter>> {
+        Ok(match event {
+            StoreEvent::User(_, UserEvent::UserRegistered { .. }) => Some(reader.welcome()),
+            StoreEvent::Order(order, OrderEvent::OrderCompleted { total, .. }) => {
+                let bought = self.shared.commands.order(*order).await?;
+                Some(reader.receipt(*order, bought.lines(), *total))
+            }
+            StoreEvent::Payment(_, PaymentEvent::PaymentFailed { order, failure, .. }) => {
+                Some(reader.payment_failed(*order, &failure.message))
+            }
+            StoreEvent::Payment(_, PaymentEvent::PaymentRefunded { order, amount, .. }) => {
+                Some(reader.refund(*order, *amount))
+            }
+            StoreEvent::User(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::Game(..) => None,
+        })
     }
 }

@@ -13,7 +13,7 @@ use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
-use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, Verdict};
+use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, PAYMENTS_QUEUE, Verdict};
 use psp::{Intent, PspError, RefundRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -222,6 +222,7 @@ impl PaymentWorker {
     async fn bury(&self, case: &Case<'_>, class: DeadLetterClass, attempts: u64, cause: &str) -> Result<(), Trouble> {
         let first_at = self.shared.commands.begun_at(case.payment).await?;
         let letter = DeadLetter {
+            queue: PAYMENTS_QUEUE.to_owned(),
             class: class.to_string(),
             key: case.payment.to_string(),
             cause: cause.to_owned(),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use commands::Actor;
 use domain::{PaymentWork, Text};
-use nats::DeadLetter;
+use nats::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -24,6 +24,8 @@ enum Class {
     Declined,
     /// No certain answer after all tries.
     Exhausted,
+    /// Mail that nobody took.
+    Undeliverable,
 }
 
 /// Payment work that could not be done.
@@ -31,7 +33,8 @@ enum Class {
 struct Letter {
     sequence: u64,
     class: String,
-    payment_id: String,
+    /// Nothing for mail.
+    payment_id: Option<String>,
     order_id: Option<String>,
     attempts: u64,
     cause: String,
@@ -77,6 +80,7 @@ impl DeadLetters {
         let class = class.0.map(|class| match class {
             Class::Declined => "declined",
             Class::Exhausted => "exhausted",
+            Class::Undeliverable => "undeliverable",
         });
         let mut letters = store.nats.dead_letters(class, from, limit.saturating_add(1)).await?;
         let next = letters.get(limit).map(|(sequence, _)| sequence.to_string());
@@ -107,7 +111,14 @@ impl DeadLetters {
         sequence: Path<u64>,
     ) -> Result<Redriven, Problem> {
         actor.must_be_admin()?;
-        let found = store.nats.redrive(sequence.0, &who(actor)).await?;
+        let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
+        let found = if letter.queue == MAIL_QUEUE {
+            let event = letter.key.parse().map_err(|error| Problem::unavailable("this dead letter", &error))?;
+            store.commands.vault().redrive_mail(event).await?;
+            store.nats.discard(sequence.0, &who(actor), "redriven").await?
+        } else {
+            store.nats.redrive(sequence.0, &who(actor)).await?
+        };
         found.then_some(Redriven::Accepted).ok_or_else(Problem::not_found)
     }
 
@@ -136,8 +147,9 @@ fn who(actor: Actor) -> String {
 impl Letter {
     fn of(sequence: u64, letter: DeadLetter) -> Self {
         let work: Option<PaymentWork> = serde_json::from_slice(&letter.work).ok();
-        let DeadLetter { class, key, cause, attempts, first_at, failed_at, .. } = letter;
+        let DeadLetter { queue, class, key, cause, attempts, first_at, failed_at, .. } = letter;
         let order_id = work.map(|work| work.order_id.to_string());
-        Self { sequence, class, payment_id: key, order_id, attempts, cause, first_at, failed_at }
+        let payment_id = (queue == PAYMENTS_QUEUE).then_some(key);
+        Self { sequence, class, payment_id, order_id, attempts, cause, first_at, failed_at }
     }
 }

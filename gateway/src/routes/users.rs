@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use commands::{Actor, Context, Password, Registration};
-use domain::{BirthDate, Email, PersonName, Profile, Role, UserId};
+use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
 use journal::clock;
 use poem::web::{Data, RemoteAddr};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use projections::users::UserView;
@@ -109,6 +109,9 @@ impl Users {
         remote: &RemoteAddr,
         body: Json<NewUser>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+        /// The language of the store's mail: Portuguese or English.
+        #[oai(name = "Accept-Language")]
+        accept_language: Header<Option<String>>,
     ) -> Result<Created, Problem> {
         throttle.admit(None, &extract::address(remote))?;
         // The fingerprint is a keyed hash, so the password may be part of it.
@@ -117,7 +120,7 @@ impl Users {
         let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
         let profile = ChangedUser { name, email, birth_date }.parse()?;
         let id = UserId::from_uuid(extract::new_id(&context));
-        let registration = Registration { profile: profile.clone(), password };
+        let registration = Registration { profile: profile.clone(), password, language: language_of(&accept_language) };
         let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;
         let user = User {
             id: id.to_string(),
@@ -204,9 +207,15 @@ impl Users {
         SignedIn(actor): SignedIn,
         id: Path<String>,
         body: Json<ChangedUser>,
+        /// The language of the store's mail from now on, where it is sent.
+        #[oai(name = "Accept-Language")]
+        accept_language: Header<Option<String>>,
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
         let receipt = store.commands.change_profile(&Context::new(actor), user, body.0.parse()?).await?;
+        if accept_language.is_some() {
+            store.commands.vault().keep_language(user, language_of(&accept_language)).await?;
+        }
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
 
@@ -236,6 +245,10 @@ impl Users {
         let receipt = store.commands.erase(&Context::new(actor), user).await?;
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
+}
+
+fn language_of(header: &Header<Option<String>>) -> Language {
+    Language::preferred(header.as_deref().unwrap_or_default())
 }
 
 impl ChangedUser {

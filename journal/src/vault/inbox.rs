@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::Row;
-use sqlx::postgres::types::PgInterval;
 
-use super::Vault;
+use super::{Vault, interval};
 use crate::JournalError;
 
 /// A delivery of the PSP that waits for its turn.
@@ -101,8 +100,4 @@ impl Vault {
             .await?;
         Ok(waiting)
     }
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

@@ -1,66 +1,128 @@
-//! Mail is sent once per event: whoever begins first sends, and only a sender that died is replaced.
+//! The mail outbox: which event's mail is to be sent, was sent, or was given up. No address, no text.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::{Language, UserId};
 use uuid::Uuid;
 
-use super::Vault;
+use super::{Vault, interval};
 use crate::JournalError;
 
-/// Whose turn it is to send an event's mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MailTurn {
-    /// Ours.
-    Send,
-    /// Nobody's: it was sent.
-    Sent,
-    /// Somebody else's, who has not finished.
-    Wait,
+/// A mail that waits for its turn.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct MailEntry {
+    /// The event that it tells of.
+    pub event_id: Uuid,
+    /// The event's place in the mirror.
+    pub sequence: i64,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+    /// Since when it waits.
+    pub noted_at: DateTime<Utc>,
 }
 
 impl Vault {
-    /// Asks for the turn to send an event's mail; it is ours for a minute.
+    /// Notes that an event calls for a mail; a repeat changes nothing.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn begin_mail(&self, event: Uuid) -> Result<MailTurn, JournalError> {
-        let ours = sqlx::query(
-            "insert into vault.mail (event_id, begun_at) values ($1, now())
-             on conflict (event_id) do update set begun_at = now()
-             where mail.sent_at is null and mail.begun_at < now() - interval '1 minute'",
-        )
-        .bind(event)
-        .execute(self.pool())
-        .await?;
-        if ours.rows_affected() > 0 {
-            return Ok(MailTurn::Send);
-        }
-        let sent = sqlx::query_scalar("select sent_at is not null from vault.mail where event_id = $1")
+    pub async fn keep_mail(&self, event: Uuid, sequence: i64) -> Result<(), JournalError> {
+        sqlx::query("insert into vault.mail (event_id, sequence) values ($1, $2) on conflict do nothing")
             .bind(event)
-            .fetch_one(self.pool())
+            .bind(sequence)
+            .execute(self.pool())
             .await?;
-        Ok(if sent { MailTurn::Sent } else { MailTurn::Wait })
+        Ok(())
     }
 
-    /// Notes that an event's mail was handed over.
+    /// Takes the next mail that is due; nobody else gets it during `lease`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_mail(&self, lease: Duration) -> Result<Option<MailEntry>, JournalError> {
+        let entry = sqlx::query_as(
+            "update vault.mail set attempts = attempts + 1, due_at = now() + $1
+             where event_id = (select event_id from vault.mail
+                               where sent_at is null and dead_at is null and due_at <= now()
+                               order by due_at limit 1 for update skip locked)
+             returning event_id, sequence, attempts, noted_at",
+        )
+        .bind(interval(lease))
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(entry)
+    }
+
+    /// Notes that an event's mail was handed over, or that there is nobody left to tell.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn mail_sent(&self, event: Uuid) -> Result<(), JournalError> {
-        sqlx::query("update vault.mail set sent_at = now() where event_id = $1")
+        sqlx::query("update vault.mail set sent_at = now(), last_error = null where event_id = $1")
             .bind(event)
             .execute(self.pool())
             .await?;
         Ok(())
     }
 
-    /// Gives the turn back after a failure.
+    /// Puts a mail back until `wait` is over, with what went wrong; without a wait it is given up.
     ///
     /// # Errors
-    /// When the database does not answer; the turn ends after a minute all the same.
-    pub async fn mail_failed(&self, event: Uuid) -> Result<(), JournalError> {
-        sqlx::query("delete from vault.mail where event_id = $1 and sent_at is null")
-            .bind(event)
-            .execute(self.pool())
-            .await?;
+    /// When the database does not answer; it comes back after its lease all the same.
+    pub async fn mail_failed(&self, event: Uuid, error: &str, wait: Option<Duration>) -> Result<(), JournalError> {
+        sqlx::query(
+            "update vault.mail set last_error = $2, due_at = now() + coalesce($3, interval '0'),
+                                   dead_at = case when $3 is null then now() end
+             where event_id = $1",
+        )
+        .bind(event)
+        .bind(error)
+        .bind(wait.map(interval))
+        .execute(self.pool())
+        .await?;
         Ok(())
+    }
+
+    /// Tries a mail that was given up again, from the start.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn redrive_mail(&self, event: Uuid) -> Result<(), JournalError> {
+        sqlx::query(
+            "update vault.mail set dead_at = null, attempts = 0, due_at = now() where event_id = $1 and sent_at is null",
+        )
+        .bind(event)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Notes in which language somebody wants to be spoken to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_language(&self, user: UserId, language: Language) -> Result<(), JournalError> {
+        sqlx::query(
+            "insert into vault.preferences (user_id, language) values ($1, $2)
+             on conflict (user_id) do update set language = excluded.language",
+        )
+        .bind(user.as_uuid())
+        .bind(language.code())
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// In which language somebody wants to be spoken to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn language(&self, user: UserId) -> Result<Language, JournalError> {
+        let code: Option<String> = sqlx::query_scalar("select language from vault.preferences where user_id = $1")
+            .bind(user.as_uuid())
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(code.map_or(Language::English, |code| Language::preferred(&code)))
     }
 }

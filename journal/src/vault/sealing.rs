@@ -67,7 +67,7 @@ impl Vault {
     /// When the database does not answer; nothing is forgotten then.
     pub async fn forget(&self, user: UserId) -> Result<(), JournalError> {
         let mut tx = self.pool().begin().await?;
-        for table in ["subject_keys", "credentials", "refresh_tokens"] {
+        for table in ["subject_keys", "credentials", "refresh_tokens", "preferences"] {
             sqlx::query(&format!("delete from vault.{table} where user_id = $1"))
                 .bind(user.as_uuid())
                 .execute(&mut *tx)

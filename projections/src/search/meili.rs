@@ -102,7 +102,7 @@ impl Meili {
         let mut results = answered.results.into_iter();
         let mut answer = results.next().map(answer).unwrap_or_default();
         for ((facet, _), counted) in own.iter().zip(results) {
-            *answer.counts(facet) = counts(&counted.facet_distribution, facet);
+            *answer.counts(facet) = counts(counted.facet_distribution.as_ref(), facet);
         }
         Ok(answer)
     }
@@ -223,7 +223,7 @@ fn sorted(sort: Sort) -> &'static [&'static str] {
 }
 
 fn answer(page: SearchResults<Document>) -> SearchAnswer {
-    let facet = |kind| counts(&page.facet_distribution, kind);
+    let facet = |kind| counts(page.facet_distribution.as_ref(), kind);
     let (genres, tags, platforms, age_ratings) =
         (facet("genres"), facet("tags"), facet("platforms"), facet("age_rating"));
     let total = i64::try_from(page.estimated_total_hits.unwrap_or(0)).unwrap_or(i64::MAX);
@@ -245,7 +245,7 @@ impl SearchAnswer {
     }
 }
 
-fn counts(counted: &Option<HashMap<String, HashMap<String, usize>>>, facet: &str) -> FacetCounts {
-    let counted = counted.as_ref().and_then(|counted| counted.get(facet)).into_iter().flatten();
+fn counts(counted: Option<&HashMap<String, HashMap<String, usize>>>, facet: &str) -> FacetCounts {
+    let counted = counted.and_then(|counted| counted.get(facet)).into_iter().flatten();
     counted.map(|(label, games)| (label.clone(), i64::try_from(*games).unwrap_or(i64::MAX))).collect()
 }

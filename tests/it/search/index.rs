@@ -43,6 +43,7 @@ async fn invariant_08_the_index_is_rebuilt_under_load_and_loses_and_doubles_noth
         for n in 0..40 {
             app.game(&format!("Harbor {n}"), 500).await;
         }
+        eventually("the first are found", || async { find(&app, "q=harbor").await["total"] == 40 }).await;
         let ana = app.customer("ana").await;
         let writing = {
             let app = app.clone();

@@ -93,7 +93,9 @@ impl Meili {
 
     pub(in super::super) async fn swap(&self) -> Result<(), SearchError> {
         let indexes = [SwapIndexes { indexes: (self.uid(Side::Live), self.uid(Side::Next)), rename: None }];
-        self.done(self.client.swap_indexes(&indexes)).await?;
+        timed(PATIENCE, self.client.swap_indexes(&indexes)).await?;
+        // A key that is bound to indexes cannot always see the swap's own task. Tasks are done in order, so the swap
+        // is done when the next one is.
         self.done(self.client.delete_index(self.uid(Side::Next))).await
     }
 

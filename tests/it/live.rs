@@ -1,0 +1,112 @@
+//! Server-sent events: an order as it happens, and all of a person's.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Person, TestApp, eventually};
+
+/// A stream of notices that is being read.
+struct Stream(reqwest::Response, String);
+
+impl Stream {
+    async fn open(person: &Person, path: &str, after: Option<u64>) -> Self {
+        let mut request = person.request(Method::GET, path);
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after.to_string());
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self(response, String::new())
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            if let Some((event, rest)) = self.1.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data:").map(str::to_owned));
+                self.1 = rest.to_owned();
+                match data {
+                    Some(data) => return serde_json::from_str(data.trim()).unwrap(),
+                    None => continue,
+                }
+            }
+            let more = tokio::time::timeout(Duration::from_secs(20), self.0.chunk()).await.expect("a notice in time");
+            self.1.push_str(std::str::from_utf8(&more.unwrap().expect("the stream goes on")).unwrap());
+        }
+    }
+
+    /// Reads up to a notice of a type.
+    async fn until(&mut self, kind: &str) -> Vec<Value> {
+        let mut read = Vec::new();
+        loop {
+            read.push(self.next().await);
+            if read.last().unwrap()["type"] == kind {
+                return read;
+            }
+        }
+    }
+}
+
+fn kinds(notices: &[Value]) -> Vec<&str> {
+    notices.iter().map(|notice| notice["type"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_order_is_told_from_its_beginning_to_its_end_and_resumes_where_it_was_left() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "awaiting_payment").await;
+    let path = format!("/pedidos/{order}/eventos");
+    let told = Stream::open(&ana, &path, None).await.until("OrderCompleted").await;
+    for kind in ["OrderCreated", "PaymentInitiated", "PaymentSucceeded", "PurchaseCompleted", "OrderCompleted"] {
+        assert!(kinds(&told).contains(&kind), "{kind} was not told: {told:?}");
+    }
+    let sequences: Vec<u64> = told.iter().map(|notice| notice["sequence"].as_u64().unwrap()).collect();
+    assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "in order, each once: {sequences:?}");
+    // The token of a notice makes the next read see what it tells of.
+    let token = told.last().unwrap()["token"].as_str().unwrap().to_owned();
+    let read = ana.request(Method::GET, &format!("/pedidos/{order}")).header("Consistency-Token", token);
+    assert_eq!(crate::support::Answer::of(read).await.expect(200)["status"], "completed");
+
+    let resumed = Stream::open(&ana, &path, Some(sequences[sequences.len() - 3])).await.until("OrderCompleted").await;
+    assert_eq!(kinds(&resumed), kinds(&told[told.len() - 2..]));
+}
+
+#[tokio::test]
+async fn everybody_hears_of_their_own_orders_only() {
+    let app = TestApp::start().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let (one, two) = (app.game("Summit", 5_990).await, app.game("Saltglass", 9_990).await);
+    let mut anas = Stream::open(&ana, "/notificacoes", None).await;
+    let bens = ben.buy(&[&two], "pm_card_visa").await;
+    ben.sees_order(&bens, "completed").await;
+    let order = ana.buy(&[&one], "pm_card_visa").await;
+    let told = anas.until("OrderCompleted").await;
+    assert!(told.iter().all(|notice| notice["order_id"] == order.as_str()), "{told:?}");
+    // What was missed is told when somebody comes back.
+    let first = told[0]["sequence"].as_u64().unwrap();
+    let again = Stream::open(&ana, "/notificacoes", Some(first)).await.until("OrderCompleted").await;
+    assert_eq!(kinds(&again), kinds(&told[1..]));
+    ben.get(&format!("/pedidos/{order}/eventos")).await.refused(404, "not_found");
+    app.visitor().get("/notificacoes").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn somebody_may_have_a_few_streams_open_and_no_more() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(Stream::open(&ana, "/notificacoes", None).await);
+    }
+    ana.get("/notificacoes").await.refused(429, "too_many_streams");
+    drop(open);
+    eventually("the seats are free again", || async {
+        ana.request(Method::GET, "/notificacoes").send().await.unwrap().status() == 200
+    })
+    .await;
+}

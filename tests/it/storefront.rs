@@ -1,0 +1,127 @@
+//! What the gateway does for the storefront: its files, its session in cookies, exports and imports.
+
+use reqwest::header::{CONTENT_SECURITY_POLICY, COOKIE, SET_COOKIE};
+use reqwest::{Method, Response};
+use serde_json::json;
+
+use crate::support::{Answer, Person, TestApp};
+
+/// `name=value` of each cookie that an answer sets.
+fn cookies(response: &Response) -> String {
+    let set = response.headers().get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
+    set.map(|cookie| cookie.split(';').next().unwrap().to_owned()).collect::<Vec<_>>().join("; ")
+}
+
+async fn begin(app: &TestApp, person: &Person) -> Response {
+    let credentials = json!({ "email": person.email, "password": person.password });
+    let request = app.visitor().request(Method::POST, "/login/session").header("X-Ludoteca-Storefront", "1");
+    request.json(&credentials).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_first_page_is_small_and_allows_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    let mut total = 0;
+    let first = [
+        "/",
+        "/loja/main.js",
+        "/loja/api.js",
+        "/loja/i18n.js",
+        "/loja/ui.js",
+        "/loja/app.css",
+        "/loja/icon.svg",
+        "/loja/pages/catalogue.js",
+        "/loja/vendor/preact.js",
+    ];
+    for path in first {
+        let response = app.visitor().request(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let text = response.text().await.unwrap();
+        assert!(!text.contains("https://") || path.ends_with("preact.js"), "{path} asks elsewhere");
+        total += text.len();
+    }
+    assert!(total < 100_000, "{total} bytes before compression");
+}
+
+#[tokio::test]
+async fn a_session_lives_in_cookies_that_scripts_cannot_read_and_other_sites_cannot_use() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let begun = begin(&app, &ana).await;
+    assert_eq!(begun.status(), 204);
+    for cookie in begun.headers().get_all(SET_COOKIE) {
+        let cookie = cookie.to_str().unwrap();
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("Secure") && cookie.contains("SameSite=Strict"),
+            "{cookie}"
+        );
+    }
+    let cookies = cookies(&begun);
+    let with = |method: Method, path: &str| app.visitor().request(method, path).header(COOKIE, &cookies);
+    assert_eq!(Answer::of(with(Method::GET, "/users/me")).await.expect(200)["id"], ana.id.as_str());
+    // A form of another site would send the cookie, but cannot send the header.
+    let order = json!({ "games": [], "payment_method": { "type": "pix" } });
+    Answer::of(with(Method::POST, "/jogos/compra").json(&order)).await.refused(401, "unauthenticated");
+    Answer::of(with(Method::PUT, "/login/session")).await.refused(403, "not_from_the_storefront");
+    let proven = |method, path: &str| with(method, path).header("X-Ludoteca-Storefront", "1");
+    Answer::of(proven(Method::POST, "/jogos/compra").json(&order)).await.refused(422, "empty_order");
+    Answer::of(proven(Method::PUT, "/login/session")).await.expect(204);
+    Answer::of(proven(Method::PUT, "/login/session")).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_cannot_be_renewed() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let cookies = cookies(&begin(&app, &ana).await);
+    let proven = |method| {
+        let request = app.visitor().request(method, "/login/session").header(COOKIE, &cookies);
+        request.header("X-Ludoteca-Storefront", "1")
+    };
+    Answer::of(proven(Method::DELETE)).await.expect(204);
+    Answer::of(proven(Method::PUT)).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn people_can_take_their_data_with_them_and_nobody_elses() {
+    let app = TestApp::start().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let game = app.game("Summit", 5_990).await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Summit"]).await;
+    let export = ana.get("/users/me/export").await.expect(200);
+    assert_eq!(export["profile"]["email"], ana.email.as_str());
+    assert_eq!((&export["orders"][0]["id"], &export["library"][0]["game"]["id"]), (&json!(order), &json!(game)));
+    ben.get(&format!("/users/{}/export", ana.id)).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_admin_imports_a_catalogue_and_is_told_of_each_bad_line() {
+    let app = TestApp::start().await;
+    let csv = "title,publisher,genres,tags,platforms,release_date,age_rating,price,currency\n\
+               Harbor,,Casual,,linux,2024-01-01,0,10.50,BRL\nBad,,,,,,13,1,BRL\nWorse,,,,,,0,1.234,BRL\n";
+    let import = |person: &Person| {
+        person.request(Method::POST, "/jogos/importacao").header("Content-Type", "text/csv").body(csv)
+    };
+    let imported = Answer::of(import(&app.admin)).await.expect(200);
+    assert_eq!((&imported["new"], &imported["known"]), (&json!(1), &json!(0)));
+    let refused = imported["refused"].as_array().unwrap();
+    assert!(refused[0].as_str().unwrap().starts_with("line 3: age_rating"), "{refused:?}");
+    assert!(refused[1].as_str().unwrap().starts_with("line 4: price"), "{refused:?}");
+    assert_eq!(Answer::of(import(&app.admin)).await.expect(200)["known"], 1, "twice changes nothing");
+    Answer::of(import(&app.customer("ana").await)).await.refused(403, "forbidden");
+}
+
+#[tokio::test]
+async fn an_admin_sees_how_far_everything_is_behind() {
+    let app = TestApp::start().await;
+    let figures = app.admin.get("/health/figures").await.expect(200);
+    assert!(figures["events"].as_i64() >= Some(1), "{figures}");
+    for projection in ["users", "games", "orders", "payments", "library"] {
+        assert!(figures["projections_behind"][projection].is_i64(), "{figures}");
+    }
+    app.customer("ana").await.get("/health/figures").await.refused(403, "forbidden");
+}

@@ -1,0 +1,179 @@
+//! What each letter says, in each language. How it looks stands in `workers/templates/`.
+
+use askama::Template;
+use domain::order::Line;
+use domain::{Language, Money, OrderId};
+
+/// A letter, as text and as HTML.
+pub(super) struct Letter {
+    pub(super) language: Language,
+    pub(super) subject: String,
+    pub(super) greeting: String,
+    pub(super) paragraphs: Vec<String>,
+    /// Titles and prices.
+    pub(super) lines: Vec<(String, String)>,
+    pub(super) total: Option<(String, String)>,
+    /// What to do next, and where.
+    pub(super) link: Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct Text<'a> {
+    greeting: &'a str,
+    paragraphs: &'a [String],
+    lines: &'a [(String, String)],
+    total: &'a Option<(String, String)>,
+    link: &'a Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct Html<'a> {
+    language: Language,
+    subject: &'a str,
+    greeting: &'a str,
+    paragraphs: &'a [String],
+    lines: &'a [(String, String)],
+    total: &'a Option<(String, String)>,
+    link: &'a Option<(String, String)>,
+}
+
+impl Letter {
+    pub(super) fn text(&self) -> Result<String, askama::Error> {
+        let Self { greeting, paragraphs, lines, total, link, .. } = self;
+        Text { greeting, paragraphs, lines, total, link }.render()
+    }
+
+    pub(super) fn html(&self) -> Result<String, askama::Error> {
+        let Self { language, subject, greeting, paragraphs, lines, total, link } = self;
+        Html { language: *language, subject, greeting, paragraphs, lines, total, link }.render()
+    }
+}
+
+/// Whom a letter is for, in which language, and where the store is.
+pub(super) struct Reader<'a> {
+    pub(super) language: Language,
+    pub(super) name: &'a str,
+    pub(super) store: &'a str,
+}
+
+impl Reader<'_> {
+    /// One of two texts.
+    fn say(&self, english: &str, portuguese: &str) -> String {
+        match self.language {
+            Language::English => english.to_owned(),
+            Language::Portuguese => portuguese.to_owned(),
+        }
+    }
+
+    fn letter(&self, subject: String, paragraphs: Vec<String>, link: (String, String)) -> Letter {
+        let greeting = format!("{} {},", self.say("Hello", "Olá"), self.name);
+        let (language, lines, total) = (self.language, Vec::new(), None);
+        Letter { language, subject, greeting, paragraphs, lines, total, link: Some(link) }
+    }
+
+    fn order_link(&self, english: &str, portuguese: &str, order: OrderId) -> (String, String) {
+        (self.say(english, portuguese), format!("{}/#/order/{order}", self.store))
+    }
+
+    pub(super) fn welcome(&self) -> Letter {
+        self.letter(
+            self.say("Welcome to Ludoteca", "Boas-vindas à Ludoteca"),
+            vec![self.say(
+                "your account is open. Find a game, pay by card or Pix, and play it from your library.",
+                "sua conta está aberta. Encontre um jogo, pague com cartão ou Pix e jogue a partir da sua biblioteca.",
+            )],
+            (self.say("Go to the shop", "Ir para a loja"), format!("{}/", self.store)),
+        )
+    }
+
+    pub(super) fn receipt(&self, order: OrderId, lines: &[Line], total: Money) -> Letter {
+        let mut letter = self.letter(
+            self.say("Your games are in your library", "Seus jogos estão na sua biblioteca"),
+            vec![format!(
+                "{} {order}.",
+                self.say("this is the receipt of your order", "este é o recibo do seu pedido")
+            )],
+            self.order_link("See the order", "Ver o pedido", order),
+        );
+        let priced = |line: &Line| (line.title.as_str().to_owned(), amount(self.language, line.price.money()));
+        letter.lines = lines.iter().map(priced).collect();
+        letter.total = Some(("Total".to_owned(), amount(self.language, total)));
+        letter
+    }
+
+    pub(super) fn payment_failed(&self, order: OrderId, reason: &str) -> Letter {
+        self.letter(
+            self.say("Your payment did not go through", "Seu pagamento não foi concluído"),
+            vec![
+                format!(
+                    "{} {order} {}: {reason}",
+                    self.say("the payment of your order", "o pagamento do seu pedido"),
+                    self.say("failed", "falhou")
+                ),
+                self.say(
+                    "Nothing was charged, and you can pay again while the order is open.",
+                    "Nada foi cobrado, e você pode pagar de novo enquanto o pedido estiver aberto.",
+                ),
+            ],
+            self.order_link("Pay again", "Pagar de novo", order),
+        )
+    }
+
+    pub(super) fn refund(&self, order: OrderId, refunded: Money) -> Letter {
+        let mut letter = self.letter(
+            self.say("Your money is on its way back", "Seu dinheiro está a caminho"),
+            vec![format!(
+                "{} {order}. {}",
+                self.say(
+                    "we have paid back what you see below for your order",
+                    "devolvemos o valor abaixo do seu pedido"
+                ),
+                self.say(
+                    "It takes a few days until it shows on your statement.",
+                    "Pode levar alguns dias até aparecer na sua fatura.",
+                )
+            )],
+            self.order_link("See the order", "Ver o pedido", order),
+        );
+        let label = self.say("Refund", "Reembolso");
+        letter.lines = vec![(label.clone(), amount(self.language, refunded))];
+        letter.total = Some((label, amount(self.language, refunded)));
+        letter
+    }
+}
+
+/// `5990` in BRL → `R$59.90`, or `R$ 59,90` in Portuguese.
+fn amount(language: Language, money: Money) -> String {
+    let (whole, cents) = (money.amount.wrapping_div(100), money.amount.wrapping_rem(100));
+    let currency = money.currency.to_string();
+    let symbol = if currency == "BRL" { "R$" } else { &currency };
+    match language {
+        Language::English => format!("{symbol}{whole}.{cents:02}"),
+        Language::Portuguese => format!("{symbol} {whole},{cents:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANA: Reader<'_> = Reader { language: Language::English, name: "Ana <b>", store: "https://store.example" };
+
+    #[test]
+    fn a_letter_is_escaped_in_html_and_plain_in_text() {
+        let letter = ANA.payment_failed(OrderId::from_uuid(uuid::Uuid::nil()), "Your card was declined & kept");
+        assert!(letter.text().unwrap().contains("Hello Ana <b>,"));
+        let html = letter.html().unwrap();
+        assert!(html.contains("Ana &#60;b&#62;") && html.contains("declined &#38; kept"), "{html}");
+        assert!(html.contains("https://store.example/#/order/00000000"));
+    }
+
+    #[test]
+    fn amounts_are_written_as_the_reader_writes_them() {
+        let money = Money { amount: 5_905, currency: domain::Currency::BRL };
+        assert_eq!(amount(Language::English, money), "R$59.05");
+        assert_eq!(amount(Language::Portuguese, money), "R$ 59,05");
+    }
+}

@@ -232,7 +232,7 @@ impl Settings {
         let tip = |command: &str, what: &str| format!("  {prefix}{command:<46} {what}\n");
         [
             "\nLudoteca is ready.\n\n".to_owned(),
-            line("API", &url),
+            line("Shop", &format!("{url}/")),
             line("Try it out", &format!("{url}/docs")),
             line("Health", &format!("{url}/health/ready")),
             line("Metrics", &format!("{url}/metrics")),

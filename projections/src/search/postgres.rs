@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use self::text::{Meaning, Text};
+use self::text::Text;
 use super::{
     Document, FACET_VALUES, FacetCounts, Hit, MARK, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words, marked,
 };
@@ -17,7 +17,8 @@ const TOO_FEW: i64 = 3;
 
 /// What the text must match, and what it had better match.
 struct Match {
-    query: Meaning,
+    /// A query of the text search.
+    query: String,
     /// The same without forgiveness.
     exact: String,
     folded: String,
@@ -29,7 +30,7 @@ pub(super) async fn search(pool: &PgPool, words: &Words, query: &SearchQuery) ->
         return answer(pool, table, query, None).await;
     };
     let exact = text.exact(words);
-    let by = Match { exact: exact.anywhere.clone(), query: exact, folded: text.folded.clone() };
+    let by = Match { exact: exact.clone(), query: exact, folded: text.folded.clone() };
     let found = answer(pool, table, query, Some(&by)).await?;
     if found.total >= TOO_FEW {
         return Ok(found);
@@ -96,7 +97,7 @@ async fn hits(pool: &PgPool, table: &str, page: Vec<Uuid>, by: Option<&Match>) -
          join {table} using (game_id) where $2 is not null order by n"
     ))
     .bind(page)
-    .bind(by.map_or("", |by| &by.query.anywhere))
+    .bind(by.map_or("", |by| by.query.as_str()))
     .fetch_all(pool)
     .await?;
     rows.iter()
@@ -131,13 +132,13 @@ fn matched(table: &str, query: &SearchQuery, by: Option<&Match>) -> QueryBuilder
         Some(by) => {
             sql.push("(folded_title = ").push_bind(by.folded.clone()).push(")::int * 8");
             sql.push(" + starts_with(folded_title, ").push_bind(by.folded.clone()).push(")::int * 4");
-            sql.push(" + (words @@ to_tsquery('read.titles', ").push_bind(by.exact.clone()).push("))::int * 2");
-            sql.push(" + (words @@ to_tsquery('read.titles', ").push_bind(by.query.in_title.clone()).push("))::int")
+            sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.exact.clone()).push("))::int * 2");
+            sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.query.clone()).push("))::int")
         }
     };
     sql.push(format!(" as rank from {table} where true"));
     if let Some(by) = by {
-        sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(by.query.anywhere.clone()).push(")");
+        sql.push(" and words @@ to_tsquery('read.titles', ").push_bind(by.query.clone()).push(")");
     }
     if let Some(least) = query.price_min {
         sql.push(" and price >= ").push_bind(least);

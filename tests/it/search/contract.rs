@@ -167,9 +167,17 @@ async fn a_retired_game_is_no_longer_found_and_a_changed_one_is_found_as_it_is(s
 
 async fn nothing_of_a_query_is_ever_syntax(search: SearchConfig) {
     let app = catalogue(search).await;
-    for hostile in
-        ["q=%27%20or%201=1", "q=!%20%26%20(", "q=%3A*", "q=%5C", "genre=%22%20OR%20price%20%3E%200", "tag=x%5C"]
-    {
+    app.game("O'Brien's Co-Op 1/2", 100).await;
+    for hostile in [
+        "q=%27%20or%201=1",
+        "q=!%20%26%20(",
+        "q=%3A*",
+        "q=%5C",
+        "genre=%22%20OR%20price%20%3E%200",
+        "tag=x%5C",
+        "q=%E2%91%B4%20%C2%BD%20%E2%84%96",
+        "q=obrian",
+    ] {
         find(&app, hostile).await;
     }
     assert_eq!(find(&app, "genre=x%5C%22%20OR%20price%20%3E%200%20OR%20genres%20%3D%20%22x").await["total"], 0);

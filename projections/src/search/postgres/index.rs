@@ -33,9 +33,9 @@ pub(in super::super) async fn write(
         "with written as (
            insert into {table} as old
              (game_id, sequence, document, title, folded_title, genres, tags, platforms, release_date, age_rating,
-              price, sales, words)
+              price, sales, words, title_words)
            select game_id, sequence, document, title, lower(unaccent(title)), genres, tags, platforms, release_date,
-                  age_rating, price, sales, {WORDS}
+                  age_rating, price, sales, {WORDS}, to_tsvector('read.titles', title)
            from jsonb_array_elements($1) as given (document), jsonb_to_record(document) as fields
              (game_id uuid, sequence bigint, title text, description text, developer text, publisher text,
               genres text[], tags text[], platforms text[], release_date date, age_rating int, price bigint,
@@ -44,7 +44,8 @@ pub(in super::super) async fn write(
              sequence = excluded.sequence, document = excluded.document, title = excluded.title,
              folded_title = excluded.folded_title, genres = excluded.genres, tags = excluded.tags,
              platforms = excluded.platforms, release_date = excluded.release_date,
-             age_rating = excluded.age_rating, price = excluded.price, sales = excluded.sales, words = excluded.words
+             age_rating = excluded.age_rating, price = excluded.price, sales = excluded.sales, words = excluded.words,
+             title_words = excluded.title_words
            where old.sequence < excluded.sequence
            returning words)
          insert into read.search_words (word)

@@ -9,12 +9,6 @@ const MEANT: usize = 20;
 /// From how many letters on a word may have one typo, and two: those of Meilisearch's defaults.
 const TYPOS: (usize, usize) = (5, 9);
 
-/// Queries of the text search: where the words may stand, and where they had better.
-pub(super) struct Meaning {
-    pub(super) anywhere: String,
-    pub(super) in_title: String,
-}
-
 /// The words of a search.
 pub(super) struct Text {
     /// In lower case and without accents.
@@ -25,8 +19,9 @@ pub(super) struct Text {
 impl Text {
     /// Nothing where no word was typed.
     pub(super) async fn read(pool: &PgPool, known: &Words, typed: &str) -> sqlx::Result<Option<Self>> {
-        let letters: String = typed.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-        let folded: String = sqlx::query_scalar("select lower(unaccent($1))").bind(&letters).fetch_one(pool).await?;
+        let folded: String = sqlx::query_scalar("select lower(unaccent($1))").bind(typed).fetch_one(pool).await?;
+        // Afterwards, for `½` becomes `1/2` and `⑴` becomes `(1)`.
+        let folded: String = folded.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
         let all: Vec<String> = folded.split_whitespace().map(str::to_owned).collect();
         let telling: Vec<String> = all.iter().filter(|word| !known.stop_words.contains(word)).cloned().collect();
         let words = if telling.is_empty() { all } else { telling };
@@ -35,13 +30,13 @@ impl Text {
     }
 
     /// Every word stands somewhere, the last one perhaps unfinished; or a synonym does.
-    pub(super) fn exact(&self, known: &Words) -> Meaning {
+    pub(super) fn exact(&self, known: &Words) -> String {
         let alternatives = self.words.iter().map(|word| vec![word.clone()]);
-        self.meaning(known, &alternatives.collect::<Vec<_>>())
+        self.query(known, &alternatives.collect::<Vec<_>>())
     }
 
     /// As [`Self::exact`], with each word also as what it may have been meant to be. Nothing where that adds nothing.
-    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<Meaning>> {
+    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<String>> {
         let mut alternatives = Vec::new();
         for (n, word) in self.words.iter().enumerate() {
             let last = n.saturating_add(1) == self.words.len();
@@ -50,23 +45,19 @@ impl Text {
             alternatives.push(meant);
         }
         let more = alternatives.iter().any(|meant| meant.len() > 1);
-        Ok(more.then(|| self.meaning(known, &alternatives)))
+        Ok(more.then(|| self.query(known, &alternatives)))
     }
 
-    fn meaning(&self, known: &Words, alternatives: &[Vec<String>]) -> Meaning {
-        Meaning { anywhere: self.query(known, alternatives, ""), in_title: self.query(known, alternatives, "A") }
-    }
-
-    /// Words of letters and digits are never syntax.
-    fn query(&self, known: &Words, alternatives: &[Vec<String>], weight: &str) -> String {
-        let phrase = |phrase: &String| {
-            let words = phrase.split_whitespace().map(|word| labelled(word, "", weight));
-            words.collect::<Vec<_>>().join(" <-> ")
-        };
+    /// Words of letters and digits are never syntax. The last word that was typed may be unfinished.
+    fn query(&self, known: &Words, alternatives: &[Vec<String>]) -> String {
+        let phrase = |phrase: &String| phrase.split_whitespace().collect::<Vec<_>>().join(" <-> ");
         let last = alternatives.len().saturating_sub(1);
         let every = alternatives.iter().enumerate().map(|(n, meant)| {
             let synonyms = meant.iter().filter_map(|word| known.synonyms.get(word)).flatten();
-            let words = meant.iter().map(|word| labelled(word, if n == last { "*" } else { "" }, weight));
+            let words = meant.iter().enumerate().map(|(m, word)| match (n == last, m) {
+                (true, 0) => format!("{word}:*"),
+                _ => word.clone(),
+            });
             format!("({})", words.chain(synonyms.map(phrase)).collect::<Vec<_>>().join(" | "))
         });
         let together = every.collect::<Vec<_>>().join(" & ");
@@ -75,11 +66,6 @@ impl Text {
             Some(phrases) => format!("({together}) | {}", phrases.iter().map(phrase).collect::<Vec<_>>().join(" | ")),
         }
     }
-}
-
-/// A word of a tsquery: `lant:*A` is one that begins so, in a title.
-fn labelled(word: &str, beginning: &str, weight: &str) -> String {
-    if beginning.is_empty() && weight.is_empty() { word.to_owned() } else { format!("{word}:{beginning}{weight}") }
 }
 
 /// Words that the index has and that differ by as many typos as a word of this length may have.
@@ -106,8 +92,10 @@ async fn similar(pool: &PgPool, word: &str, unfinished: bool) -> sqlx::Result<Ve
     .fetch_all(pool)
     .await?;
     let within = |candidate: &str| strsim::osa_distance(candidate, word) <= typos;
-    let (whole, others): (Vec<String>, Vec<String>) =
-        near.into_iter().filter(|candidate| candidate != word).partition(|candidate| within(candidate));
+    let (whole, others): (Vec<String>, Vec<String>) = near
+        .into_iter()
+        .filter(|other| other != word && other.chars().all(char::is_alphanumeric))
+        .partition(|candidate| within(candidate));
     // Beginnings only where no whole word is near: they mean so much that they mean little.
     let begins = |candidate: &String| {
         let start = |letters: i32| candidate.chars().take(usize::try_from(letters).unwrap_or(0)).collect::<String>();

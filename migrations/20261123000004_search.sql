@@ -39,7 +39,7 @@ begin
       create index on read.search_%1$s using gin (tags);
       create index on read.search_%1$s (price);
       create index on read.search_%1$s (sales desc, release_date desc nulls last, game_id);
-      grant select, insert, update, delete, truncate on read.search_%1$s to ludoteca_app;
+      grant select, insert, update, delete on read.search_%1$s to ludoteca_app;
     $sql$, side);
   end loop;
 end $$;

@@ -23,7 +23,19 @@ const send = (method, path, { body, headers = {}, signal } = {}) => fetch(path, 
 });
 
 let refreshing = null;
-const refresh = () => refreshing ??= send('PUT', '/login/session').then((r) => r.ok).finally(() => { refreshing = null; });
+// One tab at a time: a refresh token that is sent twice ends the session.
+const alone = (work) => (navigator.locks ? navigator.locks.request('session', work) : work());
+/** Whether the session goes on; a server that cannot say for now is an error, not an end. */
+const refresh = () => refreshing ??= alone(async () => {
+  if ((await send('GET', '/users/me')).ok) return true;
+  const response = await send('PUT', '/login/session');
+  if (response.ok || response.status === 401) return response.ok;
+  throw new Problem(response.status, await response.json().catch(() => ({})));
+}).finally(() => { refreshing = null; });
+
+let onEnd = () => {};
+/** What is done when the session has ended. */
+export const whenEnded = (what) => { onEnd = what; };
 
 /** The raw response; a session whose access token has run out is renewed once. */
 export async function request(method, path, options = {}) {
@@ -33,10 +45,10 @@ export async function request(method, path, options = {}) {
   }
   if (!response.ok) {
     const problem = new Problem(response.status, await response.json().catch(() => ({})));
-    if (response.status === 401 && !path.startsWith('/login')) remember(false);
+    if (response.status === 401 && !path.startsWith('/login') && signedIn()) { remember(false); onEnd(); }
     throw problem;
   }
-  token = response.headers.get('Consistency-Token') || token;
+  seen(response.headers.get('Consistency-Token'));
   return response;
 }
 
@@ -46,11 +58,23 @@ export const post = async (path, body = {}, headers) => json(await request('POST
 export const put = async (path, body, headers) => json(await request('PUT', path, { body, headers }));
 export const del = async (path, headers) => json(await request('DELETE', path, { headers }));
 
-/** A key under which a command may be repeated. */
-export const onceKey = () => ({ 'Idempotency-Key': crypto.randomUUID() });
+let once = {};
+/** A key under which a command may be repeated: the same for the same body, until it was answered. */
+export async function postOnce(path, body) {
+  const asked = JSON.stringify([path, body]);
+  if (once.asked !== asked) once = { asked, key: crypto.randomUUID() };
+  const answer = await post(path, body, { 'Idempotency-Key': once.key });
+  once = {};
+  return answer;
+}
 
+// `epoch:transaction:serial`, the later the greater.
+const isLater = (one, other) => {
+  const [a, b] = [one, other].map((position) => position.split(':').map(Number));
+  return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+};
 /** Reads that follow see what this token stands for. */
-export const seen = (newer) => { token = newer || token; };
+export const seen = (other) => { if (other && (!token || isLater(other, token) > 0)) token = other; };
 
 export const signedIn = () => localStorage.getItem('signedIn') === '1';
 export const remember = (yes) => (yes ? localStorage.setItem('signedIn', '1') : localStorage.removeItem('signedIn'));
@@ -69,10 +93,12 @@ export async function all(path, most = 1000) {
 
 /** Server-sent notices until the returned function is called; `onOpen` is told whether the line is up. */
 export function notices(path, onNotice, onOpen = () => {}) {
-  let source, retry, last = 0, closed = false;
+  let source, retry, wait = 1000, last = 0, closed = false;
+  const again = () => { if (!closed) retry = setTimeout(() => get('/users/me').then(open, again), wait = Math.min(wait * 2, 60000)); };
   const open = () => {
-    source = new EventSource(path);
-    source.addEventListener('open', () => onOpen(true));
+    if (closed) return;
+    source = new EventSource(last ? `${path}?after=${last}` : path);
+    source.addEventListener('open', () => { wait = 1000; onOpen(true); });
     source.addEventListener('notice', (event) => {
       const notice = JSON.parse(event.data);
       if (notice.sequence <= last) return;
@@ -83,9 +109,7 @@ export function notices(path, onNotice, onOpen = () => {}) {
     source.addEventListener('error', () => {
       onOpen(false);
       // A stream that was refused does not come back by itself: the access token may have run out.
-      if (source.readyState === EventSource.CLOSED && !closed) {
-        retry = setTimeout(() => get('/users/me').then(open, () => {}), 2000);
-      }
+      if (source.readyState === EventSource.CLOSED) again();
     });
   };
   open();

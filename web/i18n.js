@@ -54,7 +54,6 @@ const pt = {
   "Show more": "Mostrar mais",
   "Clear filters": "Limpar filtros",
   "Put into the basket": "Adicionar à cesta",
-  "In the basket": "Na cesta",
   "Go to the basket": "Ir para a cesta",
   "Developer": "Desenvolvedora",
   "Publisher": "Distribuidora",
@@ -105,9 +104,6 @@ const pt = {
   "completed": "concluído",
   "cancelled": "cancelado",
   "refunded": "reembolsado",
-  "initiated": "iniciado",
-  "submitted": "enviado",
-  "pending": "pendente",
   "succeeded": "aprovado",
   "failed": "falhou",
   "Your library is empty. The shop is one click away.": "Sua biblioteca está vazia. A loja fica a um clique.",
@@ -167,10 +163,7 @@ const pt = {
   "Aggregate": "Agregado",
   "Id": "Id",
   "Follow": "Acompanhar",
-  "Stop": "Parar",
-  "Show history": "Mostrar histórico",
   "Waiting for events": "Aguardando eventos",
-  "Buyer": "Comprador",
   "Relay behind": "Relay atrasado",
   "Index behind": "Índice atrasado",
   "Payments waiting": "Pagamentos na fila",
@@ -179,7 +172,22 @@ const pt = {
   "Events in the journal": "Eventos no diário",
   "{name} behind": "{name} atrasado",
   "last two minutes": "últimos dois minutos",
+  "problem wrong_credentials": "E-mail ou senha incorretos.",
+  "problem email_taken": "Já existe uma conta com este e-mail.",
+  "problem game_owned_or_pending": "Você já tem um destes jogos ou um pedido em aberto com ele.",
+  "problem buyer_too_young": "Um destes jogos não é para a sua idade.",
+  "problem unavailable": "O serviço está indisponível; tente de novo em um instante.",
+  "problem too_many_attempts": "Muitas tentativas; espere um instante.",
+  "problem not_found": "Não encontrado.",
+  "problem stale_version": "Outra pessoa alterou isto enquanto isso.",
+  "Your browser did not keep the session. Open the shop over HTTPS.": "Seu navegador não guardou a sessão. Abra a loja por HTTPS.",
   "Only for admins.": "Somente para administradores.",
+};
+
+// Words of the API that are shown to people.
+const en = {
+  awaiting_payment: 'awaiting payment',
+  payment_failed: 'payment failed',
 };
 
 export const language = localStorage.getItem('language') || (navigator.language.startsWith('pt') ? 'pt' : 'en');
@@ -192,7 +200,7 @@ export function switchLanguage() {
 }
 
 /** A text in the visitor's language, with `{name}`s filled in. */
-export const t = (text, values = {}) => ((language === 'pt' && pt[text]) || text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+export const t = (text, values = {}) => ((language === 'pt' ? pt : en)[text] || text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 export const money = ({ amount, currency }) => new Intl.NumberFormat(locale, { style: 'currency', currency }).format(amount / 100);
 export const day = (text) => (text ? new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(text)) : '');
 export const moment = (text) => (text ? new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeStyle: 'medium' }).format(new Date(text)) : '');

@@ -3,14 +3,15 @@
 import { html, render, useEffect, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { language, switchLanguage, t } from './i18n.js';
-import { change, loadOwned, loadUser, onChange, state, toast, Title } from './ui.js';
+import { change, Failure, loadOwned, loadUser, onChange, state, toast, Title } from './ui.js';
 import { Game, Home, Search } from './pages/catalogue.js';
 
 /** A page that is fetched when it is first shown. */
 const later = (file, name) => (props) => {
   const [Page, setPage] = useState(null);
-  useEffect(() => { import(file).then((module) => setPage(() => module[name])); }, []);
-  return Page ? html`<${Page} ...${props} />` : null;
+  const [error, setError] = useState(null);
+  useEffect(() => { import(file).then((module) => setPage(() => module[name]), setError); }, []);
+  return Page ? html`<${Page} ...${props} />` : html`<${Failure} error=${error} />`;
 };
 
 const PAGES = {
@@ -67,8 +68,6 @@ function App() {
       if (before === next.page + next.key) return;
       before = next.page + next.key;
       scrollTo(0, 0);
-      // A new page begins at its heading, for those who listen; who types a search goes on typing.
-      if (document.activeElement?.id !== 'q') requestAnimationFrame(() => document.querySelector('main h1')?.focus());
     };
     addEventListener('hashchange', go);
     loadUser();
@@ -80,7 +79,6 @@ function App() {
     if (notice.type === 'OrderCompleted') { loadOwned(); toast(t('Your order is complete'), href); }
     if (notice.type === 'OrderPaymentFailed') toast(t('A payment failed'), href);
   }), [userId]);
-  useEffect(() => { document.title = `${document.querySelector('main h1')?.textContent || ''} · Ludoteca`.replace(/^ · /, ''); });
   const Page = PAGES[at.page] || Missing;
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector('main h1')?.focus(); }}>${t('Skip to the content')}</a>
     <${Top} at=${at} />

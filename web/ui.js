@@ -1,11 +1,16 @@
 // What many pages show: covers, prices, cards, forms, the session and its basket.
 
-import { html, useEffect, useState } from './vendor/preact.js';
+import { html, useEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { money, t } from './i18n.js';
 
+function storedBasket() {
+  try { return JSON.parse(localStorage.getItem('basket') || '[]').filter((id) => typeof id === 'string'); } catch { return []; }
+}
+addEventListener('storage', (event) => { if (event.key === 'basket') { state.basket = storedBasket(); show(); } });
+
 /** What the whole page knows; `change` shows it anew. */
-export const state = { user: null, owned: new Set(), toasts: [], basket: JSON.parse(localStorage.getItem('basket') || '[]') };
+export const state = { user: null, owned: new Set(), toasts: [], basket: storedBasket() };
 let show = () => {};
 export const onChange = (render) => { show = render; };
 export function change(news) {
@@ -25,8 +30,9 @@ export async function loadUser() {
   try {
     change({ user: await api.get('/users/me') });
     await loadOwned();
-  } catch { change({ user: null }); }
+  } catch (problem) { if (problem.status === 401) change({ user: null }); else toast(problem.message); }
 }
+api.whenEnded(() => change({ user: null, owned: new Set() }));
 export async function loadOwned() {
   const shelf = await api.all('/biblioteca');
   change({ owned: new Set(shelf.map((entry) => entry.game.id)) });
@@ -81,11 +87,24 @@ function Marked({ text, plain }) {
   return text.split(/<mark>|<\/mark>/).map((part, n) => (n % 2 ? html`<mark>${unescape(part)}</mark>` : unescape(part)));
 }
 
-export function Title({ children, hide }) {
-  return html`<h1 tabindex="-1" class=${hide ? 'hidden' : ''}>${children}</h1>`;
+let titled = location.hash.split('?')[0];
+/** A page's heading, which also names the window. A new page begins there, for those who listen. */
+export function Title({ children }) {
+  const heading = useRef(null);
+  useEffect(() => {
+    const text = heading.current.textContent;
+    document.title = text ? `${text} · Ludoteca` : 'Ludoteca';
+    const place = location.hash.split('?')[0];
+    if (titled === place) return;
+    titled = place;
+    // Who types a search goes on typing.
+    if (document.activeElement?.id !== 'q') heading.current.focus({ preventScroll: true });
+  });
+  return html`<h1 tabindex="-1" ref=${heading}>${children}</h1>`;
 }
 
-export const Failure = ({ error }) => (error ? html`<p class="note error" role="alert">${error.message}</p>` : null);
+const said = ({ code, message }) => { const own = t(`problem ${code}`); return own.startsWith('problem ') ? message : own; };
+export const Failure = ({ error }) => (error ? html`<p class="note error" role="alert">${said(error)}</p>` : null);
 
 /** Loads something when `key` changes: `[value, error, reload]`. */
 export function useLoaded(load, key) {

@@ -13,10 +13,9 @@ use domain::payment::PaymentEvent;
 use domain::{OrderId, PaymentId, StoreEvent, UserId};
 use futures::{Stream, StreamExt, stream};
 use journal::{CloudEvent, Position};
-use nats::{EVENTS, Nats, Stored};
+use nats::{EVENTS, Nats, NatsError, Replay, Stored};
 use poem::http::StatusCode;
 use poem_openapi::Object;
-use projections::consistency;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +30,14 @@ const STREAMS: usize = 8;
 const POLL: Duration = Duration::from_millis(40);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far back a listener of everything may resume.
-const RESUMABLE: u64 = 10_000;
+const RESUMABLE: u64 = 1_000;
+/// How many payments' payers are remembered.
+const PAYERS: usize = 10_000;
 
 /// Something happened to an order.
 #[derive(Debug, Clone, Object)]
 pub(crate) struct Notice {
-    /// The event's name; `reset` where too much was missed, and everything is to be read again.
+    /// The event's name; `listening` at the beginning of a person's stream, `reset` where too much was missed, and everything is to be read again.
     #[oai(rename = "type")]
     pub(crate) kind: String,
     pub(crate) order_id: Option<String>,
@@ -62,6 +63,7 @@ pub(crate) struct Live {
     nats: Nats,
     sender: broadcast::Sender<Arc<Happening>>,
     open: Arc<Mutex<HashMap<UserId, usize>>>,
+    payers: Mutex<HashMap<PaymentId, (UserId, OrderId)>>,
     stop: CancellationToken,
 }
 
@@ -85,14 +87,22 @@ impl Drop for Seat {
 
 impl Live {
     pub(crate) fn new(pool: PgPool, nats: Nats, stop: CancellationToken) -> Self {
-        Self { pool, nats, sender: broadcast::Sender::new(BACKLOG), open: Arc::default(), stop }
+        Self {
+            pool,
+            nats,
+            sender: broadcast::Sender::new(BACKLOG),
+            open: Arc::default(),
+            payers: Mutex::default(),
+            stop,
+        }
     }
 
-    /// Reads EVENTS from its end on, until stopped.
+    /// Reads EVENTS from its end on, until stopped. A server that was away is read on from where it was left.
     pub(crate) async fn run(&self) {
         let reading = async {
+            let mut replay = None;
             loop {
-                if let Err(error) = self.read().await {
+                if let Err(error) = self.read(&mut replay).await {
                     tracing::warn!(%error, "Live updates wait for the event stream");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -101,9 +111,14 @@ impl Live {
         self.stop.run_until_cancelled(reading).await;
     }
 
-    async fn read(&self) -> Result<(), nats::NatsError> {
-        let (_, last) = self.nats.extent(EVENTS).await?;
-        let mut replay = self.nats.replay(EVENTS, "events.>", last.saturating_add(1));
+    async fn read(&self, replay: &mut Option<Replay>) -> Result<(), NatsError> {
+        let replay = match replay {
+            Some(replay) => replay,
+            None => {
+                let (_, last) = self.nats.extent(EVENTS).await?;
+                replay.insert(self.nats.replay(EVENTS, "events.>", last.saturating_add(1)))
+            }
+        };
         loop {
             let batch = replay.next_batch().await?;
             if batch.is_empty() {
@@ -123,13 +138,17 @@ impl Live {
         let event: CloudEvent<'_> = serde_json::from_slice(&stored.payload).ok()?;
         let aggregate = event.aggregate.as_ref();
         let known = StoreEvent::decode(aggregate, &event.aggregateid, &event.eventversion, event.data.get()).ok()?;
-        let position = stored.header("Journal-Position").and_then(|position| position.parse().ok());
+        let position: Option<Position> = stored.header("Journal-Position").and_then(|position| position.parse().ok());
         let (buyer, order, payment) = match known {
             StoreEvent::Order(order, event) => (buyer(&event), order, None),
             StoreEvent::Payment(payment, PaymentEvent::PaymentInitiated(terms)) => {
+                self.remember(payment, terms.buyer, terms.order);
                 (terms.buyer, terms.order, Some(payment))
             }
-            StoreEvent::Payment(payment, _) => self.payer(payment, position).await?,
+            StoreEvent::Payment(payment, _) => {
+                let (buyer, order) = self.payer(payment).await?;
+                (buyer, order, Some(payment))
+            }
             StoreEvent::User(..) | StoreEvent::Game(..) => return None,
         };
         let notice = Notice {
@@ -143,17 +162,31 @@ impl Live {
         Some(Happening { buyer, order, notice })
     }
 
-    /// Payments' events do not all say whose they are; the read model does, once it has this one.
-    async fn payer(
-        &self,
-        payment: PaymentId,
-        position: Option<Position>,
-    ) -> Option<(UserId, OrderId, Option<PaymentId>)> {
-        if let Err(error) = consistency::reached(&self.pool, "payments", position?).await {
-            tracing::warn!(%error, payment.id = %payment, "A notice is late");
+    /// Payments' events do not all say whose they are: their first one does, and so does the read model.
+    async fn payer(&self, payment: PaymentId) -> Option<(UserId, OrderId)> {
+        let known = self.payers.lock().unwrap_or_else(PoisonError::into_inner).get(&payment).copied();
+        if known.is_some() {
+            return known;
         }
-        let view = projections::payments::find(&self.pool, payment).await.ok().flatten()?;
-        Some((UserId::from_uuid(view.user_id), OrderId::from_uuid(view.order_id), Some(payment)))
+        match projections::payments::find(&self.pool, payment).await {
+            Ok(Some(view)) => Some((UserId::from_uuid(view.user_id), OrderId::from_uuid(view.order_id))),
+            Ok(None) => {
+                tracing::warn!(payment.id = %payment, "A notice is lost: its payment is not projected yet");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(payment.id = %payment, %error, "A notice is lost");
+                None
+            }
+        }
+    }
+
+    fn remember(&self, payment: PaymentId, buyer: UserId, order: OrderId) {
+        let mut payers = self.payers.lock().unwrap_or_else(PoisonError::into_inner);
+        if payers.len() >= PAYERS {
+            payers.clear();
+        }
+        payers.insert(payment, (buyer, order));
     }
 
     /// What happened to one order so far and since `after`, and then what happens.
@@ -175,7 +208,8 @@ impl Live {
         Ok(self.joined(past, live, after, move |happening| happening.order == order))
     }
 
-    /// What happens to somebody's orders; what happened since `after` where that is said.
+    /// What happens to somebody's orders; what happened since `after` where that is said. Begins with a notice that
+    /// says where it begins.
     pub(crate) async fn person(
         &self,
         user: UserId,
@@ -183,28 +217,31 @@ impl Live {
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
         let live = self.listen(user)?;
         let (_, last) = self.nats.extent(EVENTS).await?;
-        let mut past = Vec::new();
         let missed = after.map_or(0, |after| last.saturating_sub(after));
-        if missed > RESUMABLE {
-            let (order_id, payment_id, at, token) = (None, None, None, None);
-            let notice = Notice { kind: "reset".to_owned(), order_id, payment_id, at, token, sequence: last };
-            past.push(Happening { buyer: user, order: OrderId::from_uuid(uuid::Uuid::nil()), notice });
-        } else if missed > 0 {
-            past = self.past("events.>", last.saturating_sub(missed).saturating_add(1)).await?;
+        let begin = last.saturating_sub(missed);
+        let kind = if missed > RESUMABLE { "reset" } else { "listening" };
+        let sequence = if missed > RESUMABLE { last } else { begin };
+        let (order_id, payment_id, at, token) = (None, None, None, None);
+        let notice = Notice { kind: kind.to_owned(), order_id, payment_id, at, token, sequence };
+        let mut past = vec![Happening { buyer: user, order: OrderId::from_uuid(uuid::Uuid::nil()), notice }];
+        if (1..=RESUMABLE).contains(&missed) {
+            past.extend(self.past("events.>", begin.saturating_add(1)).await?);
         }
-        Ok(self.joined(past, live, after.unwrap_or(0), move |happening| happening.buyer == user))
+        Ok(self.joined(past, live, sequence, move |happening| happening.buyer == user))
     }
 
+    /// What is in the stream now.
     async fn past(&self, subject: &str, from: u64) -> Result<Vec<Happening>, Problem> {
+        let (_, last) = self.nats.extent(EVENTS).await?;
         let mut replay = self.nats.replay(EVENTS, subject, from);
         let mut past = Vec::new();
         loop {
             let batch = replay.next_batch().await?;
-            if batch.is_empty() {
-                return Ok(past);
-            }
             for stored in &batch {
                 past.extend(self.understand(stored).await);
+            }
+            if batch.is_empty() || replay.next_sequence() > last {
+                return Ok(past);
             }
         }
     }

@@ -200,14 +200,14 @@ impl SearchEngine {
         }
     }
 
-    /// Puts the index that was built in the place of the live one, at once.
+    /// Puts the index that was built, with so many games, in the place of the live one, at once.
     ///
     /// # Errors
-    /// When the engine does not answer.
-    pub async fn swap(&self) -> Result<(), SearchError> {
+    /// When the engine does not answer, or the live index has another number of games afterwards.
+    pub async fn swap(&self, games: i64) -> Result<(), SearchError> {
         match self {
             Self::Postgres(pool, _) => postgres::index::swap(pool).await,
-            Self::Meili(meili) => meili.swap().await,
+            Self::Meili(meili) => meili.swap(games).await,
         }
     }
 

@@ -52,7 +52,11 @@ async fn converse(stream: TcpStream, refuses: Arc<AtomicBool>, taken: Arc<Atomic
     while stream.read_line(&mut line).await? > 0 {
         let answer: &[u8] = match line.split_whitespace().next().unwrap_or_default().to_uppercase().as_str() {
             "EHLO" => b"250 mail\r\n",
-            "MAIL" if refuses.load(Ordering::SeqCst) => b"451 try again later\r\n",
+            "RCPT" if refuses.load(Ordering::SeqCst) => {
+                let refusal = format!("451 try again later, {}\r\n", line.trim_end());
+                stream.write_all(refusal.as_bytes()).await?;
+                b""
+            }
             "DATA" => b"354 go on\r\n",
             "." => {
                 taken.fetch_add(1, Ordering::SeqCst);
@@ -81,6 +85,9 @@ async fn a_mail_server_that_fails_delays_ends_in_a_dead_letter_and_can_be_redriv
     let letter = letters().await[0].clone();
     assert_eq!((&letter["attempts"], &letter["payment_id"]), (&json!(3), &json!(null)));
     assert!(letter["cause"].as_str().unwrap().contains("try again later"), "{letter}");
+
+    let causes = letters().await.to_string();
+    assert!(!causes.contains("ana@") && !causes.contains("admin@"), "an address outlives its owner in {causes}");
 
     // The store goes on meanwhile, and what is redriven is sent once the server takes mail again.
     server.refuses.store(false, Ordering::SeqCst);

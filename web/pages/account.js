@@ -3,18 +3,19 @@
 import { html, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { t } from '../i18n.js';
-import { change, Dialog, Field, Form, loadUser, state, Title, useLoaded } from '../ui.js';
+import { change, Dialog, Failure, Field, Form, loadUser, state, Title, useLoaded } from '../ui.js';
 
 async function begin(email, password) {
   await api.post('/login/session', { email, password });
   api.remember(true);
   await loadUser();
+  if (!state.user) throw new Error(t('Your browser did not keep the session. Open the shop over HTTPS.'));
   location.hash = state.basket.length ? '#/basket' : '#/';
 }
 
 export function Register() {
   const register = async ({ name, email, password, birth_date }) => {
-    await api.post('/users', { name, email, password, birth_date }, api.onceKey());
+    await api.postOnce('/users', { name, email, password, birth_date });
     await begin(email, password);
   };
   return html`<${Title}>${t('Register')}<//><div class="panel"><${Form} submit=${register} label=${t('Register')}>
@@ -33,9 +34,9 @@ export function Login() {
 }
 
 async function leave() {
-  await api.del('/login/session').catch(() => {});
+  await api.del('/login/session');
   api.remember(false);
-  change({ user: null, owned: new Set() });
+  change({ user: null, owned: new Set(), basket: [] });
   location.hash = '#/';
 }
 
@@ -43,6 +44,7 @@ export function Account() {
   const [user, , reload] = useLoaded(() => api.get('/users/me'), 'me');
   const [saved, setSaved] = useState(false);
   const [leaving, setLeaving] = useState(false);
+  const [error, setError] = useState(null);
   if (!user) return html`<${Title}>${t('Account')}<//>`;
   const save = async ({ name, email, birth_date }) => {
     await api.put('/users/me', { name, email, birth_date });
@@ -58,13 +60,13 @@ export function Account() {
     URL.revokeObjectURL(link.href);
   };
   const erase = async () => { await api.del('/users/me'); await leave(); };
-  return html`<${Title}>${t('Account')}<//>
+  return html`<${Title}>${t('Account')}<//><${Failure} error=${error} />
     <section class="panel"><h2>${t('Profile')}</h2>${saved && html`<p class="note ok" role="status">${t('Saved.')}</p>`}<${Form} submit=${save} label=${t('Save')}>
       <${Field} name="name" label=${t('Name')} required value=${user.name} autocomplete="name" />
       <${Field} name="email" label=${t('E-mail')} type="email" required value=${user.email} autocomplete="email" />
       <${Field} name="birth_date" label=${t('Birth date')} type="date" required value=${user.birth_date} autocomplete="bday" /><//></section>
     <section class="panel"><h2>${t('Your data')}</h2><p>${t('Download everything the store knows of you, as JSON.')}</p>
-      <p class="row"><button class="button quiet" onClick=${download}>${t('Download')}</button><button class="button quiet" onClick=${leave}>${t('Log out')}</button></p></section>
+      <p class="row"><button class="button quiet" onClick=${download}>${t('Download')}</button><button class="button quiet" onClick=${() => leave().catch(setError)}>${t('Log out')}</button></p></section>
     <section class="panel"><h2>${t('Delete account')}</h2><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p>
       <button class="button danger" onClick=${() => setLeaving(true)}>${t('Delete account')}</button></section>
     ${leaving && html`<${Dialog} title=${t('Delete account')} close=${() => setLeaving(false)}><${Form} submit=${erase} label=${t('Delete for ever')} danger /><//>`}`;

@@ -33,11 +33,11 @@ function Catalogue() {
 }
 
 const list = (text) => text.split(',').map((label) => label.trim()).filter(Boolean);
-const asGame = (fields) => ({
+const asGame = (fields, currency = 'BRL') => ({
   title: fields.title, description: fields.description, developer: fields.developer, publisher: fields.publisher,
   genres: list(fields.genres), tags: list(fields.tags), platforms: list(fields.platforms),
   release_date: fields.release_date || undefined, age_rating: Number(fields.age_rating),
-  price: { amount: Math.round(Number(fields.price) * 100), currency: 'BRL' },
+  price: { amount: Math.round(Number(fields.price) * 100), currency },
 });
 const EMPTY = { title: '', description: '', developer: '', publisher: '', genres: [], tags: [], platforms: [], release_date: '', age_rating: 0, price: { amount: 0 } };
 
@@ -55,7 +55,7 @@ function Edit({ id }) {
   const { game, etag } = held;
   const save = async (mine, match) => {
     if (id === 'new') {
-      const created = await api.post('/jogos', mine, api.onceKey());
+      const created = await api.postOnce('/jogos', mine);
       location.hash = `#/admin/game/${created.id}`;
       return;
     }
@@ -81,7 +81,7 @@ function Edit({ id }) {
       <p class="row"><button class="button small" onClick=${() => save(conflict.mine, conflict.theirs.etag).catch(setError)}>${t('Keep mine')}</button>
       <button class="button quiet small" onClick=${takeTheirs}>${t('Take theirs')}</button></p></div>`}
     <${Failure} error=${error} />
-    <section class="panel" key=${`${etag} ${conflict ? 1 : 0}`}><${Form} submit=${(fields) => save(asGame(fields), etag)} label=${t('Save')}>
+    <section class="panel" key=${`${etag} ${conflict ? 1 : 0}`}><${Form} submit=${(fields) => save(asGame(fields, game.price.currency), etag)} label=${t('Save')}>
       ${text('title', 'Title', { required: true, maxlength: 120 })}
       <${Field} name="description" label=${t('Description')}><textarea id="f-description" name="description" rows="4">${shown.description}</textarea><//>
       ${text('developer', 'Developer')}${text('publisher', 'Publisher')}${text('genres', 'Genres (separated by commas)')}${text('tags', 'Tags (separated by commas)')}${text('platforms', 'Platforms (separated by commas)')}
@@ -109,7 +109,7 @@ function DeadLetters() {
   const [done, setDone] = useState(null);
   const [problem, setProblem] = useState(null);
   const redrive = async (letter) => {
-    try { await api.post(`/dlq/${letter.sequence}/redrive`); setDone(t('Back in the queue.')); reload(); } catch (wrong) { setProblem(wrong); }
+    try { await api.post(`/dlq/${letter.sequence}/redrive`); setProblem(null); setDone(t('Back in the queue.')); reload(); } catch (wrong) { setProblem(wrong); }
   };
   const discard = async ({ reason }) => { await api.del(`/dlq/${discarding.sequence}?reason=${encodeURIComponent(reason)}`); setDiscarding(null); reload(); };
   return html`<${Failure} error=${error || problem} />${done && html`<p class="note ok" role="status">${done}</p>`}

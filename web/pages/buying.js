@@ -5,14 +5,25 @@ import * as api from '../api.js';
 import { day, moment, money, t } from '../i18n.js';
 import { change, Cover, Failure, Form, loadOwned, PayFields, Price, readMethod, state, Title, useLoaded } from '../ui.js';
 
+/** What is no longer there leaves the basket. */
+async function loadBasket() {
+  const found = await Promise.all(state.basket.map((id) => api.get(`/jogos/${id}`).catch((problem) => {
+    if (problem.status === 404 || problem.status === 400) return null;
+    throw problem;
+  })));
+  const games = found.filter((game) => game && !game.retired);
+  if (games.length < found.length) change({ basket: games.map((game) => game.id) });
+  return games;
+}
+
 export function Basket() {
   const wanted = state.basket.join(' ');
-  const [games, error] = useLoaded(() => Promise.all(state.basket.map((id) => api.get(`/jogos/${id}`))), wanted);
+  const [games, error] = useLoaded(loadBasket, wanted);
   const remove = (id) => change({ basket: state.basket.filter((other) => other !== id) });
   if (!state.basket.length) return html`<${Title}>${t('Basket')}<//><p>${t('Your basket is empty.')} <a href="#/">${t('Go to the shop')}</a></p>`;
   const total = games?.reduce((sum, game) => sum + game.price.amount, 0);
   const buy = async (fields) => {
-    const { order_id } = await api.post('/jogos/compra', { games: state.basket, payment_method: readMethod(fields) }, api.onceKey());
+    const { order_id } = await api.postOnce('/jogos/compra', { games: state.basket, payment_method: readMethod(fields) });
     change({ basket: [] });
     location.hash = `#/order/${order_id}`;
   };
@@ -38,13 +49,15 @@ export function Order({ rest: [id] }) {
   const [live, setLive] = useState(false);
   const [error, setError] = useState(null);
   useEffect(() => {
-    let current = true;
+    let current = true, turn = 0;
     const read = async () => {
+      const mine = turn += 1;
       try {
         const order = await api.get(`/pedidos/${id}`);
         const payment = order.payment_id && await api.get(`/pagamento/${order.payment_id}`).catch(() => null);
-        if (current) setSeen({ order, payment });
-      } catch (problem) { if (current) setError(problem); }
+        // A slow answer must not overwrite a later one.
+        if (current && mine === turn) { setSeen({ order, payment }); setError(null); }
+      } catch (problem) { if (current && mine === turn) setError(problem); }
     };
     const close = api.notices(`/pedidos/${id}/eventos`, (notice) => {
       read();
@@ -56,7 +69,7 @@ export function Order({ rest: [id] }) {
   const { order, payment } = seen;
   if (!order) return html`<${Title}>${t('Order')}<//><${Failure} error=${error} />`;
   const payAgain = async (fields) => {
-    await api.post('/pagamento', { order_id: id, payment_method: readMethod(fields) }, api.onceKey());
+    await api.postOnce('/pagamento', { order_id: id, payment_method: readMethod(fields) });
     setSeen({ order: { ...order, status: 'awaiting_payment' }, payment: null });
   };
   const cancel = async () => { await api.del(`/pedidos/${id}`); };
@@ -79,7 +92,7 @@ function Pix({ action }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => { const tick = setInterval(() => setNow(Date.now()), 1000); return () => clearInterval(tick); }, []);
   const left = Math.max(0, Math.round((new Date(action.expires_at) - now) / 1000));
-  const copy = () => navigator.clipboard.writeText(action.code).then(() => setCopied(true), () => {});
+  const copy = () => navigator.clipboard?.writeText(action.code).then(() => setCopied(true), () => {});
   return html`<div class="note"><h2>${t('Pay with Pix')}</h2><p>${t("Copy the code into your bank's app.")}</p><code class="code" id="pix">${action.code}</code>
     <p class="row"><button class="button small" onClick=${copy}>${copied ? t('Copied') : t('Copy code')}</button>
     ${action.expires_at && html`<span class="soft">${t('It expires in {time}.', { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}` })}</span>`}</p></div>`;

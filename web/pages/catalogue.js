@@ -89,7 +89,7 @@ export function Game({ rest: [id] }) {
       .then((found) => setSimilar(found.hits.filter((hit) => hit.id !== id).slice(0, 6)), () => setSimilar([]));
   }, [game]);
   if (error) return html`<${Title}>${t('There is no such page')}<//><${Failure} error=${error} />`;
-  if (!game) return html`<div class="split product"><div class="waiting"></div><div class="waiting"></div></div>`;
+  if (!game) return html`<${Title}>…<//><div class="split product"><div class="waiting"></div><div class="waiting"></div></div>`;
   const fact = (label, value) => value && html`<tr><th scope="row">${t(label)}</th><td>${value}</td></tr>`;
   return html`<div class="split product"><${Cover} game=${game} /><div>
       <${Title}>${game.title}<//>

@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::StoreEvent;
 use domain::order::OrderEvent;
 use nats::{ConsumerSpec, Delivery, EVENTS, Nats, Verdict};
-use projections::search::reindex::{Writer, indexed, indexed_up_to};
+use projections::search::reindex::{Writer, indexed_up_to};
 use projections::search::{SearchEngine, Side};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -74,9 +74,7 @@ impl Indexer {
             return Ok(());
         };
         let mut writer = Writer::turn(&self.pool).await?;
-        if indexed(&self.pool).await? >= last.sequence {
-            return Ok(());
-        }
+        // Batches may come out of order after a redelivery, so none is passed over for its place: writing is by version.
         let caught_up = projections::consistency::reached(&self.pool, "games", last.position).await?;
         anyhow::ensure!(caught_up, "the catalogue lags behind");
         let games: BTreeSet<Uuid> = events.iter().flat_map(games_of).collect();

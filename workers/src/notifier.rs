@@ -30,7 +30,9 @@ use crate::mirrored::Mirrored;
 const SENDERS: usize = 4;
 /// How often an idle sender looks for mail.
 const POLL: Duration = Duration::from_millis(250);
-/// For how long a mail is its sender's: longer than the mail server may take.
+/// How long a mail may take.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// For how long a mail is its sender's: longer than it may take.
 const LEASE: Duration = Duration::from_mins(1);
 const SLOTS: u16 = 8;
 
@@ -153,7 +155,8 @@ impl Notifier {
     pub async fn run_once(&self) -> anyhow::Result<bool> {
         let vault = self.shared.commands.vault();
         let Some(entry) = vault.next_mail(LEASE).await? else { return Ok(false) };
-        match self.tell(&entry).await {
+        let told = tokio::time::timeout(PATIENCE, self.tell(&entry)).await;
+        match told.unwrap_or_else(|_| Err(anyhow::anyhow!("the mail server did not answer in time"))) {
             Ok(()) => vault.mail_sent(entry.event_id).await?,
             Err(error) => {
                 MAILS.with_label_values(&["failed"]).inc();
@@ -208,7 +211,11 @@ impl Notifier {
             .message_id(Some(format!("<{}@ludoteca>", entry.event_id)))
             .subject(letter.subject.clone())
             .multipart(MultiPart::alternative_plain_html(letter.text()?, letter.html()?))?;
-        self.mailer.send(mail).await?;
+        // Servers quote the address in what they refuse; it must not outlive the person in a dead letter or a log.
+        let unnamed = |error: anyhow::Error| {
+            anyhow::anyhow!(format!("{error:#}").replace(profile.email.as_str(), "(the address)"))
+        };
+        self.mailer.send(mail).await.map_err(unnamed)?;
         MAILS.with_label_values(&["sent"]).inc();
         Ok(())
     }

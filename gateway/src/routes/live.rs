@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use poem::web::Data;
 use poem::web::sse::Event;
-use poem_openapi::param::{Header, Path};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::EventStream;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -40,13 +40,15 @@ impl LiveUpdates {
         live: Data<&Arc<Live>>,
         SignedIn(actor): SignedIn,
         id: Path<String>,
+        /// The same as `Last-Event-ID`, for browsers that open a stream anew.
+        after: Query<Option<u64>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
     ) -> Result<Notices, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
         let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
         actor.must_own(UserId::from_uuid(view.user_id))?;
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.order(user, order, last_event_id.0.unwrap_or(0)).await?.boxed()))
+        Ok(notices(live.order(user, order, last_event_id.0.or(after.0).unwrap_or(0)).await?.boxed()))
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
@@ -55,10 +57,12 @@ impl LiveUpdates {
         &self,
         live: Data<&Arc<Live>>,
         SignedIn(actor): SignedIn,
+        /// The same as `Last-Event-ID`, for browsers that open a stream anew.
+        after: Query<Option<u64>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
     ) -> Result<Notices, Problem> {
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.person(user, last_event_id.0).await?.boxed()))
+        Ok(notices(live.person(user, last_event_id.0.or(after.0)).await?.boxed()))
     }
 }
 

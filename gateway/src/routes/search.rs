@@ -1,14 +1,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{Labels, Text};
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
-use projections::consistency::PATIENCE;
 use projections::search::{SearchQuery, Sort, reindex};
 
 use super::Tag;
@@ -61,6 +60,9 @@ struct Answer {
     engine: String,
 }
 
+/// How long a search waits for the index at most: it is the catalogue's newest change that it waits for, not the
+/// reader's own.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// How far into the hits a page may begin.
 const DEEPEST: i64 = 10_000;
 /// The years that a filter may name.

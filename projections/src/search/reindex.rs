@@ -101,7 +101,8 @@ pub async fn reindex(
         progress(Progress::Indexed(indexed, total));
     }
     writer.holds().await?;
-    engine.swap().await?;
+    engine.swap(total).await?;
+    writer.holds().await?;
     let mut tx = pool.begin().await?;
     checkpoint(&mut tx, CHECKPOINT).await?;
     move_checkpoint(&mut tx, CHECKPOINT, fold.events, fold.position).await?;

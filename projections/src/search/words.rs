@@ -18,10 +18,28 @@ impl Words {
     /// Reads them from JSON: `{"synonyms": {"rpg": ["role playing"]}, "stop_words": ["the"]}`.
     ///
     /// # Errors
-    /// When it is none, or has other fields.
-    pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(json)
+    /// [`InvalidWords`] when it is none, has other fields, or something is no plain word.
+    pub fn parse(json: &str) -> Result<Self, InvalidWords> {
+        let words: Self = serde_json::from_str(json)?;
+        let is_plain =
+            |text: &&String| text.chars().all(|c| c.is_alphanumeric() || c == ' ') && !text.trim().is_empty();
+        let synonyms = words.synonyms.iter().flat_map(|(word, others)| std::iter::once(word).chain(others));
+        match synonyms.chain(&words.stop_words).find(|text| !is_plain(text)) {
+            Some(text) => Err(InvalidWords::NotPlain(text.clone())),
+            None => Ok(words),
+        }
     }
+}
+
+/// Words that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidWords {
+    /// Not the JSON that is wanted.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// More than letters, digits and spaces.
+    #[error("`{0}` must be letters, digits and spaces")]
+    NotPlain(String),
 }
 
 /// The words that the store comes with.

@@ -36,6 +36,7 @@ contract! {
     what_sells_comes_first_among_equals,
     ones_own_games_are_marked_and_can_be_left_out,
     a_retired_game_is_no_longer_found_and_a_changed_one_is_found_as_it_is,
+    a_title_with_punctuation_finds_itself,
     nothing_of_a_query_is_ever_syntax,
 }
 
@@ -163,6 +164,19 @@ async fn a_retired_game_is_no_longer_found_and_a_changed_one_is_found_as_it_is(s
         .await;
     assert_eq!(find(&app, "q=lighthouse").await["hits"][0]["price"]["amount"], 700);
     app.verify().await;
+}
+
+async fn a_title_with_punctuation_finds_itself(search: SearchConfig) {
+    let app = store(search).await;
+    let all = ["DiRT Rally 2.0", "Fate/EXTELLA LINK", "F.I.S.T.: Forged In Shadow", "Half-Life 2"];
+    for title in all {
+        app.game(title, 100).await;
+    }
+    eventually("all are found", || async { (find(&app, "").await["total"].clone(), json!(4)) }).await;
+    for title in all {
+        let query: String = url::form_urlencoded::byte_serialize(title.as_bytes()).collect();
+        assert_eq!(titles(&find(&app, &format!("q={query}")).await).first(), Some(&title));
+    }
 }
 
 async fn nothing_of_a_query_is_ever_syntax(search: SearchConfig) {

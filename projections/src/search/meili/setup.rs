@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use meilisearch_sdk::client::SwapIndexes;
+use meilisearch_sdk::documents::DocumentsQuery;
 use meilisearch_sdk::errors::{Error, ErrorCode};
 use meilisearch_sdk::key::{Action, KeyBuilder};
 use meilisearch_sdk::settings::{
@@ -11,7 +12,7 @@ use meilisearch_sdk::settings::{
 use secrecy::SecretString;
 
 use super::super::{FACET_VALUES, SearchError, Side};
-use super::{Meili, PATIENCE, timed};
+use super::{Held, Meili, PATIENCE, timed};
 
 /// The ids of our keys. Meilisearch derives a key from its id and the master key, so they stay the same.
 const SEARCH_KEY: &str = "5d7b3a4e-6f0c-4b1d-9a52-1c1d0e6a7f01";
@@ -84,6 +85,8 @@ impl Meili {
     }
 
     pub(in super::super) async fn begin(&self) -> Result<(), SearchError> {
+        // A server that lost its data has no live index either, and nothing could be swapped with it.
+        self.create(Side::Live).await?;
         match self.done(self.client.delete_index(self.uid(Side::Next))).await {
             // There is none where the last build came to its end.
             Ok(()) | Err(SearchError::Task(_)) => self.create(Side::Next).await,
@@ -91,11 +94,18 @@ impl Meili {
         }
     }
 
-    pub(in super::super) async fn swap(&self) -> Result<(), SearchError> {
+    /// Swaps the indexes, and removes the old one once the new one is seen to be live with as many games.
+    pub(in super::super) async fn swap(&self, games: i64) -> Result<(), SearchError> {
         let indexes = [SwapIndexes { indexes: (self.uid(Side::Live), self.uid(Side::Next)), rename: None }];
         timed(PATIENCE, self.client.swap_indexes(&indexes)).await?;
         // A key that is bound to indexes cannot always see the swap's own task. Tasks are done in order, so the swap
         // is done when the next one is.
+        let live = self.side(Side::Live);
+        self.done(live.set_settings(&self.settings())).await?;
+        let held = timed(PATIENCE, live.get_documents_with::<Held>(DocumentsQuery::new(&live).with_limit(1))).await?;
+        if i64::from(held.total) != games {
+            return Err(SearchError::Task(format!("swapped in {} games instead of {games}", held.total)));
+        }
         self.done(self.client.delete_index(self.uid(Side::Next))).await
     }
 

@@ -1,10 +1,12 @@
 //! The index on Postgres: two tables, one of which is live.
 
+use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::super::{Document, SearchError, Side};
+use super::text::plain;
 
 /// The table of a side.
 pub(super) async fn table(pool: &PgPool, side: Side) -> sqlx::Result<&'static str> {
@@ -17,9 +19,33 @@ pub(super) async fn table(pool: &PgPool, side: Side) -> sqlx::Result<&'static st
 
 /// The words of a game by weight: title, labels, makers, description.
 const WORDS: &str = "setweight(to_tsvector('read.titles', title), 'A')
-    || setweight(to_tsvector('read.titles', array_to_string(genres || tags, ' ')), 'B')
-    || setweight(to_tsvector('read.titles', developer || ' ' || publisher), 'C')
+    || setweight(to_tsvector('read.titles', labels), 'B')
+    || setweight(to_tsvector('read.titles', makers), 'C')
     || setweight(to_tsvector('read.titles', description), 'D')";
+
+/// A document, and its texts without punctuation: what is typed is split there too, so `F.I.S.T.` finds itself.
+#[derive(Serialize)]
+struct Entry<'a> {
+    document: &'a Document,
+    title: String,
+    labels: String,
+    makers: String,
+    description: String,
+}
+
+impl<'a> Entry<'a> {
+    fn of(document: &'a Document) -> Self {
+        let plain = |text: &str| plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        let game = &document.game;
+        Self {
+            document,
+            title: plain(&game.title),
+            labels: plain(&[game.genres.join(" "), game.tags.join(" ")].join(" ")),
+            makers: plain(&[game.developer.as_str(), &game.publisher].join(" ")),
+            description: plain(&game.description),
+        }
+    }
+}
 
 pub(in super::super) async fn write(
     pool: &PgPool,
@@ -34,12 +60,13 @@ pub(in super::super) async fn write(
            insert into {table} as old
              (game_id, sequence, document, title, folded_title, genres, tags, platforms, release_date, age_rating,
               price, sales, words, title_words)
-           select game_id, sequence, document, title, lower(unaccent(title)), genres, tags, platforms, release_date,
-                  age_rating, price, sales, {WORDS}, to_tsvector('read.titles', title)
-           from jsonb_array_elements($1) as given (document), jsonb_to_record(document) as fields
-             (game_id uuid, sequence bigint, title text, description text, developer text, publisher text,
-              genres text[], tags text[], platforms text[], release_date date, age_rating int, price bigint,
-              sales bigint)
+           select game_id, sequence, document, document ->> 'title', lower(unaccent(title)), genres, tags, platforms,
+                  release_date, age_rating, price, sales, {WORDS}, to_tsvector('read.titles', title)
+           from jsonb_to_recordset($1) as given
+                  (document jsonb, title text, labels text, makers text, description text),
+                jsonb_to_record(document) as fields
+                  (game_id uuid, sequence bigint, genres text[], tags text[], platforms text[], release_date date,
+                   age_rating int, price bigint, sales bigint)
            on conflict (game_id) do update set
              sequence = excluded.sequence, document = excluded.document, title = excluded.title,
              folded_title = excluded.folded_title, genres = excluded.genres, tags = excluded.tags,
@@ -53,7 +80,7 @@ pub(in super::super) async fn write(
          where octet_length(lexeme) <= 60
          on conflict do nothing"
     ))
-    .bind(Json(documents))
+    .bind(Json(documents.iter().map(Entry::of).collect::<Vec<_>>()))
     .execute(&mut *tx)
     .await?;
     sqlx::query(&format!("delete from {table} where game_id = any($1)")).bind(retired).execute(&mut *tx).await?;
@@ -63,7 +90,8 @@ pub(in super::super) async fn write(
 
 pub(in super::super) async fn begin(pool: &PgPool) -> Result<(), SearchError> {
     let table = table(pool, Side::Next).await?;
-    sqlx::query(&format!("truncate {table}")).execute(pool).await?;
+    // Not truncated: a search that began before the last swap may still read it.
+    sqlx::query(&format!("delete from {table}")).execute(pool).await?;
     Ok(())
 }
 

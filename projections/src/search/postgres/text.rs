@@ -9,6 +9,11 @@ const MEANT: usize = 20;
 /// From how many letters on a word may have one typo, and two: those of Meilisearch's defaults.
 const TYPOS: (usize, usize) = (5, 9);
 
+/// A text with a space for everything that is no letter and no digit.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect()
+}
+
 /// The words of a search.
 pub(super) struct Text {
     /// In lower case and without accents.
@@ -21,7 +26,7 @@ impl Text {
     pub(super) async fn read(pool: &PgPool, known: &Words, typed: &str) -> sqlx::Result<Option<Self>> {
         let folded: String = sqlx::query_scalar("select lower(unaccent($1))").bind(typed).fetch_one(pool).await?;
         // Afterwards, for `½` becomes `1/2` and `⑴` becomes `(1)`.
-        let folded: String = folded.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+        let folded = plain(&folded);
         let all: Vec<String> = folded.split_whitespace().map(str::to_owned).collect();
         let telling: Vec<String> = all.iter().filter(|word| !known.stop_words.contains(word)).cloned().collect();
         let words = if telling.is_empty() { all } else { telling };

@@ -112,12 +112,11 @@ impl Live {
     }
 
     async fn read(&self, replay: &mut Option<Replay>) -> Result<(), NatsError> {
-        let replay = match replay {
-            Some(replay) => replay,
-            None => {
-                let (_, last) = self.nats.extent(EVENTS).await?;
-                replay.insert(self.nats.replay(EVENTS, "events.>", last.saturating_add(1)))
-            }
+        let replay = if let Some(replay) = replay {
+            replay
+        } else {
+            let (_, last) = self.nats.extent(EVENTS).await?;
+            replay.insert(self.nats.replay(EVENTS, "events.>", last.saturating_add(1)))
         };
         loop {
             let batch = replay.next_batch().await?;

@@ -26,7 +26,7 @@ impl Stream {
         loop {
             if let Some((event, rest)) = self.1.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data:").map(str::to_owned));
-                self.1 = rest.to_owned();
+                self.1 = String::from(rest);
                 match data {
                     Some(data) => return serde_json::from_str(data.trim()).unwrap(),
                     None => continue,

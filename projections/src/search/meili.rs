@@ -26,6 +26,8 @@ pub use setup::MeiliKeys;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a task of the index may take: Meilisearch works off its tasks one after the other.
 const TASK_PATIENCE: Duration = Duration::from_mins(2);
+/// How many documents are sent at once.
+const CHUNK: usize = 2_000;
 const TASK_POLL: Duration = Duration::from_millis(10);
 /// The kinds of labels that are counted.
 const FACETS: [&str; 4] = ["genres", "tags", "platforms", "age_rating"];
@@ -125,8 +127,13 @@ impl Meili {
             };
             documents.retain(is_newer);
         }
-        if !documents.is_empty() {
-            self.done(index.add_or_replace(&documents, Some("game_id"))).await?;
+        // Small enough for the server's limit of a request; what waits together is indexed together.
+        let mut tasks = Vec::new();
+        for chunk in documents.chunks(CHUNK) {
+            tasks.push(timed(TASK_PATIENCE, index.add_or_replace(chunk, Some("game_id"))).await?);
+        }
+        for task in tasks {
+            self.done(std::future::ready(Ok(task))).await?;
         }
         if !retired.is_empty() {
             let ids: Vec<String> = retired.iter().map(Uuid::to_string).collect();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use ludoteca::config::SearchConfig;
+use ludoteca::config::{MeiliOwnerConfig, SearchConfig};
 use projections::search::reindex::{Progress, reindex};
 use projections::search::{SearchEngine, Side};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::{find, meilisearch, postgres, store};
@@ -101,4 +102,30 @@ async fn invariant_09_without_its_search_engine_the_store_goes_on_and_says_so() 
     ana.sees_order(&order, "completed").await;
     ana.owns(&["Summit"]).await;
     app.visitor().get(&format!("/jogos/{game}")).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_gateways_key_may_search_and_nothing_else_and_provisioning_twice_changes_nothing() {
+    let Some(search) = meilisearch().await else { return };
+    let app = store(search.clone()).await;
+    app.game("Harbor One", 500).await;
+    eventually("it is indexed", || async { find(&app, "q=harbor").await["total"] == 1 }).await;
+    let reading = ludoteca::search::reading(&search, app.pool()).unwrap();
+    assert!(reading.documents(0, 1).await.is_err(), "it may not read documents");
+    let id = app.game("Harbor Two", 500).await.parse().unwrap();
+    let games = projections::games::these(app.pool(), &[id]).await.unwrap();
+    assert!(reading.write(Side::Live, games).await.is_err(), "it may not write");
+    assert!(reading.begin().await.is_err(), "it may not make indexes");
+    let owner = MeiliOwnerConfig {
+        meili_url: search.meili_url.clone(),
+        meili_master_key: std::env::var("MEILI_MASTER_KEY").ok().map(Into::into),
+        meili_index: search.meili_index.clone(),
+        search_words: None,
+    };
+    let again = ludoteca::search::provision(&owner).await.unwrap();
+    let keys = |search: &SearchConfig| {
+        [&search.meili_search_key, &search.meili_index_key].map(|key| key.as_ref().unwrap().expose_secret().to_owned())
+    };
+    assert_eq!(keys(&again), keys(&search));
+    assert_eq!(find(&app, "q=harbor").await["hits"][0]["title"], "Harbor One");
 }

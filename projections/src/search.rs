@@ -96,6 +96,8 @@ pub struct SearchAnswer {
     pub platforms: FacetCounts,
     /// By age rating.
     pub age_ratings: FacetCounts,
+    /// Whether the counts by label were estimated from a part of what was found.
+    pub facets_estimated: bool,
 }
 
 /// How many labels of a kind are counted.

@@ -92,13 +92,16 @@ pub async fn run(args: &SearchArgs) -> Result<()> {
     bench.stop().await
 }
 
+/// As a reindex does it.
 async fn fill(engine: &SearchEngine, games: &[projections::games::GameView]) -> Result<f64> {
     let bar = progress::bar("indexing", games.len() as u64);
     let begun = Instant::now();
+    engine.begin().await?;
     for batch in games.chunks(engine.batch().into()) {
-        engine.write(Side::Live, batch.to_vec()).await?;
+        engine.write(Side::Next, batch.to_vec()).await?;
         bar.inc(batch.len() as u64);
     }
+    engine.swap(i64::try_from(games.len())?).await?;
     bar.finish_and_clear();
     Ok(per_second(games.len() as u64, begun.elapsed()))
 }

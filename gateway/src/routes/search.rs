@@ -56,6 +56,8 @@ struct Answer {
     /// On all pages.
     total: i64,
     facets: Facets,
+    /// Whether the facets' counts are estimated, for too much was found to count it all.
+    facets_estimated: bool,
     took_ms: f64,
     engine: String,
 }
@@ -148,7 +150,8 @@ impl Search {
         };
         let took_ms = begun.elapsed().as_secs_f64() * 1_000.0;
         let engine = store.search.name().to_owned();
-        Ok(Json(Answer { hits: hits.collect(), total: found.total, facets, took_ms, engine }))
+        let (total, facets_estimated) = (found.total, found.facets_estimated);
+        Ok(Json(Answer { hits: hits.collect(), total, facets, facets_estimated, took_ms, engine }))
     }
 }
 

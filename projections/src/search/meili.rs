@@ -238,7 +238,7 @@ fn answer(page: SearchResults<Document>) -> SearchAnswer {
         let title = hit.formatted_result.as_ref().and_then(|fields| fields.get("title")?.as_str());
         Hit { highlight: marked(title.unwrap_or(&hit.result.game.title)), game: hit.result.game }
     });
-    SearchAnswer { hits: hits.collect(), total, genres, tags, platforms, age_ratings }
+    SearchAnswer { hits: hits.collect(), total, genres, tags, platforms, age_ratings, facets_estimated: false }
 }
 
 impl SearchAnswer {

@@ -15,6 +15,10 @@ use super::{
 /// With fewer hits than this, typos are looked for.
 const TOO_FEW: i64 = 3;
 
+/// Of how many games labels are counted at most; from there on they are estimated, for counting all takes as long as
+/// finding them.
+const SAMPLE: i64 = 5_000;
+
 /// What the text must match, and what it had better match.
 struct Match {
     /// A query of the text search.
@@ -48,7 +52,11 @@ async fn answer(
     by: Option<&Match>,
 ) -> Result<SearchAnswer, SearchError> {
     let mut sql = matched(table, query, by);
-    sql.push("select (select count(*) from matched where genre and tag and platform and age) as total");
+    sql.push(format!(
+        ", size as (select count(*) as games from matched), counted as materialized (select * from matched limit {SAMPLE})
+         select (select count(*) from matched where genre and tag and platform and age) as total,
+                (select games from size) > {SAMPLE} as estimated"
+    ));
     // Each count passes over the filter of its own kind, so that a buyer sees what else there is to choose.
     for (facet, labels, others) in [
         ("genres", "unnest(genres)", "tag and platform and age"),
@@ -58,8 +66,9 @@ async fn answer(
     ] {
         sql.push(format!(
             ", (select coalesce(jsonb_object_agg(label, games), '{{}}') from
-                 (select {labels} as label, count(*) as games from matched where {others} group by label
-                  order by games desc, label limit {FACET_VALUES}) as counted) as {facet}"
+                 (select {labels} as label, round(count(*) * greatest((select games from size) / {SAMPLE}.0, 1)) as games
+                  from counted where {others} group by label
+                  order by games desc, label limit {FACET_VALUES}) as labels) as {facet}"
         ));
     }
     sql.push(", array(select game_id from matched where genre and tag and platform and age order by ");
@@ -71,9 +80,11 @@ async fn answer(
         Sort::Popular => "sales desc, rank desc, release_date desc nulls last, game_id",
     });
     sql.push(" limit ").push_bind(query.limit).push(" offset ").push_bind(query.offset).push(") as page");
-    let row = sql.build().fetch_one(pool).await?;
+    // Planned each time for what is asked: a plan for any words would read the words anew for each game.
+    let row = sql.build().persistent(false).fetch_one(pool).await?;
     let facet = |name| row.try_get::<Json<FacetCounts>, _>(name).map(|Json(counts)| counts);
     Ok(SearchAnswer {
+        facets_estimated: row.try_get("estimated")?,
         hits: hits(pool, table, row.try_get("page")?, by).await?,
         total: row.try_get("total")?,
         genres: facet("genres")?,

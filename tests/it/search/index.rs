@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ludoteca::config::{MeiliOwnerConfig, SearchConfig};
+use projections::games::GameView;
 use projections::search::reindex::{Progress, reindex};
 use projections::search::{SearchEngine, Side};
 use secrecy::ExposeSecret;
@@ -128,4 +129,18 @@ async fn the_gateways_key_may_search_and_nothing_else_and_provisioning_twice_cha
     };
     assert_eq!(keys(&again), keys(&search));
     assert_eq!(find(&app, "q=harbor").await["hits"][0]["title"], "Harbor One");
+}
+
+#[tokio::test]
+async fn on_postgres_the_labels_of_very_many_games_are_estimated_and_said_to_be() {
+    let app = store(SearchConfig::default()).await;
+    let id = app.game("Harbor", 500).await.parse().unwrap();
+    eventually("it is indexed", || async { find(&app, "q=harbor").await["total"] == 1 }).await;
+    assert_eq!(find(&app, "q=harbor").await["facets_estimated"], false);
+    let game = projections::games::these(app.pool(), &[id]).await.unwrap().remove(0);
+    let more = (0..7_999).map(|_| GameView { game_id: journal::clock::new_id(), ..game.clone() });
+    engine(&app).write(Side::Live, more.collect()).await.unwrap();
+    let found = find(&app, "q=harbor").await;
+    assert_eq!((&found["total"], &found["facets_estimated"]), (&json!(8_000), &json!(true)));
+    assert_eq!(found["facets"]["genres"]["Puzzle"], 8_000, "scaled up from a part");
 }

@@ -48,7 +48,7 @@ enum Command {
         #[arg(long, env = "LUDOTECA_DATA", default_value = ".local")]
         data: PathBuf,
     },
-    /// Buy three games through the gateway and print each event as it happens
+    /// Buy by card and by Pix through the gateway, have a card declined, and print each event as it happens
     Demo(ClientConfig),
     /// Role: serve HTTP
     Gateway {

@@ -4,6 +4,8 @@
 mod settings;
 mod supervise;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -152,7 +154,8 @@ async fn detach(args: &UpArgs) -> Result<()> {
         command.arg("--processes");
     }
     let errors = args.data.join("up.log");
-    let output = std::fs::File::create(&errors)?;
+    // The page with the admin's password is printed there too.
+    let output = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&errors)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
     let mut child = command.spawn()?;
     let deadline = Instant::now().checked_add(PATIENCE);

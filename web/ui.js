@@ -62,7 +62,7 @@ export function Cover({ game }) {
     if (kind === 1) return html`<rect key=${n} x=${x - size} y=${y - size / 2} width=${size * 2} height=${size} fill=${fill} opacity=".5" transform="rotate(${next(180)} ${x} ${y})" />`;
     return html`<path key=${n} d="M${x} ${y - size}L${x + size} ${y + size}H${x - size}z" fill=${fill} opacity=".5" />`;
   });
-  const initials = game.title.replace(/[^\p{L}\p{N} ]/gu, '').split(' ').filter(Boolean).slice(0, 3).map((word) => [...word][0].toUpperCase()).join('');
+  const initials = game.title.replace(/[^\p{L}\p{N} ]/gu, '').split(' ').filter(Boolean).slice(0, 2).map((word) => [...word][0].toUpperCase()).join('');
   return html`<svg class="cover" viewBox="0 0 400 300" preserveAspectRatio="xMidYMid slice" aria-hidden="true">
     <rect width="400" height="300" fill=${color(0, 24)} />${shapes}
     <text x="200" y="190" text-anchor="middle" font-size="110" font-weight="800" font-family="system-ui" fill="#fff" opacity=".92">${initials}</text></svg>`;
@@ -133,8 +133,9 @@ export function Form({ submit, children, label, danger }) {
     <div><button class="button ${danger ? 'danger' : ''}" disabled=${busy}>${label}</button></div></form>`;
 }
 
-export const Field = ({ name, label, hint, children, ...input }) => html`<div>
-  <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} ...${input} />`}${hint && html`<small>${hint}</small>`}</div>`;
+// What is stored is only where a field begins: a redraw must not take away what is being typed.
+export const Field = ({ name, label, hint, value, children, ...input }) => html`<div>
+  <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} defaultValue=${value} ...${input} />`}${hint && html`<small>${hint}</small>`}</div>`;
 
 /** A dialog that is open as long as it is shown. */
 export function Dialog({ title, close, children }) {
@@ -145,7 +146,7 @@ export function Dialog({ title, close, children }) {
 
 /** How somebody pays: `readMethod` makes of the form's fields what the API wants. */
 export const PayFields = () => html`<fieldset><legend>${t('How do you want to pay?')}</legend>
-  <label class="check"><input type="radio" name="method" value="card" checked />${t('Card')}</label>
+  <label class="check"><input type="radio" name="method" value="card" defaultChecked />${t('Card')}</label>
   <label class="check"><input type="radio" name="method" value="pix" />Pix</label></fieldset>
   <div class="token"><${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose how the bank is to answer.')}>
     <select id="f-token" name="token"><option value="pm_card_visa">${t('Visa that is accepted')}</option>

@@ -100,6 +100,9 @@ pub enum UserError {
     /// Erased is final.
     #[error("this account was erased")]
     UserErased,
+    /// The store must not lose its last admin by a slip.
+    #[error("an admin's account cannot be erased; it must be given another role first")]
+    AdminCannotBeErased,
 }
 
 impl User {
@@ -122,6 +125,7 @@ impl User {
             }
             (Self::Active { role: current, .. }, UserCommand::ChangeRole { role }) if *current == role => Ok(vec![]),
             (Self::Active { .. }, UserCommand::ChangeRole { role }) => Ok(vec![UserEvent::UserRoleChanged { role }]),
+            (Self::Active { role: Role::Admin, .. }, UserCommand::Erase) => Err(UserError::AdminCannotBeErased),
             (Self::Active { .. }, UserCommand::Erase) => Ok(vec![UserEvent::UserErased {}]),
         }
     }

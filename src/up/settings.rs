@@ -241,7 +241,7 @@ impl Settings {
             line("Mail", &data.join("outbox").display().to_string()),
             line("Payment log", &text_logs(data).display().to_string()),
             "\nTry next:\n".to_owned(),
-            tip("scripts/demo", "buys three games and shows each event"),
+            tip("scripts/demo", "buys by card and Pix and shows each event"),
             tip("scripts/ludoteca replay --type OrderCompleted", "replays events"),
             tip("scripts/ludoteca verify", "proves that nothing was lost or doubled"),
             format!("  curl '{url}/jogos/busca?q=lantern'\n\n"),

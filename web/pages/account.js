@@ -47,6 +47,7 @@ export function Account() {
   const [error, setError] = useState(null);
   if (!user) return html`<${Title}>${t('Account')}<//>`;
   const save = async ({ name, email, birth_date }) => {
+    setSaved(false);
     await api.put('/users/me', { name, email, birth_date });
     setSaved(true);
     reload();
@@ -69,5 +70,5 @@ export function Account() {
       <p class="row"><button class="button quiet" onClick=${download}>${t('Download')}</button><button class="button quiet" onClick=${() => leave().catch(setError)}>${t('Log out')}</button></p></section>
     <section class="panel"><h2>${t('Delete account')}</h2><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p>
       <button class="button danger" onClick=${() => setLeaving(true)}>${t('Delete account')}</button></section>
-    ${leaving && html`<${Dialog} title=${t('Delete account')} close=${() => setLeaving(false)}><${Form} submit=${erase} label=${t('Delete for ever')} danger /><//>`}`;
+    ${leaving && html`<${Dialog} title=${t('Delete account')} close=${() => setLeaving(false)}><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p><${Form} submit=${erase} label=${t('Delete for ever')} danger /><//>`}`;
 }

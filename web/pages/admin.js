@@ -143,8 +143,8 @@ function Events({ id }) {
   return html`<div class="panel"><${Form} submit=${ask} label=${t('Search')}><div class="two">
       <${Field} name="aggregate" label=${t('Aggregate')}><select id="f-aggregate" name="aggregate">${['', 'user', 'game', 'order', 'payment'].map((name) => html`<option value=${name} selected=${name === asked.aggregate}>${name || t('any')}</option>`)}</select><//>
       <${Field} name="type" label=${t('Type')} value=${asked.type} /><${Field} name="id" label=${t('Id')} value=${asked.id} /></div>
-      <label class="check"><input type="checkbox" name="follow" checked=${asked.follow} />${t('Follow')}</label><//></div>
-    <${Failure} error=${error} />${events.length === 0 && html`<p class="soft">${t('Waiting for events')}</p>`}
+      <label class="check"><input type="checkbox" name="follow" defaultChecked=${asked.follow} />${t('Follow')}</label><//></div>
+    <${Failure} error=${error} />${events.length === 0 && html`<p class="soft">${asked.follow ? t('Waiting for events') : t('No events match.')}</p>`}
     <ol class="stream" tabindex="0" aria-label=${t('Events')}>${events.map((event) => html`<li key=${event.id}><button class="button quiet small" onClick=${() => setChosen(event)}>${event.position}</button> ${event.type} <a href="#/admin/events/${event.aggregateid}">${event.aggregate} ${event.aggregateid.slice(-8)}</a> <span class="soft">${moment(event.time)}</span></li>`)}</ol>
     ${chosen && html`<${Dialog} title=${chosen.type} close=${() => setChosen(null)}><pre class="code" tabindex="0">${JSON.stringify(chosen, null, 2)}</pre><//>`}`;
 }

@@ -113,5 +113,5 @@ export function Library() {
   return html`<${Title}>${t('Library')}<//><${Failure} error=${error} />
     ${shelf?.length === 0 && html`<p>${t('Your library is empty. The shop is one click away.')} <a href="#/">${t('Go to the shop')}</a></p>`}
     ${shelf?.length > 0 && html`<p><label for="shelf">${t('Search the library')}</label><input id="shelf" type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></p>
-    <ul class="grid">${shown.map(({ game, acquired_at }) => html`<li class="game" key=${game.id}><${Cover} game=${game} /><div><a href="#/game/${game.id}">${game.title}</a><span class="genre">${t('Since {date}', { date: day(acquired_at) })}</span></div></li>`)}</ul>`}`;
+    ${shown.length === 0 && html`<p>${t('No games match. Try fewer filters or another word.')}</p>`}<ul class="grid">${shown.map(({ game, acquired_at }) => html`<li class="game" key=${game.id}><${Cover} game=${game} /><div><a href="#/game/${game.id}">${game.title}</a><span class="genre">${t('Since {date}', { date: day(acquired_at) })}</span></div></li>`)}</ul>`}`;
 }

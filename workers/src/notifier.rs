@@ -5,6 +5,7 @@
 
 mod letters;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,7 +56,9 @@ impl Mailer {
             let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).context("SMTP URL")?;
             return Ok(Self::Smtp(smtp.timeout(Some(Duration::from_secs(20))).build()));
         }
-        std::fs::create_dir_all(folder).with_context(|| format!("mail folder {}", folder.display()))?;
+        // Names and addresses stand in it, in clear.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("mail folder {}", folder.display()))?;
         Ok(Self::Folder(AsyncFileTransport::new(folder)))
     }
 

@@ -110,3 +110,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_admin_is_erased_only_after_the_role_was_given_up() {
+    let promoted = UserEvent::UserRoleChanged { role: Role::Admin };
+    let demoted = UserEvent::UserRoleChanged { role: Role::Customer };
+    let erase = || UserCommand::Erase;
+    user().given(vec![registered(), promoted.clone()]).when(erase()).then_expect_error(UserError::AdminCannotBeErased);
+    user().given(vec![registered(), promoted, demoted]).when(erase()).then_expect_events(vec![erased()]);
+}

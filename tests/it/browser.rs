@@ -58,6 +58,8 @@ async fn a_person_finds_buys_and_owns_games_and_pays_a_declined_order_again_by_p
     let app = shop().await;
     browser.visit(&app.url).await;
     browser.see(".game").await;
+    let moved = browser.layout_shift().await;
+    assert!(moved < 0.05, "the page moved by {moved} while it was loaded");
     register(&browser, "ana").await;
 
     // A typo finds what was meant; a filter narrows it down.

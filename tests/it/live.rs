@@ -98,6 +98,26 @@ async fn everybody_hears_of_their_own_orders_only() {
 }
 
 #[tokio::test]
+async fn a_stream_that_one_gateway_began_another_goes_on_with() {
+    let app = TestApp::start().await;
+    let mut ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let mut here = Stream::open(&ana, "/notificacoes", None).await;
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    let failed = here.until("OrderPaymentFailed").await;
+    let last = failed.last().unwrap()["sequence"].as_u64().unwrap();
+    // What is bought at one gateway is told by the other, and nothing is told twice.
+    let url = std::mem::replace(&mut ana.url, app.second_gateway().await);
+    let mut there = Stream::open(&ana, "/notificacoes", Some(last)).await;
+    ana.url = url;
+    let again = serde_json::json!({ "order_id": order, "payment_method": { "type": "pix" } });
+    ana.post("/pagamento", &again).await.expect(202);
+    let told = there.until("OrderCompleted").await;
+    assert!(told[1..].iter().all(|notice| notice["sequence"].as_u64() > Some(last)), "{told:?}");
+    assert!(kinds(&told).contains(&"PaymentPending"), "{told:?}");
+}
+
+#[tokio::test]
 async fn somebody_may_have_a_few_streams_open_and_no_more() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;

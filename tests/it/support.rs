@@ -170,6 +170,15 @@ impl TestApp {
         self.roles.insert(name, running);
     }
 
+    /// Another gateway of the same store; its address.
+    pub async fn second_gateway(&self) -> String {
+        let acceptor = bind(self.gateway.listen).await.unwrap();
+        let url = address(&acceptor);
+        let (role, config, search) = (self.foundation.clone(), self.gateway.clone(), self.search.clone());
+        tokio::spawn(async move { role.gateway(&config, &search, acceptor).await.unwrap() });
+        url
+    }
+
     /// Ends a role wherever it stands, as a power cut would.
     pub async fn kill_role(&mut self, name: &'static str) {
         let running = self.roles.remove(name).unwrap();

@@ -233,6 +233,15 @@ impl Browser {
         self.look("desktop", "light").await;
     }
 
+    /// How much of the page moved by itself while it was loaded: 0 is nothing, below 0.1 is good (web.dev, CLS).
+    pub async fn layout_shift(&self) -> f64 {
+        let script = "const done = arguments[0]; let sum = 0;
+            const seen = (list) => list.getEntries().forEach((entry) => { if (!entry.hadRecentInput) sum += entry.value; });
+            new PerformanceObserver(seen).observe({ type: 'layout-shift', buffered: true });
+            setTimeout(() => done(sum), 200);";
+        self.client.execute_async(script, vec![]).await.unwrap().as_f64().unwrap()
+    }
+
     async fn is_accessible(&self, page: &str) {
         self.client.execute(&self.axe, vec![]).await.unwrap();
         let script = "const [tags, done] = arguments;

@@ -26,8 +26,8 @@ pub use setup::MeiliKeys;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a task of the index may take: Meilisearch works off its tasks one after the other.
 const TASK_PATIENCE: Duration = Duration::from_mins(2);
-/// How many documents are sent at once.
-const CHUNK: usize = 2_000;
+/// How many bytes of text are sent at once, about half of what the server takes.
+const MOST: usize = 40 << 20;
 const TASK_POLL: Duration = Duration::from_millis(10);
 /// The kinds of labels that are counted.
 const FACETS: [&str; 4] = ["genres", "tags", "platforms", "age_rating"];
@@ -127,13 +127,10 @@ impl Meili {
             };
             documents.retain(is_newer);
         }
-        // Small enough for the server's limit of a request; what waits together is indexed together.
-        let mut tasks = Vec::new();
-        for chunk in documents.chunks(CHUNK) {
-            tasks.push(timed(TASK_PATIENCE, index.add_or_replace(chunk, Some("game_id"))).await?);
-        }
-        for task in tasks {
-            self.done(std::future::ready(Ok(task))).await?;
+        while !documents.is_empty() {
+            let rest = documents.split_off(fitting(&documents));
+            self.done(index.add_or_replace(&documents, Some("game_id"))).await?;
+            documents = rest;
         }
         if !retired.is_empty() {
             let ids: Vec<String> = retired.iter().map(Uuid::to_string).collect();
@@ -162,6 +159,20 @@ impl Meili {
             Task::Enqueued { .. } | Task::Processing { .. } => Err(SearchError::Task("not done in time".to_owned())),
         }
     }
+}
+
+/// How many of the first documents are sent together: one at least.
+fn fitting(documents: &[Document]) -> usize {
+    let size = |document: &Document| {
+        let game = &document.game;
+        let labels = game.genres.iter().chain(&game.tags).chain(&game.platforms).map(String::len).sum::<usize>();
+        [game.title.len(), game.description.len(), labels, 1_000].into_iter().fold(0, usize::saturating_add)
+    };
+    let sizes = documents.iter().map(size).scan(0_usize, |sum, size| {
+        *sum = sum.saturating_add(size);
+        Some(*sum)
+    });
+    sizes.take_while(|sum| *sum <= MOST).count().max(1)
 }
 
 /// The client has no deadline of its own.

@@ -23,8 +23,8 @@ const SAMPLE: i64 = 5_000;
 struct Match {
     /// A query of the text search.
     query: String,
-    /// The same without forgiveness.
-    exact: String,
+    /// The same with what is likeliest meant.
+    likely: String,
     folded: String,
 }
 
@@ -34,14 +34,17 @@ pub(super) async fn search(pool: &PgPool, words: &Words, query: &SearchQuery) ->
         return answer(pool, table, query, None).await;
     };
     let exact = text.exact(words);
-    let by = Match { exact: exact.clone(), query: exact, folded: text.folded.clone() };
+    let by = Match { likely: exact.clone(), query: exact, folded: text.folded.clone() };
     let found = answer(pool, table, query, Some(&by)).await?;
     if found.total >= TOO_FEW {
         return Ok(found);
     }
     match text.forgiving(pool, words).await? {
         None => Ok(found),
-        Some(forgiving) => answer(pool, table, query, Some(&Match { query: forgiving, ..by })).await,
+        Some((forgiving, likely)) => {
+            let by = Match { query: forgiving, likely, ..by };
+            answer(pool, table, query, Some(&by)).await
+        }
     }
 }
 
@@ -143,7 +146,7 @@ fn matched(table: &str, query: &SearchQuery, by: Option<&Match>) -> QueryBuilder
         Some(by) => {
             sql.push("(folded_title = ").push_bind(by.folded.clone()).push(")::int * 8");
             sql.push(" + starts_with(folded_title, ").push_bind(by.folded.clone()).push(")::int * 4");
-            sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.exact.clone()).push("))::int * 2");
+            sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.likely.clone()).push("))::int * 2");
             sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.query.clone()).push("))::int")
         }
     };

@@ -132,6 +132,16 @@ async fn the_gateways_key_may_search_and_nothing_else_and_provisioning_twice_cha
 }
 
 #[tokio::test]
+async fn on_postgres_a_word_with_letters_left_out_comes_before_one_with_letters_added() {
+    let app = store(SearchConfig::default()).await;
+    for title in ["Witcher Road", "Witch Hour", "The Knight Witch"] {
+        app.game(title, 100).await;
+    }
+    eventually("all are found", || async { find(&app, "q=witchr").await["total"] == 3 }).await;
+    assert_eq!(find(&app, "q=witchr").await["hits"][0]["title"], "Witcher Road");
+}
+
+#[tokio::test]
 async fn on_postgres_the_labels_of_very_many_games_are_estimated_and_said_to_be() {
     let app = store(SearchConfig::default()).await;
     let id = app.game("Harbor", 500).await.parse().unwrap();

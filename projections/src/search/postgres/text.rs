@@ -40,8 +40,9 @@ impl Text {
         self.query(known, &alternatives.collect::<Vec<_>>())
     }
 
-    /// As [`Self::exact`], with each word also as what it may have been meant to be. Nothing where that adds nothing.
-    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<String>> {
+    /// As [`Self::exact`], with each word also as what it may have been meant to be; and the same with what is likely:
+    /// letters are left out more often than added. Nothing where that adds nothing.
+    pub(super) async fn forgiving(&self, pool: &PgPool, known: &Words) -> sqlx::Result<Option<(String, String)>> {
         let mut alternatives = Vec::new();
         for (n, word) in self.words.iter().enumerate() {
             let last = n.saturating_add(1) == self.words.len();
@@ -50,7 +51,13 @@ impl Text {
             alternatives.push(meant);
         }
         let more = alternatives.iter().any(|meant| meant.len() > 1);
-        Ok(more.then(|| self.query(known, &alternatives)))
+        Ok(more.then(|| {
+            let all = self.query(known, &alternatives);
+            for (meant, typed) in alternatives.iter_mut().zip(&self.words) {
+                meant.retain(|word| word.chars().count() >= typed.chars().count());
+            }
+            (all, self.query(known, &alternatives))
+        }))
     }
 
     /// Words of letters and digits are never syntax. The last word that was typed may be unfinished.

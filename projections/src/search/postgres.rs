@@ -146,7 +146,12 @@ fn matched(table: &str, query: &SearchQuery, by: Option<&Match>) -> QueryBuilder
         Some(by) => {
             sql.push("(folded_title = ").push_bind(by.folded.clone()).push(")::int * 8");
             sql.push(" + starts_with(folded_title, ").push_bind(by.folded.clone()).push(")::int * 4");
-            sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.likely.clone()).push("))::int * 2");
+            // The same twice, where nothing is forgiven, would tell nothing apart.
+            if by.likely != by.query {
+                sql.push(" + (title_words @@ to_tsquery('read.titles', ")
+                    .push_bind(by.likely.clone())
+                    .push("))::int * 2");
+            }
             sql.push(" + (title_words @@ to_tsquery('read.titles', ").push_bind(by.query.clone()).push("))::int")
         }
     };

@@ -58,7 +58,7 @@ impl Store {
 /// When the listener fails.
 pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
-    let live = Arc::new(live::Live::new(store.pool().clone(), store.nats.clone(), stop.clone()));
+    let live = Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), stop.clone()));
     let reading = live.clone();
     tokio::spawn(async move { reading.run().await });
     let app = app(Arc::new(store), throttle, live);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use commands::Commands;
 use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
 use domain::{OrderId, PaymentId, StoreEvent, UserId};
@@ -16,7 +17,6 @@ use journal::{CloudEvent, Position};
 use nats::{EVENTS, Nats, NatsError, Replay, Stored};
 use poem::http::StatusCode;
 use poem_openapi::Object;
-use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ pub(crate) struct Happening {
 
 /// The reader and its listeners.
 pub(crate) struct Live {
-    pool: PgPool,
+    commands: Commands,
     nats: Nats,
     sender: broadcast::Sender<Arc<Happening>>,
     open: Arc<Mutex<HashMap<UserId, usize>>>,
@@ -86,9 +86,9 @@ impl Drop for Seat {
 }
 
 impl Live {
-    pub(crate) fn new(pool: PgPool, nats: Nats, stop: CancellationToken) -> Self {
+    pub(crate) fn new(commands: Commands, nats: Nats, stop: CancellationToken) -> Self {
         Self {
-            pool,
+            commands,
             nats,
             sender: broadcast::Sender::new(BACKLOG),
             open: Arc::default(),
@@ -161,18 +161,14 @@ impl Live {
         Some(Happening { buyer, order, notice })
     }
 
-    /// Payments' events do not all say whose they are: their first one does, and so does the read model.
+    /// Payments' events do not all say whose they are: their first one does, and so does the journal.
     async fn payer(&self, payment: PaymentId) -> Option<(UserId, OrderId)> {
         let known = self.payers.lock().unwrap_or_else(PoisonError::into_inner).get(&payment).copied();
         if known.is_some() {
             return known;
         }
-        match projections::payments::find(&self.pool, payment).await {
-            Ok(Some(view)) => Some((UserId::from_uuid(view.user_id), OrderId::from_uuid(view.order_id))),
-            Ok(None) => {
-                tracing::warn!(payment.id = %payment, "A notice is lost: its payment is not projected yet");
-                None
-            }
+        match self.commands.payment(payment).await {
+            Ok(state) => state.payment.terms().map(|terms| (terms.buyer, terms.order)),
             Err(error) => {
                 tracing::warn!(payment.id = %payment, %error, "A notice is lost");
                 None
@@ -196,15 +192,17 @@ impl Live {
         after: u64,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
         let live = self.listen(user)?;
-        let mut subjects = vec![format!("events.order.{order}.*")];
-        let payments = projections::payments::of_order(&self.pool, order).await?;
-        subjects.extend(payments.iter().map(|payment| format!("events.payment.{payment}.*")));
-        let mut past = Vec::new();
-        for subject in subjects {
-            past.extend(self.past(&subject, after.saturating_add(1)).await?);
+        let (_, last) = self.nats.extent(EVENTS).await?;
+        let mut past = self.past(&format!("events.order.{order}.*"), (1, last)).await?;
+        let failed = past.iter().filter(|happening| happening.notice.kind == "OrderPaymentFailed").count();
+        // Not from the read model: it may not have the last payment yet.
+        for attempt in 1..=u32::try_from(failed).unwrap_or(u32::MAX).saturating_add(1) {
+            let payment = PaymentId::for_attempt(order, attempt);
+            past.extend(self.past(&format!("events.payment.{payment}.*"), (after.saturating_add(1), last)).await?);
         }
+        past.retain(|happening| happening.notice.sequence > after);
         past.sort_by_key(|happening| happening.notice.sequence);
-        Ok(self.joined(past, live, after, move |happening| happening.order == order))
+        Ok(self.joined(past, live, after.max(last), move |happening| happening.order == order))
     }
 
     /// What happens to somebody's orders; what happened since `after` where that is said. Begins with a notice that
@@ -224,19 +222,18 @@ impl Live {
         let notice = Notice { kind: kind.to_owned(), order_id, payment_id, at, token, sequence };
         let mut past = vec![Happening { buyer: user, order: OrderId::from_uuid(uuid::Uuid::nil()), notice }];
         if (1..=RESUMABLE).contains(&missed) {
-            past.extend(self.past("events.>", begin.saturating_add(1)).await?);
+            past.extend(self.past("events.>", (begin.saturating_add(1), last)).await?);
         }
-        Ok(self.joined(past, live, sequence, move |happening| happening.buyer == user))
+        Ok(self.joined(past, live, last, move |happening| happening.buyer == user))
     }
 
-    /// What is in the stream now.
-    async fn past(&self, subject: &str, from: u64) -> Result<Vec<Happening>, Problem> {
-        let (_, last) = self.nats.extent(EVENTS).await?;
+    /// What is in the stream from one sequence to another.
+    async fn past(&self, subject: &str, (from, last): (u64, u64)) -> Result<Vec<Happening>, Problem> {
         let mut replay = self.nats.replay(EVENTS, subject, from);
         let mut past = Vec::new();
         loop {
             let batch = replay.next_batch().await?;
-            for stored in &batch {
+            for stored in batch.iter().filter(|stored| stored.sequence <= last) {
                 past.extend(self.understand(stored).await);
             }
             if batch.is_empty() || replay.next_sequence() > last {
@@ -256,7 +253,7 @@ impl Live {
         Ok((self.sender.subscribe(), Seat { open: self.open.clone(), user }))
     }
 
-    /// Past and live, each notice once; ends with the access token's life, or with the gateway.
+    /// What is past, and what comes after the sequence up to which that was read; ends with the access token's life, or with the gateway.
     fn joined<F>(
         &self,
         past: Vec<Happening>,
@@ -268,7 +265,6 @@ impl Live {
         F: Fn(&Happening) -> bool + Send + 'static,
     {
         let past: Vec<Notice> = past.into_iter().filter(&wanted).map(|happening| happening.notice).collect();
-        let after = past.last().map_or(after, |last| last.sequence);
         let coming = stream::unfold((live, wanted), move |((mut receiver, seat), wanted)| async move {
             loop {
                 let happening = receiver.recv().await.ok()?;

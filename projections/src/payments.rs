@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::payment::{Failure, NextAction, Payment, PaymentEvent, Terms};
-use domain::{OrderId, PaymentId, StoreEvent};
+use domain::{PaymentId, StoreEvent};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::types::Json;
@@ -121,14 +121,4 @@ pub async fn by_reference(pool: &PgPool, reference: &str) -> sqlx::Result<Option
         .fetch_optional(pool)
         .await?;
     Ok(id.map(PaymentId::from_uuid))
-}
-
-/// All payments of an order, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn of_order(pool: &PgPool, order: OrderId) -> sqlx::Result<Vec<PaymentId>> {
-    let ids = sqlx::query_scalar("select payment_id from read.payments where order_id = $1 order by created_at")
-        .bind(order.as_uuid());
-    Ok(ids.fetch_all(pool).await?.into_iter().map(PaymentId::from_uuid).collect())
 }

@@ -55,7 +55,10 @@ async fn a_retired_game_leaves_the_catalogue_and_cannot_be_changed() {
     Answer::of(request(Method::DELETE)).await.expect(204);
     eventually("it is retired", || async { app.visitor().get(&path).await.body["retired"] == true }).await;
     assert_eq!(app.visitor().get("/jogos").await.expect(200)["items"], json!([]));
-    assert_eq!(app.visitor().get("/jogos/busca?q=orchard").await.expect(200)["total"], 0);
+    eventually("it is out of the index", || async {
+        app.visitor().get("/jogos/busca?q=orchard").await.expect(200)["total"] == 0
+    })
+    .await;
     Answer::of(request(Method::PUT).json(&game("x", 1, 0))).await.refused(409, "game_retired");
 }
 

@@ -99,16 +99,16 @@ async fn answer(
 
 async fn hits(pool: &PgPool, table: &str, page: Vec<Uuid>, by: Option<&Match>) -> Result<Vec<Hit>, SearchError> {
     let highlight = match by {
-        None => "title".to_owned(),
+        None => "document ->> 'title'".to_owned(),
         Some(_) => format!(
-            "ts_headline('read.titles', title, to_tsquery('read.titles', $2),
+            "ts_headline('read.titles', document ->> 'title', to_tsquery('read.titles', $2),
                          'HighlightAll=true, StartSel={}, StopSel={}')",
             MARK.0, MARK.1
         ),
     };
     let rows = sqlx::query(&format!(
         "select document, {highlight} as highlight from unnest($1::uuid[]) with ordinality as page (game_id, n)
-         join {table} using (game_id) where $2 is not null order by n"
+         join {table}_documents using (game_id) where $2 is not null order by n"
     ))
     .bind(page)
     .bind(by.map_or("", |by| by.query.as_str()))

@@ -1,4 +1,4 @@
-//! The index on Postgres: two tables, one of which is live.
+//! The index on Postgres: two tables, one of which is live; each with a table of the documents that it finds.
 
 use serde::Serialize;
 use sqlx::types::Json;
@@ -56,25 +56,30 @@ pub(in super::super) async fn write(
     let table = table(pool, side).await?;
     let mut tx = pool.begin().await?;
     sqlx::query(&format!(
-        "with written as (
+        "with given as materialized (
+           select fields.*, given.* from jsonb_to_recordset($1) as given
+                    (document jsonb, title text, labels text, makers text, description text),
+                  jsonb_to_record(document) as fields
+                    (game_id uuid, sequence bigint, genres text[], tags text[], platforms text[], release_date date,
+                     age_rating int, price bigint, sales bigint)),
+         written as (
            insert into {table} as old
-             (game_id, sequence, document, title, folded_title, genres, tags, platforms, release_date, age_rating,
-              price, sales, words, title_words)
-           select game_id, sequence, document, document ->> 'title', lower(unaccent(title)), genres, tags, platforms,
-                  release_date, age_rating, price, sales, {WORDS}, to_tsvector('read.titles', title)
-           from jsonb_to_recordset($1) as given
-                  (document jsonb, title text, labels text, makers text, description text),
-                jsonb_to_record(document) as fields
-                  (game_id uuid, sequence bigint, genres text[], tags text[], platforms text[], release_date date,
-                   age_rating int, price bigint, sales bigint)
+             (game_id, sequence, folded_title, genres, tags, platforms, release_date, age_rating, price, sales, words,
+              title_words)
+           select game_id, sequence, lower(unaccent(title)), genres, tags, platforms, release_date, age_rating, price,
+                  sales, {WORDS}, to_tsvector('read.titles', title)
+           from given
            on conflict (game_id) do update set
-             sequence = excluded.sequence, document = excluded.document, title = excluded.title,
-             folded_title = excluded.folded_title, genres = excluded.genres, tags = excluded.tags,
-             platforms = excluded.platforms, release_date = excluded.release_date,
+             sequence = excluded.sequence, folded_title = excluded.folded_title, genres = excluded.genres,
+             tags = excluded.tags, platforms = excluded.platforms, release_date = excluded.release_date,
              age_rating = excluded.age_rating, price = excluded.price, sales = excluded.sales, words = excluded.words,
              title_words = excluded.title_words
            where old.sequence < excluded.sequence
-           returning words)
+           returning game_id, words),
+         documented as (
+           insert into {table}_documents (game_id, document)
+           select game_id, document from given join written using (game_id)
+           on conflict (game_id) do update set document = excluded.document)
          insert into read.search_words (word)
          select distinct lexeme from written, unnest(tsvector_to_array(ts_filter(words, '{{a,b,c}}'))) as lexeme
          where octet_length(lexeme) <= 60
@@ -83,7 +88,9 @@ pub(in super::super) async fn write(
     .bind(Json(documents.iter().map(Entry::of).collect::<Vec<_>>()))
     .execute(&mut *tx)
     .await?;
-    sqlx::query(&format!("delete from {table} where game_id = any($1)")).bind(retired).execute(&mut *tx).await?;
+    for table in [table, &format!("{table}_documents")] {
+        sqlx::query(&format!("delete from {table} where game_id = any($1)")).bind(retired).execute(&mut *tx).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -91,6 +98,7 @@ pub(in super::super) async fn write(
 pub(in super::super) async fn begin(pool: &PgPool) -> Result<(), SearchError> {
     let table = table(pool, Side::Next).await?;
     // Not truncated: a search that began before the last swap may still read it.
+    sqlx::query(&format!("delete from {table}_documents")).execute(pool).await?;
     sqlx::query(&format!("delete from {table}")).execute(pool).await?;
     Ok(())
 }
@@ -102,7 +110,7 @@ pub(in super::super) async fn swap(pool: &PgPool) -> Result<(), SearchError> {
 
 pub(in super::super) async fn documents(pool: &PgPool, offset: i64, limit: i64) -> Result<Vec<Document>, SearchError> {
     let table = table(pool, Side::Live).await?;
-    let rows = sqlx::query(&format!("select document from {table} order by game_id limit $1 offset $2"))
+    let rows = sqlx::query(&format!("select document from {table}_documents order by game_id limit $1 offset $2"))
         .bind(limit)
         .bind(offset)
         .fetch_all(pool)

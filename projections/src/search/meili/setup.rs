@@ -7,7 +7,8 @@ use meilisearch_sdk::documents::DocumentsQuery;
 use meilisearch_sdk::errors::{Error, ErrorCode};
 use meilisearch_sdk::key::{Action, KeyBuilder};
 use meilisearch_sdk::settings::{
-    FacetSortValue, FacetingSettings, MinWordSizeForTypos, PaginationSetting, Settings, TypoToleranceSettings,
+    FacetSortValue, FacetingSettings, FilterFeatureModes, FilterFeatures, FilterableAttribute,
+    FilterableAttributesSettings, MinWordSizeForTypos, PaginationSetting, Settings, TypoToleranceSettings,
 };
 use secrecy::SecretString;
 
@@ -18,7 +19,7 @@ use super::{Held, Meili, PATIENCE, timed};
 const SEARCH_KEY: &str = "5d7b3a4e-6f0c-4b1d-9a52-1c1d0e6a7f01";
 const INDEX_KEY: &str = "5d7b3a4e-6f0c-4b1d-9a52-1c1d0e6a7f02";
 /// How deep a search may page, and a little more.
-const MOST_HITS: usize = 1_000_000;
+const PAGES: PaginationSetting = PaginationSetting { max_total_hits: 1_000_000 };
 
 /// Keys of least privilege.
 pub struct MeiliKeys {
@@ -99,9 +100,9 @@ impl Meili {
         let indexes = [SwapIndexes { indexes: (self.uid(Side::Live), self.uid(Side::Next)), rename: None }];
         timed(PATIENCE, self.client.swap_indexes(&indexes)).await?;
         // A key that is bound to indexes cannot always see the swap's own task. Tasks are done in order, so the swap
-        // is done when the next one is.
+        // is done when the next one is, for which one serves that changes nothing.
         let live = self.side(Side::Live);
-        self.done(live.set_settings(&self.settings())).await?;
+        self.done(live.set_pagination(PAGES)).await?;
         let held = timed(PATIENCE, live.get_documents_with::<Held>(DocumentsQuery::new(&live).with_limit(1))).await?;
         if i64::from(held.total) != games {
             return Err(SearchError::Task(format!("swapped in {} games instead of {games}", held.total)));
@@ -116,17 +117,25 @@ impl Meili {
         for (word, others) in &self.words.synonyms {
             synonyms.insert(word, others.iter().map(String::as_str).collect());
         }
+        // Labels are counted and compared, never themselves searched.
+        let filterable = [
+            (vec!["game_id", "genres", "tags", "platforms"], false),
+            (vec!["price", "age_rating", "release_year"], true),
+        ]
+        .map(|(names, comparison)| {
+            FilterableAttribute::Settings(FilterableAttributesSettings {
+                attribute_patterns: names.into_iter().map(str::to_owned).collect(),
+                features: FilterFeatures {
+                    facet_search: false,
+                    filter: FilterFeatureModes { equality: true, comparison },
+                },
+            })
+        });
         Settings::new()
             .with_searchable_attributes(["title", "genres", "tags", "developer", "publisher", "description"])
-            .with_filterable_attributes([
-                "game_id",
-                "genres",
-                "tags",
-                "platforms",
-                "price",
-                "age_rating",
-                "release_year",
-            ])
+            .with_filterable_attributes_advanced(filterable)
+            // Exact distances between words cost half of all indexing; a title is short enough to do without.
+            .with_proximity_precision("byAttribute")
             .with_sortable_attributes(["price", "release_date", "sales"])
             .with_ranking_rules([
                 "sort",
@@ -147,7 +156,7 @@ impl Meili {
                 max_values_per_facet: usize::try_from(FACET_VALUES).unwrap_or(usize::MAX),
                 sort_facet_values_by: Some(by_count),
             })
-            .with_pagination(PaginationSetting { max_total_hits: MOST_HITS })
+            .with_pagination(PAGES)
             .with_synonyms(synonyms)
             .with_stop_words(self.words.stop_words.iter())
     }

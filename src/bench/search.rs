@@ -72,15 +72,18 @@ pub async fn run(args: &SearchArgs) -> Result<()> {
             sqlx::query("vacuum analyze").execute(&bench.owner).await?;
         }
         let url = serve(&bench, &nats, &config).await?;
+        let direct = config.meili_url.as_deref().zip(config.meili_search_key.as_ref());
         for (kind, questions) in &kinds {
-            let through = ask(questions, |question| question.of_gateway(&http, &url)).await?;
-            row(engine.name(), "gateway", kind, &through);
-            if let (Some(server), Some(key)) = (&config.meili_url, &config.meili_search_key) {
-                let direct = ask(questions, |question| {
-                    question.of_meilisearch(&http, server, key.expose_secret(), &config.meili_index)
-                })
-                .await?;
-                row(engine.name(), "direct", kind, &direct);
+            let mut ways: Vec<Way> = vec![Box::new(|question| question.of_gateway(&http, &url))];
+            if let Some((server, key)) = direct {
+                let index = &config.meili_index;
+                ways.push(Box::new(|question| question.of_meilisearch(&http, server, key.expose_secret(), index)));
+            }
+            let took = ask(questions, &ways).await?;
+            for (by, took) in ["gateway", "direct"].into_iter().zip(&took) {
+                row(engine.name(), by, kind, took);
+            }
+            if let [through, direct] = took.as_slice() {
                 #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
                 let ratio = through.value_at_quantile(0.99) as f64 / direct.value_at_quantile(0.99) as f64;
                 println!("{:<34} {:>12} {:>29.2}", format!("{} gateway / direct", engine.name()), kind, ratio);
@@ -132,14 +135,26 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
     Ok(format!("http://127.0.0.1:{port}"))
 }
 
-/// Asks all questions one after the other; the first tenth once more before, to warm up.
-async fn ask(questions: &[Question], request: impl Fn(&Question) -> reqwest::RequestBuilder) -> Result<Histogram<u64>> {
-    let mut took = Histogram::new(3)?;
+/// A way to ask a question.
+type Way<'a> = Box<dyn Fn(&Question) -> reqwest::RequestBuilder + 'a>;
+
+/// Asks each question in each way, so that all ways meet the same machine, and each is first as often as the others.
+/// The first tenth is asked once more before, to warm up.
+async fn ask(questions: &[Question], ways: &[Way<'_>]) -> Result<Vec<Histogram<u64>>> {
     for question in questions.iter().take(questions.len() / 10) {
-        answered(request(question)).await?;
+        for way in ways {
+            answered(way(question)).await?;
+        }
     }
-    for question in questions {
-        took.record(u64::try_from(answered(request(question)).await?.as_micros())?)?;
+    let mut took = ways.iter().map(|_| Histogram::new(3)).collect::<Result<Vec<_>, _>>()?;
+    for (turn, question) in questions.iter().enumerate() {
+        let mut asked: Vec<_> = ways.iter().zip(&mut took).collect();
+        if turn.is_multiple_of(2) {
+            asked.reverse();
+        }
+        for (way, took) in asked {
+            took.record(u64::try_from(answered(way(question)).await?.as_micros())?)?;
+        }
     }
     Ok(took)
 }

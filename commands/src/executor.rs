@@ -1,5 +1,6 @@
 //! Load, decide, append: what every use case goes through, with retries where deciding again is safe.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -91,7 +92,8 @@ impl Commands {
         A: Aggregate<Services = (), Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        let round = || self.round(context, id, &wish);
+        let begun = AtomicBool::new(false);
+        let round = || self.round(context, id, &wish, begun.swap(true, Ordering::Relaxed));
         let again = |attempt: &Attempt| match attempt {
             Attempt::Conflict => true,
             // Deciding again is safe: an append that went through unseen is met as a repeat.
@@ -110,13 +112,14 @@ impl Commands {
         context: &Context,
         id: Uuid,
         wish: &impl Fn(&Loaded<A>) -> Result<Wish<A>, E>,
+        again: bool,
     ) -> Result<Receipt<A>, Attempt>
     where
         A: Aggregate<Services = (), Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
         let loaded = self.load::<A>(id).await?;
-        if loaded.is_repeat_of(context)? {
+        if (again && loaded.was_changed_by(context)) || loaded.is_repeat_of(context)? {
             return Ok(Receipt { position: None, version: loaded.version, aggregate: loaded.aggregate });
         }
         let Wish { commands, claims } = wish(&loaded).map_err(Into::into)?;
@@ -174,11 +177,12 @@ impl<A> Loaded<A> {
         noted(self.first.as_ref()?, "correlation_id")?.parse().ok()
     }
 
+    /// Whether an earlier round's append went through unseen: the answer was lost, the command was not.
+    fn was_changed_by(&self, context: &Context) -> bool {
+        self.last_command.as_deref() == Some(context.command.to_string().as_str())
+    }
+
     fn is_repeat_of(&self, context: &Context) -> Result<bool, CommandError> {
-        // An append that went through unseen: the answer was lost, the command was not.
-        if self.last_command.as_deref() == Some(context.command.to_string().as_str()) {
-            return Ok(true);
-        }
         let (Some(first), Some(request)) = (&self.first, &context.repeatable) else { return Ok(false) };
         if noted(first, "idempotency_key") != Some(request.key.to_string().as_str()) {
             return Ok(false);

@@ -92,6 +92,9 @@ pub struct GatewayConfig {
     /// The secrets that the PSP may sign webhooks with, separated by commas
     #[arg(long, env = "PSP_WEBHOOK_SECRET", hide_env_values = true, value_delimiter = ',', required = true)]
     pub psp_webhook_secret: Vec<SecretString>,
+    /// After how long an unsettled payment that somebody looks at is asked about anew, in milliseconds
+    #[arg(long, env = "PAYMENT_STALE_MS", default_value = "10000", value_parser = millis)]
+    pub payment_stale: Duration,
     /// Login attempts per account and minute
     #[arg(long, env = "LOGIN_PER_ACCOUNT", default_value = "10")]
     pub login_per_account: NonZeroU32,
@@ -127,6 +130,23 @@ pub struct PaymentConfig {
     /// The folder of the daily text log of payments
     #[arg(long, env = "TEXT_LOG_FOLDER", default_value = "logs")]
     pub text_log_folder: PathBuf,
+}
+
+/// The reconciler.
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileConfig {
+    /// How long an order may be unpaid before it is given up, in milliseconds
+    #[arg(long, env = "ORDER_EXPIRY_MS", default_value = "1800000", value_parser = millis)]
+    pub order_expiry: Duration,
+    /// How often to look for what is due, in milliseconds
+    #[arg(long, env = "RECONCILE_EVERY_MS", default_value = "5000", value_parser = millis)]
+    pub reconcile_every: Duration,
+    /// How long a payment may be unsettled before the PSP is asked, in milliseconds; longer with each question
+    #[arg(long, env = "RECONCILE_AFTER_MS", default_value = "60000", value_parser = millis)]
+    pub reconcile_after: Duration,
+    /// How often to go through the PSP's list of charges, in milliseconds
+    #[arg(long, env = "RECONCILE_CHARGES_MS", default_value = "600000", value_parser = millis)]
+    pub reconcile_charges: Duration,
 }
 
 /// The notifier.

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
 use ludoteca::config::{
     ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    SandboxArgs, SearchConfig, StoreConfig,
+    ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
 };
 use ludoteca::load::LoadArgs;
 use ludoteca::local::{Postgres, free_port, new_secret};
@@ -76,6 +76,13 @@ enum Command {
     Payments(Payer),
     /// Role: work off what the PSP delivered
     Webhooks(Payer),
+    /// Role: ask the PSP about what stays unsettled, and give up what is not paid
+    Reconciler {
+        #[command(flatten)]
+        payer: Payer,
+        #[command(flatten)]
+        reconcile: ReconcileConfig,
+    },
     /// Role: send mail
     Notifier {
         #[command(flatten)]
@@ -243,6 +250,9 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Payments(payer) => payer.worker.start(stop).await?.payments(&payer.payment).await,
         Command::Webhooks(payer) => payer.worker.start(stop).await?.webhooks(&payer.payment).await,
+        Command::Reconciler { payer, reconcile } => {
+            payer.worker.start(stop).await?.reconciler(&payer.payment, &reconcile).await
+        }
         Command::Notifier { worker, mail } => worker.start(stop).await?.notifier(&mail).await,
         Command::PspSandbox(args) => psp_sandbox(&args, bind(args.sandbox_listen).await?, stop).await,
         Command::Migrate(owner) => {

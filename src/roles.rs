@@ -14,11 +14,13 @@ use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Relay, Settlement, Shared,
-    TextLog, WebhookFunction,
+    Checkout, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Reconciler, Relay,
+    Settlement, Shared, TextLog, Vigilance, WebhookFunction,
 };
 
-use crate::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig};
+use crate::config::{
+    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+};
 use crate::search;
 
 /// What every role leans on.
@@ -70,6 +72,7 @@ impl Foundation {
             search: search::reading(search, self.journal().pool())?,
             keys: Keys::from_pem(&pem.into())?,
             webhook_secrets: config.psp_webhook_secret.clone(),
+            payment_stale: config.payment_stale,
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
         };
         Ok(gateway::serve(store, acceptor, self.stop.clone()).await?)
@@ -131,6 +134,21 @@ impl Foundation {
     pub async fn webhooks(&self, config: &PaymentConfig) -> Result<()> {
         let function = WebhookFunction { shared: self.shared.clone(), desk: self.desk(config)? };
         function.run(self.stop.clone()).await;
+        Ok(())
+    }
+
+    /// Asks the PSP about what stays unsettled, and gives up what is not paid.
+    ///
+    /// # Errors
+    /// When the PSP's client cannot be made.
+    pub async fn reconciler(&self, config: &PaymentConfig, when: &ReconcileConfig) -> Result<()> {
+        let vigilance = Vigilance {
+            every: when.reconcile_every,
+            ask_after: when.reconcile_after,
+            order_expiry: when.order_expiry,
+            charges_every: when.reconcile_charges,
+        };
+        Reconciler { shared: self.shared.clone(), desk: self.desk(config)?, vigilance }.run(self.stop.clone()).await;
         Ok(())
     }
 
@@ -229,7 +247,7 @@ pub fn start_all(
     foundation: &Arc<Foundation>,
     gateway: (GatewayConfig, impl Acceptor + 'static),
     search: SearchConfig,
-    payment: PaymentConfig,
+    (payment, reconcile): (PaymentConfig, ReconcileConfig),
     mail: MailConfig,
 ) {
     let base = || foundation.clone();
@@ -255,6 +273,8 @@ pub fn start_all(
     });
     let (role, config) = (base(), payment.clone());
     roles.start("payments", async move { role.payments(&config).await });
+    let (role, config) = (base(), payment.clone());
+    roles.start("reconciler", async move { role.reconciler(&config, &reconcile).await });
     let (role, config) = (base(), payment);
     roles.start("webhooks", async move { role.webhooks(&config).await });
     let role = base();

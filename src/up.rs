@@ -108,7 +108,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
             &foundation,
             (gateway, acceptor),
             settings.search.clone(),
-            settings.payment(&args.data),
+            (settings.payment(&args.data), Settings::reconcile()),
             settings.mail(&args.data),
         );
     }

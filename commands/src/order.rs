@@ -5,6 +5,7 @@ use domain::user::UserError;
 use domain::{GameId, Money, OrderId, PaymentId, UserId};
 use futures::{StreamExt, TryStreamExt, stream};
 use journal::{Claim, ClaimKind, Claims, clock};
+use uuid::Uuid;
 
 use crate::Commands;
 use crate::actor::Context;
@@ -144,6 +145,16 @@ impl Commands {
     /// Those of every use case.
     pub async fn order(&self, order: OrderId) -> Result<Order, CommandError> {
         Ok(self.load::<Order>(order.as_uuid()).await?.aggregate)
+    }
+
+    /// The same, with what its history belongs to.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] where there is no such order, and those of every use case.
+    pub async fn order_with_correlation(&self, order: OrderId) -> Result<(Order, Uuid), CommandError> {
+        let loaded = self.load::<Order>(order.as_uuid()).await?;
+        let correlation = loaded.correlation().ok_or(CommandError::NotFound)?;
+        Ok((loaded.aggregate, correlation))
     }
 
     async fn age(&self, buyer: UserId) -> Result<u32, CommandError> {

@@ -42,6 +42,8 @@ pub struct Store {
     pub keys: Keys,
     /// The secrets that the PSP may sign webhooks with.
     pub webhook_secrets: Vec<SecretString>,
+    /// After how long an unsettled payment that somebody looks at is asked about anew.
+    pub payment_stale: Duration,
     /// How often somebody may try to log in.
     pub limits: Limits,
 }

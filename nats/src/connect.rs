@@ -73,6 +73,26 @@ impl Nats {
         self.client.publish(subject, bytes::Bytes::new()).await.map_err(NatsError::of("wake"))
     }
 
+    /// Asks whoever listens on `subject` to look at something. Nobody need listen; nothing is kept.
+    ///
+    /// # Errors
+    /// When the connection is closed for good.
+    pub async fn question(&self, subject: &'static str, about: String) -> Result<(), NatsError> {
+        self.client.publish(subject, about.into()).await.map_err(NatsError::of("question"))
+    }
+
+    /// What is asked on `subject` from now on.
+    ///
+    /// # Errors
+    /// When the connection is closed for good.
+    pub async fn questions(
+        &self,
+        subject: &'static str,
+    ) -> Result<impl Stream<Item = String> + Unpin + use<>, NatsError> {
+        let subscription = self.client.subscribe(subject).await.map_err(NatsError::of("questions"))?;
+        Ok(subscription.map(|question| String::from_utf8_lossy(&question.payload).into_owned()))
+    }
+
     /// The wake-ups on `subject` from now on.
     ///
     /// # Errors

@@ -19,4 +19,6 @@ pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
-pub use streams::{ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENTS, StreamName, WEBHOOK_WAKE};
+pub use streams::{
+    ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENTS, StreamName, WEBHOOK_WAKE,
+};

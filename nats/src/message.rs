@@ -102,6 +102,22 @@ impl Nats {
         }
     }
 
+    /// Whether the stream holds a message of a subject.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn holds(&self, stream: StreamName, subject: &str) -> Result<bool, NatsError> {
+        use async_nats::jetstream::stream::LastRawMessageErrorKind;
+        let stream = self.jetstream().get_stream_no_info(stream).await.map_err(NatsError::of("stream"))?;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(false),
+                _ => Err(NatsError::of("get last message")(error)),
+            },
+        }
+    }
+
     /// Removes a message for good.
     ///
     /// # Errors

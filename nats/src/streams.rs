@@ -26,6 +26,8 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 pub const JOURNAL_WAKE: &str = "wake.journal";
 /// Core subject, not kept: the PSP delivered something.
 pub const WEBHOOK_WAKE: &str = "wake.webhooks";
+/// Core subject, not kept: somebody looks at a payment, named in the body, that may be out of date.
+pub const PAYMENT_QUESTION: &str = "question.payment";
 
 /// The stream's configuration; kept in file storage.
 fn config(stream: StreamName) -> Config {

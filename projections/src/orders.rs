@@ -155,3 +155,22 @@ pub async fn page(
     .await?;
     Ok(Page::of(rows, limit, |order: &OrderView| Cursor { at: order.created_at, id: order.order_id }))
 }
+
+/// How many orders are looked at in one go.
+const MOST_UNPAID: i64 = 1_000;
+
+/// Orders that were placed before and are not paid, the oldest first; some of them, where there are very many.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unpaid_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<OrderId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select order_id from read.orders where status in ('awaiting_payment', 'payment_failed') and created_at < $1
+         order by created_at limit $2",
+    )
+    .bind(since)
+    .bind(MOST_UNPAID)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(OrderId::from_uuid).collect())
+}

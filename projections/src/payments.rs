@@ -122,3 +122,26 @@ pub async fn by_reference(pool: &PgPool, reference: &str) -> sqlx::Result<Option
         .await?;
     Ok(id.map(PaymentId::from_uuid))
 }
+
+/// A payment whose outcome is not known yet.
+#[derive(Debug, Clone, FromRow)]
+pub struct Unsettled {
+    /// Which.
+    pub payment_id: Uuid,
+    /// `initiated`, `submitted` or `pending`.
+    pub status: String,
+}
+
+/// Every payment that has not changed since and whose outcome is not known, the oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unsettled_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
+    sqlx::query_as(
+        "select payment_id, status from read.payments
+         where status in ('initiated', 'submitted', 'pending') and updated_at < $1 order by updated_at",
+    )
+    .bind(since)
+    .fetch_all(pool)
+    .await
+}

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::error::PspError;
-use crate::intent::{Intent, Method};
+use crate::intent::{Intent, IntentPage, Method};
 
 /// The version of Stripe's API that this client was written against.
 const API_VERSION: &str = "2024-06-20";
@@ -99,6 +99,16 @@ impl PspClient {
     /// [`PspError`].
     pub async fn retrieve(&self, intent: &str) -> Result<Intent, PspError> {
         self.send(self.http.get(format!("{}/v1/payment_intents/{intent}", self.base))).await
+    }
+
+    /// A page of the intents made since `since` (seconds since 1970), newest first, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn intents(&self, since: i64, after: Option<&str>) -> Result<IntentPage, PspError> {
+        let mut query = vec![("limit", "100".to_owned()), ("created[gte]", since.to_string())];
+        query.extend(after.map(|after| ("starting_after", after.to_owned())));
+        self.send(self.http.get(format!("{}/v1/payment_intents", self.base)).query(&query)).await
     }
 
     /// Gives an intent up; it cannot succeed afterwards.

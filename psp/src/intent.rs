@@ -44,6 +44,9 @@ pub struct Intent {
     pub amount: i64,
     /// Lower-case ISO 4217.
     pub currency: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(default)]
+    pub created: i64,
     /// What we told the PSP about it.
     #[serde(default)]
     pub metadata: HashMap<String, String>,
@@ -53,6 +56,15 @@ pub struct Intent {
     /// What the buyer has to do.
     #[serde(default)]
     pub next_action: Option<NextAction>,
+}
+
+/// Some of the intents of a list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IntentPage {
+    /// Newest first.
+    pub data: Vec<Intent>,
+    /// Whether there are older ones.
+    pub has_more: bool,
 }
 
 /// A declined charge.

@@ -12,4 +12,4 @@ pub mod signature;
 
 pub use client::{NewIntent, PspClient, RefundRequest};
 pub use error::PspError;
-pub use intent::{Intent, IntentStatus, Method, NextAction};
+pub use intent::{Intent, IntentPage, IntentStatus, Method, NextAction};

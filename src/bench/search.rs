@@ -126,6 +126,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
         listen: ([127, 0, 0, 1], port).into(),
         jwt_key_file: key_file,
         psp_webhook_secret: vec![new_secret("whsec_").into()],
+        payment_stale: Duration::from_secs(10),
         login_per_account: std::num::NonZeroU32::MIN,
         login_per_address: std::num::NonZeroU32::MIN,
     };

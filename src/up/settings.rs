@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{UpArgs, new_master_key, port_beside};
 use crate::config::{
-    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig,
+    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
 };
 use crate::local::new_secret;
 use crate::search;
@@ -185,6 +185,7 @@ impl Settings {
             listen: Self::listen(self.port),
             jwt_key_file: data.join("jwt-key.pem"),
             psp_webhook_secret: vec![self.psp_webhook_secret.as_str().into()],
+            payment_stale: Duration::from_secs(10),
             login_per_account: std::num::NonZeroU32::MIN.saturating_add(9),
             login_per_address: std::num::NonZeroU32::MIN.saturating_add(299),
         }
@@ -200,6 +201,15 @@ impl Settings {
             payment_ack_wait: Duration::from_secs(15),
             payment_slots: 16,
             text_log_folder: text_logs(data),
+        }
+    }
+
+    pub(super) fn reconcile() -> ReconcileConfig {
+        ReconcileConfig {
+            order_expiry: Duration::from_mins(30),
+            reconcile_every: Duration::from_secs(5),
+            reconcile_after: Duration::from_mins(1),
+            reconcile_charges: Duration::from_mins(10),
         }
     }
 

@@ -26,6 +26,7 @@ mod operations;
 mod orders;
 mod payments;
 mod projections;
+mod reconciler;
 mod relay;
 mod search;
 mod storefront;

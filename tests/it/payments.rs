@@ -19,6 +19,16 @@ async fn a_flaky_psp_is_asked_again_and_charges_once() {
 }
 
 #[tokio::test]
+async fn what_the_psp_answers_settles_a_payment_without_any_webhook() {
+    let mut app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    app.kill_role("webhooks").await;
+    app.kill_role("reconciler").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+}
+
+#[tokio::test]
 async fn a_psp_that_never_answers_ends_in_a_dead_letter_and_charges_nothing() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::Currency;
-use ludoteca::config::{GatewayConfig, MailConfig, PaymentConfig, SandboxArgs, SearchConfig, StoreConfig};
+use ludoteca::config::{
+    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+};
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::{create_admin, new_master_key};
@@ -28,13 +30,14 @@ pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
 
 /// What each role is called, so that a test can kill it and start it again.
-pub const ROLES: [&str; 8] =
-    ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "notifier"];
+pub const ROLES: [&str; 9] =
+    ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "reconciler", "notifier"];
 
 pub struct TestApp {
     pub foundation: Arc<Foundation>,
     pub store: StoreConfig,
     pub payment: PaymentConfig,
+    pub reconcile: ReconcileConfig,
     pub mail: MailConfig,
     pub url: String,
     pub nats: NatsServer,
@@ -57,6 +60,12 @@ pub struct Wishes {
     pub smtp_url: Option<SecretString>,
     /// The search engine.
     pub search: SearchConfig,
+    /// How long an order may be unpaid; half an hour without it.
+    pub order_expiry: Option<Duration>,
+    /// How long a payment may be unsettled; a minute without it.
+    pub reconcile_after: Option<Duration>,
+    /// How long a Pix payment takes; 200 ms without it.
+    pub pix: Option<Duration>,
 }
 
 impl TestApp {
@@ -86,6 +95,7 @@ impl TestApp {
             listen: "127.0.0.1:0".parse().unwrap(),
             jwt_key_file: key_file,
             psp_webhook_secret: vec!["whsec_test".into(), "whsec_next".into()],
+            payment_stale: Duration::ZERO,
             login_per_account: per_account,
             login_per_address: NonZeroU32::new(10_000).unwrap(),
         };
@@ -98,7 +108,7 @@ impl TestApp {
             psp_key: "sk_test_sandbox".into(),
             sandbox_webhook_url: format!("{url}/webhooks/psp"),
             psp_webhook_secret: "whsec_test".into(),
-            sandbox_pix: Duration::from_millis(200),
+            sandbox_pix: wishes.pix.unwrap_or(Duration::from_millis(200)),
             sandbox_file: None,
         };
         let payment = PaymentConfig {
@@ -110,6 +120,12 @@ impl TestApp {
             payment_ack_wait: Duration::from_secs(2),
             payment_slots: 8,
             text_log_folder: folder.path().join("logs"),
+        };
+        let reconcile = ReconcileConfig {
+            order_expiry: wishes.order_expiry.unwrap_or(Duration::from_mins(30)),
+            reconcile_every: Duration::from_millis(100),
+            reconcile_after: wishes.reconcile_after.unwrap_or(Duration::from_mins(1)),
+            reconcile_charges: Duration::from_millis(500),
         };
         let mail = MailConfig {
             smtp_url: wishes.smtp_url,
@@ -129,6 +145,7 @@ impl TestApp {
             foundation,
             store,
             payment,
+            reconcile,
             mail,
             url,
             nats,
@@ -154,7 +171,7 @@ impl TestApp {
     /// Starts a role that is not running.
     pub fn start_role(&mut self, name: &'static str) {
         let (role, payment, mail) = (self.foundation.clone(), self.payment.clone(), self.mail.clone());
-        let search = self.search.clone();
+        let (search, reconcile) = (self.search.clone(), self.reconcile.clone());
         let running = tokio::spawn(async move {
             match name {
                 "relay" => role.relay().await,
@@ -163,6 +180,7 @@ impl TestApp {
                 "checkout" => role.checkout().await,
                 "payments" => role.payments(&payment).await.unwrap(),
                 "webhooks" => role.webhooks(&payment).await.unwrap(),
+                "reconciler" => role.reconciler(&payment, &reconcile).await.unwrap(),
                 "notifier" => role.notifier(&mail).await.unwrap(),
                 unknown => panic!("no role {unknown}"),
             }
@@ -254,6 +272,16 @@ impl TestApp {
                 _ => return charges,
             }
         }
+    }
+
+    /// Where the PSP has a payment's intent.
+    pub async fn psp_status(&self, payment: &str) -> String {
+        let url = format!("{}/v1/payment_intents?limit=100", self.payment.psp_url);
+        let request = reqwest::Client::new().get(url).bearer_auth("sk_test_sandbox");
+        let page: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+        let intents = page["data"].as_array().unwrap();
+        let status = intents.iter().find(|intent| intent["metadata"]["payment_id"] == payment);
+        status.map_or_else(String::new, |intent| intent["status"].as_str().unwrap().to_owned())
     }
 
     /// How many events of a name the journal holds.

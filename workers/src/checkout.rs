@@ -6,8 +6,8 @@ use commands::{CommandError, Context};
 use domain::order::OrderEvent;
 use domain::payment::{Failure, PaymentEvent};
 use domain::user::UserEvent;
-use domain::{OrderId, PaymentId, PaymentWork, StoreEvent};
-use nats::{ConsumerSpec, Delivery, EVENTS, NatsError, Outgoing, Verdict};
+use domain::{OrderId, PaymentId, StoreEvent};
+use nats::{ConsumerSpec, Delivery, EVENTS, NatsError, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
@@ -101,7 +101,7 @@ impl Checkout {
             OrderEvent::OrderCreated { .. } => Ok(self.0.commands.initiate_payment(context, order).await?),
             // Compensation: a payment under way is given up at the PSP, or paid back.
             OrderEvent::OrderCancelled { open_attempt, .. } => {
-                self.enqueue(PaymentId::for_attempt(order, *open_attempt), order, "cancel").await
+                Ok(self.0.enqueue(PaymentId::for_attempt(order, *open_attempt), order, "cancel").await?)
             }
             // Nothing follows
             OrderEvent::OrderPaymentFailed { .. }
@@ -114,16 +114,18 @@ impl Checkout {
     async fn on_payment(&self, context: &Context, payment: PaymentId, event: &PaymentEvent) -> Result<(), Obstacle> {
         match event {
             // Happy path
-            PaymentEvent::PaymentInitiated(terms) => self.enqueue(payment, terms.order, "charge").await,
+            PaymentEvent::PaymentInitiated(terms) => Ok(self.0.enqueue(payment, terms.order, "charge").await?),
             PaymentEvent::PaymentSucceeded { order, late: false, .. } => {
                 match self.0.commands.complete_order(context, *order, payment).await {
                     // The order was given up, or paid otherwise: the money goes back.
-                    Err(CommandError::Order(_)) => self.enqueue(payment, *order, "refund").await,
+                    Err(CommandError::Order(_)) => Ok(self.0.enqueue(payment, *order, "refund").await?),
                     completed => Ok(completed?),
                 }
             }
             // Compensation
-            PaymentEvent::PaymentSucceeded { order, late: true, .. } => self.enqueue(payment, *order, "refund").await,
+            PaymentEvent::PaymentSucceeded { order, late: true, .. } => {
+                Ok(self.0.enqueue(payment, *order, "refund").await?)
+            }
             PaymentEvent::PaymentFailed { order, attempt, failure, .. } => {
                 Ok(self.0.commands.record_payment_failure(context, *order, *attempt, failure.clone()).await?)
             }
@@ -136,18 +138,5 @@ impl Checkout {
             | PaymentEvent::PaymentPending { .. }
             | PaymentEvent::PaymentRefunded { .. } => Ok(()),
         }
-    }
-
-    /// Puts work into the payment queue; its worker looks at the journal to see what is to be done.
-    async fn enqueue(&self, payment_id: PaymentId, order_id: OrderId, why: &str) -> Result<(), Obstacle> {
-        let work = PaymentWork { payment_id, order_id };
-        let message = Outgoing {
-            subject: format!("payments.process.{payment_id}"),
-            id: format!("{payment_id}:{why}"),
-            headers: vec![],
-            // Two ids have nothing that could fail to be written.
-            payload: serde_json::to_vec(&work).unwrap_or_default().into(),
-        };
-        Ok(self.0.nats.publish(message, false).await?)
     }
 }

@@ -1,23 +1,26 @@
 //! What runs beside the gateway. Every step here is safe to run twice.
 //!
 //! A worker that decides nothing (relay, projector, indexer, checkout, notifier) moves facts to where they are needed;
-//! the two that speak with the PSP (payment worker, webhook function) settle payments through one door.
+//! the three that speak with the PSP (payment worker, webhook function, reconciler) settle payments through one door.
 
 mod checkout;
 mod indexer;
 pub mod metrics;
 mod mirrored;
 mod notifier;
+mod pause;
 mod payments;
 mod projector;
+mod reconciler;
 mod relay;
 mod settlement;
 mod text_log;
 mod webhooks;
 
 use commands::Commands;
-use nats::Nats;
-use psp::PspClient;
+use domain::{OrderId, PaymentId, PaymentWork};
+use nats::{Nats, NatsError, Outgoing};
+use psp::{Intent, PspClient, PspError};
 
 pub use checkout::Checkout;
 pub use indexer::Indexer;
@@ -25,6 +28,7 @@ pub use mirrored::Mirrored;
 pub use notifier::{MailPatience, Mailer, Notifier};
 pub use payments::{Patience, PaymentWorker};
 pub use projector::run as project;
+pub use reconciler::{Reconciler, Vigilance};
 pub use relay::{Relay, RelayError, Step};
 pub use settlement::Settlement;
 pub use text_log::TextLog;
@@ -46,4 +50,29 @@ pub struct PaymentDesk {
     pub psp: PspClient,
     /// How outcomes are recorded.
     pub settlement: Settlement,
+}
+
+impl Shared {
+    /// Puts work into the payment queue; its worker looks at the journal to see what is to be done. The same work for
+    /// the same reason is queued once.
+    pub(crate) async fn enqueue(&self, payment_id: PaymentId, order_id: OrderId, why: &str) -> Result<(), NatsError> {
+        let message = Outgoing {
+            subject: format!("payments.process.{payment_id}"),
+            id: format!("{payment_id}:{why}"),
+            headers: vec![],
+            // Two ids have nothing that could fail to be written.
+            payload: serde_json::to_vec(&PaymentWork { payment_id, order_id }).unwrap_or_default().into(),
+        };
+        self.nats.publish(message, false).await
+    }
+}
+
+impl PaymentDesk {
+    /// Cancels an intent, or finds out what it came to instead.
+    pub(crate) async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Intent, PspError> {
+        match self.psp.cancel(psp, key).await {
+            Err(PspError::Refused { .. } | PspError::Unknown(_)) => self.psp.retrieve(psp).await,
+            cancelled => cancelled,
+        }
+    }
 }

@@ -57,6 +57,11 @@ metric!(
         register_int_counter_vec!("ludoteca_payment_outcomes_total", "Payment outcomes", &["by", "outcome"])
 );
 metric!(
+    /// What the reconciler found out.
+    RECONCILED: IntCounterVec =
+        register_int_counter_vec!("ludoteca_reconciled_total", "What the reconciler found out", &["outcome"])
+);
+metric!(
     /// 1 while the PSP cannot be used: it does not take our key, or cannot be reached.
     PSP_BLOCKED: Gauge = register_gauge!("ludoteca_psp_blocked", "Whether the PSP refuses us or cannot be reached")
 );

@@ -14,10 +14,11 @@ use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
 use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, PAYMENTS_QUEUE, Verdict};
-use psp::{Intent, PspError, RefundRequest};
+use psp::{PspError, RefundRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::PSP_BLOCKED;
+use crate::pause::doubled;
 use crate::settlement::{Case, reference};
 use crate::{PaymentDesk, Shared};
 
@@ -126,7 +127,7 @@ impl PaymentWorker {
                 }
                 Err(trouble) => {
                     tracing::warn!(payment.id = %payment, %this, %trouble, "Payment {payment} will be tried again");
-                    Ok(Verdict::Retry(self.pause(this.attempt)))
+                    Ok(Verdict::Retry(doubled(self.patience.pause, this.attempt)))
                 }
             };
             match verdict {
@@ -136,14 +137,6 @@ impl PaymentWorker {
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2).min(Duration::from_secs(5));
         }
-    }
-
-    /// Doubles with each attempt, with up to a quarter more, so that many do not come back at once.
-    fn pause(&self, attempt: u64) -> Duration {
-        let doubled = self.patience.pause.saturating_mul(1 << attempt.saturating_sub(1).min(10));
-        let jitter = clock::new_id().as_u128() % 256;
-        let share = doubled.saturating_mul(u32::try_from(jitter).unwrap_or(0)).checked_div(1024).unwrap_or_default();
-        doubled.saturating_add(share)
     }
 
     /// Looks at the journal and does what is left to do for a payment.
@@ -176,23 +169,14 @@ impl PaymentWorker {
             self.desk.settlement.note(case, None, "cancelled");
             return Ok(());
         };
-        let intent = self.cancel_or_retrieve(&psp, &format!("{}:cancel:{this}", case.payment)).await?;
+        let key = format!("{}:cancel:{this}", case.payment);
+        let intent = self.when_well(|| self.desk.cancel_or_retrieve(&psp, &key)).await?;
         self.desk.settlement.apply(case, &intent).await?;
         let settled = self.shared.commands.payment(case.payment).await?.payment;
         match &settled {
             Payment::Succeeded { .. } => self.refund(case, &settled, this).await,
             settled if settled.is_settled() => Ok(()),
             _ => Err(Trouble::Open),
-        }
-    }
-
-    /// Cancels an intent, or finds out what it came to instead.
-    async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Intent, PspError> {
-        match self.when_well(|| self.desk.psp.cancel(psp, key)).await {
-            Err(PspError::Refused { .. } | PspError::Unknown(_)) => {
-                self.when_well(|| self.desk.psp.retrieve(psp)).await
-            }
-            cancelled => cancelled,
         }
     }
 

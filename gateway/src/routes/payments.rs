@@ -3,6 +3,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use commands::Actor;
 use domain::{OrderId, PaymentId, UserId};
+use journal::clock;
+use nats::PAYMENT_QUESTION;
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -122,7 +124,20 @@ async fn find(store: &Store, actor: Actor, id: &str, token: &ConsistencyToken) -
     extract::caught_up(store, token, "payments").await?;
     let view = projections::payments::find(store.pool(), payment).await?.ok_or_else(Problem::not_found)?;
     actor.must_own(UserId::from_uuid(view.user_id))?;
+    refresh(store, &view).await;
     Ok(Json(view.into()))
+}
+
+/// Has a payment that may be out of date asked about; the answer comes as an event, to this reader and all others.
+async fn refresh(store: &Store, view: &PaymentView) {
+    let unsettled = matches!(view.status.as_str(), "initiated" | "submitted" | "pending");
+    let age = clock::now().signed_duration_since(view.updated_at).to_std().unwrap_or_default();
+    if unsettled
+        && age > store.payment_stale
+        && let Err(error) = store.nats.question(PAYMENT_QUESTION, view.payment_id.to_string()).await
+    {
+        tracing::debug!(%error, "Nobody was asked about a payment");
+    }
 }
 
 impl From<PaymentView> for Payment {

@@ -87,14 +87,14 @@ impl Ledger {
         .flatten()
     }
 
-    /// Intents in the order they were made, after one of them.
-    pub(super) fn list(&self, after: Option<&str>, limit: usize) -> (Vec<Intent>, bool) {
+    /// Intents made since, the newest first; those after one of them.
+    pub(super) fn list(&self, after: Option<&str>, since: i64, limit: usize) -> (Vec<Intent>, bool) {
         let memory = self.memory();
-        let start = after
-            .and_then(|id| memory.order.iter().position(|known| known == id))
-            .map_or(0, |index| index.saturating_add(1));
-        let mut found = memory.order.iter().skip(start).filter_map(|id| memory.entries.get(id));
-        let page: Vec<_> = found.by_ref().take(limit).map(|entry| entry.intent.clone()).collect();
+        let known = after.and_then(|id| memory.order.iter().rev().position(|known| known == id));
+        let skipped = known.map_or(0, |index| index.saturating_add(1));
+        let newest_first = memory.order.iter().rev().skip(skipped).filter_map(|id| memory.entries.get(id));
+        let mut found = newest_first.map(|entry| &entry.intent).take_while(|intent| intent.created >= since);
+        let page: Vec<_> = found.by_ref().take(limit).cloned().collect();
         (page, found.next().is_some())
     }
 

@@ -112,6 +112,7 @@ fn create(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
         status: IntentStatus::RequiresConfirmation,
         amount,
         currency: field("currency").to_owned(),
+        created: i64::try_from(seconds_now()).unwrap_or(i64::MAX),
         metadata: metadata.collect(),
         last_payment_error: None,
         next_action: None,
@@ -129,11 +130,14 @@ fn retrieve(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
 struct Page {
     starting_after: Option<String>,
     limit: Option<usize>,
+    #[serde(rename = "created[gte]")]
+    since: Option<i64>,
 }
 
 #[handler]
 fn list(sandbox: Data<&Arc<Sandbox>>, page: Query<Page>) -> Response {
-    let (data, has_more) = sandbox.ledger.list(page.starting_after.as_deref(), page.limit.unwrap_or(10).min(100));
+    let limit = page.limit.unwrap_or(10).min(100);
+    let (data, has_more) = sandbox.ledger.list(page.starting_after.as_deref(), page.since.unwrap_or(0), limit);
     respond((StatusCode::OK, json!({ "object": "list", "data": data, "has_more": has_more })))
 }
 

@@ -127,7 +127,8 @@ impl PaymentWorker {
             self.bury(case, class, this.attempt, &trouble.to_string()).await?;
             return Ok(true);
         }
-        match self.cancel_or_retrieve(psp.as_str(), &format!("{}:give-up:{this}", case.payment)).await {
+        let key = format!("{}:give-up:{this}", case.payment);
+        match self.when_well(|| self.desk.cancel_or_retrieve(psp.as_str(), &key)).await {
             Ok(intent) if intent.status == IntentStatus::Canceled => {
                 let failure = exhausted("the payment provider gave no certain answer, so the payment was cancelled");
                 self.end(case, Some(psp.as_str()), class, failure, this).await?;

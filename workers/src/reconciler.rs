@@ -1,0 +1,257 @@
+//! The reconciler: the net under everything that may get lost between the store and the PSP.
+//!
+//! It asks about payments that stay unsettled, gives up orders that were not paid in time (at the PSP first: money
+//! that came after all completes the order), and goes through the PSP's own list for charges that the store does not
+//! know to have succeeded. A question that fails changes nothing; it is asked again later.
+//! What is worth asking about comes from the read models and may be out of date; the journal decides.
+//! It keeps no state: two of them ask twice, which changes nothing.
+
+mod schedule;
+
+use std::time::Duration;
+
+use commands::{CommandError, Context};
+use domain::order::{CancelReason, Order};
+use domain::payment::Payment;
+use domain::{OrderId, PaymentId};
+use futures::{StreamExt, stream};
+use journal::clock;
+use nats::{DLQ, NatsError, PAYMENT_QUESTION, PAYMENTS};
+use psp::{Intent, IntentStatus, PspError};
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::schedule::Schedule;
+use crate::metrics::RECONCILED;
+use crate::settlement::{Case, Settled};
+use crate::{PaymentDesk, Shared};
+
+/// How many questions are asked at once.
+const SLOTS: usize = 8;
+/// How far back the PSP's list is read.
+const LOOK_BACK: Duration = Duration::from_hours(24);
+
+/// When the reconciler acts.
+#[derive(Debug, Clone, Copy)]
+pub struct Vigilance {
+    /// How often it looks for what is due.
+    pub every: Duration,
+    /// How long a payment may be unsettled before the PSP is asked; longer with each question.
+    pub ask_after: Duration,
+    /// How long an order may be unpaid.
+    pub order_expiry: Duration,
+    /// How often it goes through the PSP's list of charges.
+    pub charges_every: Duration,
+}
+
+/// Why a question was not answered. It is asked again.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error(transparent)]
+    Psp(#[from] PspError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    #[error("read model: {0}")]
+    ReadModel(#[from] sqlx::Error),
+}
+
+/// The reconciler.
+#[derive(Clone)]
+pub struct Reconciler {
+    /// Use cases and server.
+    pub shared: Shared,
+    /// PSP and settlement.
+    pub desk: PaymentDesk,
+    /// When it acts.
+    pub vigilance: Vigilance,
+}
+
+impl Reconciler {
+    /// Works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut schedule = Schedule::new(self.vigilance.ask_after);
+        let mut charges_at = Instant::now();
+        let mut round = tokio::time::interval(self.vigilance.every);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            let Ok(mut questions) = self.shared.nats.questions(PAYMENT_QUESTION).await else {
+                stop.run_until_cancelled(round.tick()).await;
+                continue;
+            };
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    question = questions.next() => match question.map(|id| PaymentId::parse(&id)) {
+                        Some(Ok(payment)) if schedule.look(payment) => told(payment, self.ask(payment).await),
+                        Some(_) => (),
+                        None => break,
+                    },
+                    _ = round.tick() => {
+                        self.expire_unpaid().await;
+                        self.ask_unsettled(&mut schedule).await;
+                        if Instant::now() >= charges_at {
+                            self.find_unknown_charges().await;
+                            charges_at = Instant::now().checked_add(self.vigilance.charges_every).unwrap_or(charges_at);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.shared.commands.journal().pool()
+    }
+
+    async fn expire_unpaid(&self) {
+        let unpaid = projections::orders::unpaid_since(self.pool(), before(self.vigilance.order_expiry)).await;
+        match unpaid {
+            Ok(orders) => {
+                let each = |order| async move { told(order, self.expire(order).await) };
+                stream::iter(orders).for_each_concurrent(SLOTS, each).await;
+            }
+            Err(error) => tracing::warn!(%error, "The reconciler cannot see which orders are unpaid"),
+        }
+    }
+
+    /// Gives an order up that was not paid in time, unless the PSP says that it was.
+    async fn expire(&self, order: OrderId) -> Result<&'static str, Unanswered> {
+        let commands = &self.shared.commands;
+        let (known, correlation) = commands.order_with_correlation(order).await?;
+        let Order::Open { failed_attempts, .. } = known else { return Ok("known") };
+        let context = Context::because("reconciler", order.as_uuid(), correlation);
+        let payment = PaymentId::for_attempt(order, failed_attempts.saturating_add(1));
+        let case = Case { by: "reconciler", context: &context, payment, order };
+        match commands.payment(payment).await.map(|state| state.payment) {
+            Ok(Payment::Succeeded { .. }) => return Ok("known"),
+            Ok(paying) if !paying.is_settled() => match paying.reference() {
+                Some(psp) => {
+                    let key = format!("{payment}:expire:{}", clock::new_id());
+                    let intent = self.desk.cancel_or_retrieve(psp.as_str(), &key).await?;
+                    match self.desk.settlement.apply(&case, &intent).await? {
+                        Settled::Cancelled | Settled::Declined(_) => (),
+                        Settled::Paid => return Ok("paid"),
+                        // The bank is at it and cannot be stopped.
+                        Settled::Waiting | Settled::Open => return Ok("waiting"),
+                    }
+                }
+                // Without a reference nothing was ever confirmed, so nothing can have been charged.
+                None => {
+                    commands.cancel_payment(&context, payment).await?;
+                }
+            },
+            Ok(_) | Err(CommandError::NotFound) => (),
+            Err(error) => return Err(error.into()),
+        }
+        commands.cancel_order(&context, order, CancelReason::Expired).await?;
+        self.desk.settlement.note(&case, None, "order expired");
+        Ok("expired")
+    }
+
+    async fn ask_unsettled(&self, schedule: &mut Schedule) {
+        match projections::payments::unsettled_since(self.pool(), before(self.vigilance.ask_after)).await {
+            Ok(unsettled) => {
+                let each = |payment| async move { told(payment, self.ask(payment).await) };
+                stream::iter(schedule.due(&unsettled)).for_each_concurrent(SLOTS, each).await;
+            }
+            Err(error) => tracing::warn!(%error, "The reconciler cannot see which payments are unsettled"),
+        }
+    }
+
+    /// Asks the PSP about a payment; puts its work back into the queue where it got lost.
+    async fn ask(&self, payment: PaymentId) -> Result<&'static str, Unanswered> {
+        let state = self.shared.commands.payment(payment).await?;
+        let (false, Some(terms)) = (state.payment.is_settled(), state.payment.terms()) else { return Ok("known") };
+        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
+        let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
+        let settled = match state.payment.reference() {
+            Some(psp) => {
+                let intent = self.desk.psp.retrieve(psp.as_str()).await?;
+                self.desk.settlement.apply(&case, &intent).await?
+            }
+            None => Settled::Open,
+        };
+        match settled {
+            Settled::Open => self.restore(payment, terms.order).await,
+            Settled::Waiting => Ok("waiting"),
+            Settled::Paid => Ok("paid"),
+            Settled::Declined(_) | Settled::Cancelled => Ok("failed"),
+        }
+    }
+
+    /// Puts work back that is neither queued nor dead: its stream was lost, or was never reached.
+    async fn restore(&self, payment: PaymentId, order: OrderId) -> Result<&'static str, Unanswered> {
+        let nats = &self.shared.nats;
+        if nats.holds(PAYMENTS, &format!("payments.process.{payment}")).await?
+            || nats.holds(DLQ, &format!("dlq.payments.exhausted.{payment}")).await?
+        {
+            return Ok("queued");
+        }
+        self.shared.enqueue(payment, order, &format!("restore:{}", clock::new_id())).await?;
+        tracing::warn!(payment.id = %payment, "The work of payment {payment} was lost and is queued again");
+        Ok("restored")
+    }
+
+    /// Goes through the PSP's list for charges that the store does not know to have succeeded. Money of an order that
+    /// was given up, or was paid otherwise, goes back.
+    async fn find_unknown_charges(&self) {
+        let since = before(LOOK_BACK).timestamp();
+        let mut after = None;
+        loop {
+            let page = match self.desk.psp.intents(since, after.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => return tracing::warn!(%error, "The reconciler cannot read the PSP's list of charges"),
+            };
+            let Some(last) = page.data.last() else { return };
+            after = Some(last.id.clone());
+            let charged = page.data.into_iter().filter(|intent| intent.status == IntentStatus::Succeeded);
+            let each = |intent: Intent| async move { told(&intent.id, self.compare(&intent).await) };
+            stream::iter(charged).for_each_concurrent(SLOTS, each).await;
+            if !page.has_more {
+                return;
+            }
+        }
+    }
+
+    async fn compare(&self, intent: &Intent) -> Result<&'static str, Unanswered> {
+        let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
+        // Not of this store; the PSP's account may serve others.
+        let Some(payment) = named else { return Ok("foreign") };
+        let state = self.shared.commands.payment(payment).await?;
+        if let Payment::Succeeded { reference, .. } = &state.payment {
+            if reference.as_str() != intent.id {
+                tracing::error!(payment.id = %payment, psp = intent.id, "Payment {payment} was charged twice");
+                return Ok("charged_twice");
+            }
+            return Ok("known");
+        }
+        let Some(terms) = state.payment.terms() else { return Ok("known") };
+        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
+        let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
+        self.desk.settlement.apply(&case, intent).await?;
+        Ok("found")
+    }
+}
+
+fn before(ago: Duration) -> chrono::DateTime<chrono::Utc> {
+    let ago = chrono::TimeDelta::from_std(ago).unwrap_or(chrono::TimeDelta::MAX);
+    clock::now().checked_sub_signed(ago).unwrap_or(chrono::DateTime::UNIX_EPOCH)
+}
+
+/// Whose question, and what came of it.
+fn told(about: impl std::fmt::Display, outcome: Result<&'static str, Unanswered>) {
+    match outcome {
+        Ok(outcome) => RECONCILED.with_label_values(&[outcome]).inc(),
+        // Others were faster: the journal says more than this question would have.
+        Err(Unanswered::Command(refusal)) if !refusal.is_passing() => {
+            tracing::info!(%about, %refusal, "The reconciler changes nothing");
+        }
+        Err(error) => {
+            RECONCILED.with_label_values(&["unanswered"]).inc();
+            tracing::warn!(%about, %error, "The reconciler asks again later");
+        }
+    }
+}

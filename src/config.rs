@@ -27,6 +27,9 @@ pub struct StoreConfig {
     /// The one currency that the store trades in (ISO 4217)
     #[arg(long, env = "CURRENCY", default_value = "BRL", value_parser = Currency::parse)]
     pub currency: Currency,
+    /// For how many days a buyer may return games without a reason (Brazil: 7, CDC art. 49)
+    #[arg(long, env = "REFUND_WINDOW_DAYS", default_value_t = 7)]
+    pub refund_window_days: u16,
 }
 
 /// The database as its owner sees it: for migrations and for a new epoch.

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use commands::Commands;
+use chrono::TimeDelta;
+use commands::{Commands, Rules};
 use gateway::{Keys, Limits, Store};
 use journal::{Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
@@ -43,7 +44,9 @@ impl Foundation {
         let journal = Journal::open(pool.clone()).await?;
         let vault = Vault::open(pool, &config.master_key)?;
         let nats = Nats::connect(config.nats_url.expose_secret()).await?;
-        let commands = Commands::new(journal.clone(), vault.clone(), config.currency);
+        let refund_window = TimeDelta::days(config.refund_window_days.into());
+        let rules = Rules { currency: config.currency, refund_window };
+        let commands = Commands::new(journal.clone(), vault.clone(), rules);
         tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })
     }

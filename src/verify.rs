@@ -151,9 +151,9 @@ async fn money(journal: &Journal) -> Result<i64> {
             "select count(*) from read.orders o where o.status = 'completed' and exists (
                select from jsonb_array_elements(o.lines) line
                where not exists (select from read.library l
-                                 where l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid))
-             and not exists (select from journal.events e where e.aggregate_type = 'order'
-                             and e.aggregate_id = o.order_id::text and e.event_type = 'OrderRefunded')",
+                                 where l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid)
+               and not exists (select from jsonb_array_elements(o.refunds) refund
+                               where refund ->> 'status' = 'refunded' and refund -> 'games' ? (line ->> 'game')))",
         ),
         (
             "games have paid orders",
@@ -163,7 +163,8 @@ async fn money(journal: &Journal) -> Result<i64> {
         (
             "completed orders are paid",
             "select count(*) from read.orders o left join read.payments p using (payment_id)
-             where o.status = 'completed' and o.total > 0 and p.status is distinct from 'succeeded'",
+             where o.status = 'completed' and o.total > 0
+             and (p.status is null or p.status not in ('succeeded', 'refunded'))",
         ),
         (
             "one success per order",
@@ -174,6 +175,13 @@ async fn money(journal: &Journal) -> Result<i64> {
             "unowed money went back",
             "select count(*) from read.payments p join read.orders o using (order_id)
              where p.status = 'succeeded' and o.status = 'cancelled'",
+        ),
+        (
+            "refunds are as agreed",
+            "select count(*) from read.orders o join read.payments p using (payment_id)
+             where o.status in ('completed', 'refunded') and p.refunded <>
+               (select coalesce(sum((refund ->> 'amount')::bigint), 0) from jsonb_array_elements(o.refunds) refund
+                where refund ->> 'status' = 'refunded')",
         ),
     ];
     let mut differences = 0_i64;

@@ -28,7 +28,7 @@ impl Commands {
     ) -> Result<Receipt<Game>, CommandError> {
         context.actor.must_be_admin()?;
         let GameChange { details, price } = change;
-        let price = Price::parse(price, self.currency)?;
+        let price = Price::parse(price, self.rules.currency)?;
         self.execute(context, game.as_uuid(), |_| {
             Ok::<_, CommandError>(Wish::of(GameCommand::Create { details: details.clone(), price }))
         })
@@ -48,7 +48,7 @@ impl Commands {
     ) -> Result<Receipt<Game>, CommandError> {
         context.actor.must_be_admin()?;
         let GameChange { details, price } = change;
-        let price = Price::parse(price, self.currency)?;
+        let price = Price::parse(price, self.rules.currency)?;
         self.execute(context, game.as_uuid(), |loaded| {
             loaded.must_be(seen)?;
             let commands = vec![GameCommand::Update { details: details.clone() }, GameCommand::ChangePrice { price }];

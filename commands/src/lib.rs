@@ -11,9 +11,11 @@ mod game;
 mod order;
 mod password;
 mod payment;
+mod refund;
 mod session;
 mod user;
 
+use chrono::TimeDelta;
 use domain::Currency;
 use journal::{Journal, Vault};
 use uuid::Uuid;
@@ -29,20 +31,29 @@ pub use payment::PaymentState;
 pub use session::{Session, SessionError};
 pub use user::Registration;
 
+/// What a store may settle for itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The one currency that it trades in.
+    pub currency: Currency,
+    /// For how long a buyer may return games without a reason.
+    pub refund_window: TimeDelta,
+}
+
 /// Everything that the store can be asked to do.
 #[derive(Clone)]
 pub struct Commands {
     journal: Journal,
     vault: Vault,
-    currency: Currency,
+    rules: Rules,
     hasher: password::Hasher,
 }
 
 impl Commands {
-    /// The use cases of a store that trades in one currency.
+    /// The use cases of a store.
     #[must_use]
-    pub fn new(journal: Journal, vault: Vault, currency: Currency) -> Self {
-        Self { journal, vault, currency, hasher: password::Hasher::new() }
+    pub fn new(journal: Journal, vault: Vault, rules: Rules) -> Self {
+        Self { journal, vault, rules, hasher: password::Hasher::new() }
     }
 
     /// What a repeat of a request is known by: who asks, where, under which key, with which body.
@@ -72,6 +83,6 @@ impl Commands {
     /// The one currency that the store trades in.
     #[must_use]
     pub fn currency(&self) -> Currency {
-        self.currency
+        self.rules.currency
     }
 }

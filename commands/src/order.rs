@@ -4,7 +4,7 @@ use domain::payment::{Failure, PaymentMethod};
 use domain::user::UserError;
 use domain::{GameId, Money, OrderId, PaymentId, UserId};
 use futures::{StreamExt, TryStreamExt, stream};
-use journal::{Claim, ClaimKind, Claims, clock};
+use journal::{Claim, ClaimKind, Claims, Release, clock};
 use uuid::Uuid;
 
 use crate::Commands;
@@ -133,7 +133,7 @@ impl Commands {
     ) -> Result<Receipt<Order>, CommandError> {
         self.execute::<Order, CommandError>(context, order.as_uuid(), |loaded| {
             context.actor.must_own(loaded.aggregate.buyer().ok_or(CommandError::NotFound)?)?;
-            let claims = Claims { taken: vec![], released: vec![ClaimKind::Ownership] };
+            let claims = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Ownership)] };
             Ok(Wish { commands: vec![OrderCommand::Cancel { reason }], claims })
         })
         .await
@@ -193,7 +193,7 @@ fn placed(id: OrderId, order: &Order, position: Option<journal::Position>) -> Re
     }
 }
 
-fn ownership(buyer: UserId, game: GameId) -> Claim {
+pub(crate) fn ownership(buyer: UserId, game: GameId) -> Claim {
     Claim { kind: ClaimKind::Ownership, key: format!("{buyer}:{game}") }
 }
 

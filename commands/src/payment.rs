@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
-use domain::{Money, OrderId, PaymentId};
+use domain::{OrderId, PaymentId};
 use uuid::Uuid;
 
 use crate::Commands;
@@ -130,20 +130,6 @@ impl Commands {
         self.pay(context, payment, PaymentCommand::Cancel).await.map(news)
     }
 
-    /// Notes that money went back. Whether that was news.
-    ///
-    /// # Errors
-    /// The payment's refusal, and those of every use case.
-    pub async fn refund_payment(
-        &self,
-        context: &Context,
-        payment: PaymentId,
-        amount: Money,
-        refund: PspReference,
-    ) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::Refund { amount, refund }).await.map(news)
-    }
-
     /// A payment and its order as the journal knows them.
     ///
     /// # Errors
@@ -163,7 +149,7 @@ impl Commands {
         self.journal.begun_at::<Payment>(payment.as_uuid()).await?.ok_or(CommandError::NotFound)
     }
 
-    async fn pay(
+    pub(crate) async fn pay(
         &self,
         context: &Context,
         payment: PaymentId,

@@ -1,6 +1,6 @@
 use domain::user::{User, UserCommand};
 use domain::{Email, EventId, Language, Profile, Role, UserId};
-use journal::{Claim, ClaimKind, Claims};
+use journal::{Claim, ClaimKind, Claims, Release};
 
 use crate::Commands;
 use crate::actor::Context;
@@ -84,7 +84,7 @@ impl Commands {
                 let claims = match &loaded.aggregate {
                     User::Active { profile: known, .. } if key.open(known)?.email == profile.email => Claims::default(),
                     User::New | User::Active { .. } | User::Erased => {
-                        Claims { taken: vec![email.clone()], released: vec![ClaimKind::Email] }
+                        Claims { taken: vec![email.clone()], released: vec![Release::All(ClaimKind::Email)] }
                     }
                 };
                 Ok::<_, CommandError>(Wish { commands, claims })
@@ -117,7 +117,7 @@ impl Commands {
         context.actor.must_own(user)?;
         let erased = self
             .execute(context, user.as_uuid(), |_| {
-                let claims = Claims { taken: vec![], released: vec![ClaimKind::Email] };
+                let claims = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Email)] };
                 Ok::<_, CommandError>(Wish { commands: vec![UserCommand::Erase], claims })
             })
             .await?;

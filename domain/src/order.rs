@@ -4,13 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
 use crate::game::AgeRating;
-use crate::money::{InvalidMoney, Money, Price};
+use crate::money::{Money, Price};
 use crate::payment::{Failure, PaymentMethod};
 use crate::text::Title;
 use crate::{GameId, PaymentId, UserId};
 
+mod error;
+mod refund;
 #[cfg(test)]
 mod tests;
+
+pub use error::OrderError;
+use refund::refund;
+pub use refund::{OpenRefund, RefundGround, RefundReason};
 
 /// How many games one order may hold.
 pub const MAX_GAMES: usize = 50;
@@ -76,6 +82,10 @@ pub enum Order {
         lines: Vec<Line>,
         /// What paid; nothing for a free order.
         payment: Option<PaymentId>,
+        /// How many refunds were asked for so far.
+        refunds_asked: u32,
+        /// Those of them whose end is not known.
+        open_refunds: Vec<OpenRefund>,
     },
     /// Given up before it was paid.
     Cancelled {
@@ -122,10 +132,24 @@ pub enum OrderCommand {
         /// Why.
         reason: CancelReason,
     },
+    /// Ask for the money of games.
+    RequestRefund {
+        /// Which; all that are left where none is named.
+        games: Vec<GameId>,
+        /// By what right.
+        ground: RefundGround,
+    },
     /// Take games back whose money went back.
     Refund {
-        /// Which.
-        games: Vec<GameId>,
+        /// Which refund.
+        number: u32,
+    },
+    /// Leave games with the buyer whose money cannot go back.
+    FailRefund {
+        /// Which refund.
+        number: u32,
+        /// Why.
+        failure: Failure,
     },
 }
 
@@ -180,62 +204,41 @@ pub enum OrderEvent {
         /// Why.
         reason: CancelReason,
     },
+    /// The money of games is to go back.
+    OrderRefundRequested {
+        /// Who bought.
+        buyer: UserId,
+        /// What paid; nothing for a free order.
+        payment: Option<PaymentId>,
+        /// The refund's number within the order, from 1.
+        number: u32,
+        /// Which games.
+        games: Vec<GameId>,
+        /// What they had cost together.
+        amount: Money,
+        /// Why, where staff decided so.
+        reason: Option<RefundReason>,
+    },
+    /// The money cannot go back; the games stay.
+    OrderRefundFailed {
+        /// Who bought.
+        buyer: UserId,
+        /// The refund's number.
+        number: u32,
+        /// Why.
+        failure: Failure,
+    },
     /// Games went back.
     OrderRefunded {
         /// Who had bought.
         buyer: UserId,
+        /// The refund's number.
+        number: u32,
         /// Which games.
         games: Vec<GameId>,
         /// Whether nothing of the order is left.
         whole: bool,
     },
-}
-
-/// Why an order refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum OrderError {
-    /// No game at all.
-    #[error("an order needs at least one game")]
-    EmptyOrder,
-    /// Too many games.
-    #[error("an order can hold at most {MAX_GAMES} games")]
-    TooManyGames,
-    /// The same game twice.
-    #[error("game {0} is in the order twice")]
-    DuplicateGame(GameId),
-    /// Too young for a game.
-    #[error("game {game} is for buyers of {rating} years and older")]
-    BuyerTooYoung {
-        /// Which game.
-        game: GameId,
-        /// In years.
-        rating: u32,
-    },
-    /// The prices cannot be added up.
-    #[error("the total cannot be charged: {0}")]
-    TotalNotChargeable(InvalidMoney),
-    /// The id is taken.
-    #[error("this order was placed already")]
-    AlreadyPlaced,
-    /// No order has this id.
-    #[error("there is no such order")]
-    UnknownOrder,
-    /// Paid orders stay paid.
-    #[error("this order is completed")]
-    OrderCompleted,
-    /// Cancelled is final.
-    #[error("this order was cancelled")]
-    OrderCancelled,
-    /// All of it went back.
-    #[error("this order was refunded")]
-    OrderRefunded,
-    /// Nothing to take back.
-    #[error("this order is not completed")]
-    OrderNotCompleted,
-    /// A game that is not, or no longer, in the order.
-    #[error("game {0} is not in this order")]
-    GameNotInOrder(GameId),
 }
 
 impl Order {
@@ -257,6 +260,15 @@ impl Order {
         match self {
             Self::Open { lines, .. } | Self::Completed { lines, .. } => lines,
             Self::New | Self::Cancelled { .. } | Self::Refunded { .. } => &[],
+        }
+    }
+
+    /// What is on its way back.
+    #[must_use]
+    pub fn open_refunds(&self) -> &[OpenRefund] {
+        match self {
+            Self::Completed { open_refunds, .. } => open_refunds,
+            Self::New | Self::Open { .. } | Self::Cancelled { .. } | Self::Refunded { .. } => &[],
         }
     }
 
@@ -295,8 +307,23 @@ impl Order {
             }
             (Self::Cancelled { .. }, OrderCommand::Cancel { .. }) => Ok(vec![]),
 
-            (Self::Completed { buyer, lines, .. }, OrderCommand::Refund { games }) => refund(*buyer, lines, games),
-            (Self::Open { .. }, OrderCommand::Refund { .. }) => Err(OrderError::OrderNotCompleted),
+            (Self::Completed { .. }, OrderCommand::RequestRefund { games, ground }) => {
+                self.request_refund(games, ground)
+            }
+            (Self::Completed { buyer, lines, open_refunds, .. }, OrderCommand::Refund { number }) => {
+                Ok(refund(*buyer, lines, open_refunds, number))
+            }
+            (Self::Completed { buyer, open_refunds, .. }, OrderCommand::FailRefund { number, failure }) => {
+                let open = open_refunds.iter().any(|refund| refund.number == number);
+                let failed = OrderEvent::OrderRefundFailed { buyer: *buyer, number, failure };
+                Ok(if open { vec![failed] } else { vec![] })
+            }
+            // The last refund took the last game; what is reported again is known.
+            (Self::Refunded { .. }, OrderCommand::Refund { .. } | OrderCommand::FailRefund { .. }) => Ok(vec![]),
+            (
+                Self::Open { .. },
+                OrderCommand::RequestRefund { .. } | OrderCommand::Refund { .. } | OrderCommand::FailRefund { .. },
+            ) => Err(OrderError::OrderNotCompleted),
 
             (Self::Completed { .. }, _) => Err(OrderError::OrderCompleted),
             (Self::Cancelled { .. }, _) => Err(OrderError::OrderCancelled),
@@ -314,18 +341,35 @@ impl Order {
                 *failed_attempts = attempt;
             }
             (OrderEvent::OrderCompleted { buyer, payment, .. }, Self::Open { lines, .. }) => {
-                *self = Self::Completed { buyer, lines: std::mem::take(lines), payment };
+                let lines = std::mem::take(lines);
+                *self = Self::Completed { buyer, lines, payment, refunds_asked: 0, open_refunds: vec![] };
             }
             (OrderEvent::OrderCancelled { buyer, .. }, _) => *self = Self::Cancelled { buyer },
             (OrderEvent::OrderRefunded { buyer, whole: true, .. }, _) => *self = Self::Refunded { buyer },
-            (OrderEvent::OrderRefunded { games, whole: false, .. }, Self::Completed { lines, .. }) => {
+            (
+                OrderEvent::OrderRefunded { number, games, whole: false, .. },
+                Self::Completed { lines, open_refunds, .. },
+            ) => {
                 lines.retain(|line| !games.contains(&line.game));
+                open_refunds.retain(|refund| refund.number != number);
+            }
+            (
+                OrderEvent::OrderRefundRequested { number, games, amount, .. },
+                Self::Completed { refunds_asked, open_refunds, .. },
+            ) => {
+                *refunds_asked = number;
+                open_refunds.push(OpenRefund { number, games, amount });
+            }
+            (OrderEvent::OrderRefundFailed { number, .. }, Self::Completed { open_refunds, .. }) => {
+                open_refunds.retain(|refund| refund.number != number);
             }
             // The games are the library's; and facts that do not fit the state change nothing.
             (
                 OrderEvent::PurchaseCompleted { .. }
                 | OrderEvent::OrderPaymentFailed { .. }
                 | OrderEvent::OrderCompleted { .. }
+                | OrderEvent::OrderRefundRequested { .. }
+                | OrderEvent::OrderRefundFailed { .. }
                 | OrderEvent::OrderRefunded { .. },
                 _,
             ) => (),
@@ -379,22 +423,6 @@ fn complete(buyer: UserId, lines: &[Line], total: Money, payment: Option<Payment
         .map(|line| OrderEvent::PurchaseCompleted { buyer, line: line.clone() })
         .chain([OrderEvent::OrderCompleted { buyer, payment, total }])
         .collect()
-}
-
-fn refund(buyer: UserId, lines: &[Line], games: Vec<GameId>) -> Result<Vec<OrderEvent>, OrderError> {
-    if games.is_empty() {
-        return Err(OrderError::EmptyOrder);
-    }
-    for (index, game) in games.iter().enumerate() {
-        if games.iter().skip(index).skip(1).any(|other| other == game) {
-            return Err(OrderError::DuplicateGame(*game));
-        }
-        if !lines.iter().any(|line| line.game == *game) {
-            return Err(OrderError::GameNotInOrder(*game));
-        }
-    }
-    let whole = games.len() == lines.len();
-    Ok(vec![OrderEvent::OrderRefunded { buyer, games, whole }])
 }
 
 aggregate!(Order, "order", OrderCommand, OrderEvent, OrderError);

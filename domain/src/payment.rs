@@ -65,6 +65,15 @@ pub struct Terms {
     pub method: PaymentMethod,
 }
 
+/// Money that went back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// The PSP's id of it.
+    pub reference: PspReference,
+    /// Which of the order's refunds; none where the order was not to be paid by this payment.
+    pub number: Option<u32>,
+}
+
 /// The payment as its history left it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub enum Payment {
@@ -87,6 +96,8 @@ pub enum Payment {
         late: bool,
         /// What went back so far.
         refunded: Money,
+        /// The refunds that this was.
+        refunds: Vec<Refund>,
     },
     /// Refused.
     Failed(Terms),
@@ -125,8 +136,8 @@ pub enum PaymentCommand {
     Refund {
         /// How much this time.
         amount: Money,
-        /// The PSP's id of the refund.
-        refund: PspReference,
+        /// Which refund.
+        refund: Refund,
     },
 }
 
@@ -181,6 +192,9 @@ pub enum PaymentEvent {
         amount: Money,
         /// The PSP's id of the refund.
         refund: PspReference,
+        /// Which of the order's refunds; none where the order was not to be paid by this payment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
     },
 }
 
@@ -332,15 +346,19 @@ impl Payment {
         }
     }
 
-    fn refund(&self, amount: Money, refund: PspReference) -> Result<Vec<PaymentEvent>, PaymentError> {
-        let Self::Succeeded { terms, refunded, .. } = self else {
+    fn refund(&self, amount: Money, refund: Refund) -> Result<Vec<PaymentEvent>, PaymentError> {
+        let Self::Succeeded { terms, refunded, refunds, .. } = self else {
             return Err(PaymentError::NotSucceeded);
         };
+        if refunds.iter().any(|known| known.reference == refund.reference) {
+            return Ok(vec![]);
+        }
         let fits = refunded.plus(amount).is_ok_and(|sum| amount.amount > 0 && sum.amount <= terms.amount.amount);
         if !fits {
             return Err(PaymentError::RefundTooLarge { paid: terms.amount, refunded: *refunded, asked: amount });
         }
-        Ok(vec![PaymentEvent::PaymentRefunded { order: terms.order, amount, refund }])
+        let Refund { reference, number } = refund;
+        Ok(vec![PaymentEvent::PaymentRefunded { order: terms.order, amount, refund: reference, number }])
     }
 
     /// The state after a fact.
@@ -360,15 +378,16 @@ impl Payment {
             }
             PaymentEvent::PaymentSucceeded { reference, late, .. } => {
                 let refunded = Money::zero(terms.amount.currency);
-                *self = Self::Succeeded { terms, reference, late, refunded };
+                *self = Self::Succeeded { terms, reference, late, refunded, refunds: vec![] };
             }
             PaymentEvent::PaymentFailed { .. } => *self = Self::Failed(terms),
             PaymentEvent::PaymentCancelled { .. } => *self = Self::Cancelled(terms),
-            PaymentEvent::PaymentRefunded { amount, .. } => {
-                if let Self::Succeeded { refunded, .. } = self
+            PaymentEvent::PaymentRefunded { amount, refund, number, .. } => {
+                if let Self::Succeeded { refunded, refunds, .. } = self
                     && let Ok(sum) = refunded.plus(amount)
                 {
                     *refunded = sum;
+                    refunds.push(Refund { reference: refund, number });
                 }
             }
         }

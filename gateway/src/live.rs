@@ -288,6 +288,8 @@ fn buyer(event: &OrderEvent) -> UserId {
         | OrderEvent::PurchaseCompleted { buyer, .. }
         | OrderEvent::OrderCompleted { buyer, .. }
         | OrderEvent::OrderCancelled { buyer, .. }
+        | OrderEvent::OrderRefundRequested { buyer, .. }
+        | OrderEvent::OrderRefundFailed { buyer, .. }
         | OrderEvent::OrderRefunded { buyer, .. } => *buyer,
     }
 }

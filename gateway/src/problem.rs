@@ -178,12 +178,15 @@ fn order_status(refusal: &OrderError) -> StatusCode {
         | OrderError::DuplicateGame(_)
         | OrderError::BuyerTooYoung { .. }
         | OrderError::TotalNotChargeable(_)
+        | OrderError::RefundReasonMissing
         | OrderError::GameNotInOrder(_) => StatusCode::UNPROCESSABLE_ENTITY,
         OrderError::AlreadyPlaced
         | OrderError::UnknownOrder
         | OrderError::OrderCompleted
         | OrderError::OrderCancelled
         | OrderError::OrderRefunded
+        | OrderError::RefundInProgress
+        | OrderError::RefundWindowClosed(_)
         | OrderError::OrderNotCompleted => StatusCode::CONFLICT,
     }
 }

@@ -33,8 +33,32 @@ pub struct Claim {
 pub struct Claims {
     /// Taken for the aggregate.
     pub taken: Vec<Claim>,
-    /// Every claim of these kinds that the aggregate held before.
-    pub released: Vec<ClaimKind>,
+    /// What the aggregate held before.
+    pub released: Vec<Release>,
+}
+
+/// What of an aggregate's claims is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// All of a kind.
+    All(ClaimKind),
+    /// One.
+    One(Claim),
+}
+
+impl Release {
+    fn kind(&self) -> ClaimKind {
+        match self {
+            Self::All(kind) | Self::One(Claim { kind, .. }) => *kind,
+        }
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::All(_) => None,
+            Self::One(claim) => Some(&claim.key),
+        }
+    }
 }
 
 /// An event about to be appended.
@@ -89,7 +113,8 @@ const CLAIMS_AND_EVENTS: &str = concat!(
        insert into journal.claims (kind, key, holder)
        select kind, key, $2::text::uuid from unnest($9::text[], $10::text[]) as c (kind, key)
      ), released as (
-       delete from journal.claims where holder = $2::text::uuid and kind = any ($11::text[])
+       delete from journal.claims as held using unnest($11::text[], $12::text[]) as given (kind, key)
+       where held.holder = $2::text::uuid and held.kind = given.kind and held.key = coalesce(given.key, held.key)
      )",
     events!()
 );
@@ -121,7 +146,8 @@ impl Journal {
             append = append
                 .bind(claims.taken.iter().map(|claim| claim.kind.to_string()).collect::<Vec<_>>())
                 .bind(claims.taken.iter().map(|claim| claim.key.as_str()).collect::<Vec<_>>())
-                .bind(claims.released.iter().map(ToString::to_string).collect::<Vec<_>>());
+                .bind(claims.released.iter().map(|given| given.kind().to_string()).collect::<Vec<_>>())
+                .bind(claims.released.iter().map(Release::key).collect::<Vec<_>>());
         }
         let rows = append.fetch_all(self.pool()).await.map_err(refusal)?;
         self.wake();

@@ -14,7 +14,7 @@ mod read;
 mod repository;
 pub mod vault;
 
-pub use append::{AppendError, Claim, ClaimKind, Claims, NewEvent};
+pub use append::{AppendError, Claim, ClaimKind, Claims, NewEvent, Release};
 pub use cloud_event::CloudEvent;
 pub use connect::{connect, migrate};
 pub use epoch::rebase;

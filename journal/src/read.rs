@@ -97,6 +97,27 @@ impl Journal {
         Ok(at)
     }
 
+    /// When something first happened to an aggregate.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn happened_at<A: Aggregate>(
+        &self,
+        id: Uuid,
+        event_type: &str,
+    ) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let at = sqlx::query_scalar(
+            "select min(recorded_at) from journal.events
+             where aggregate_type = $1 and aggregate_id = $2 and event_type = $3",
+        )
+        .bind(A::TYPE)
+        .bind(id.to_string())
+        .bind(event_type)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(at)
+    }
+
     /// How many events there are, and where the last one stands.
     ///
     /// # Errors

@@ -100,6 +100,8 @@ async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> 
         OrderEvent::OrderCreated { .. }
         | OrderEvent::OrderPaymentFailed { .. }
         | OrderEvent::OrderCompleted { .. }
+        | OrderEvent::OrderRefundRequested { .. }
+        | OrderEvent::OrderRefundFailed { .. }
         | OrderEvent::OrderCancelled { .. } => return Ok(()),
     };
     sqlx::query("update games set sales = sales + $2, sequence = $3 where game_id = any($1)")

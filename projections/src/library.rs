@@ -46,6 +46,8 @@ impl Projection for Library {
             OrderEvent::OrderCreated { .. }
             | OrderEvent::OrderPaymentFailed { .. }
             | OrderEvent::OrderCompleted { .. }
+            | OrderEvent::OrderRefundRequested { .. }
+            | OrderEvent::OrderRefundFailed { .. }
             | OrderEvent::OrderCancelled { .. } => (),
         }
         Ok(())

@@ -4,13 +4,15 @@ use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::order::{Line, Order, OrderEvent};
 use domain::payment::{Payment, PaymentEvent};
-use domain::{OrderId, PaymentId, StoreEvent, UserId};
+use domain::{GameId, OrderId, PaymentId, StoreEvent, UserId};
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::payments::Unsettled;
 
 /// The projection.
 #[derive(Clone)]
@@ -56,7 +58,20 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
         OrderEvent::OrderCreated { buyer, lines, total, payment_method: _ } => {
             return create(db, fact, order, (*buyer, lines, *total)).await;
         }
-        OrderEvent::PurchaseCompleted { .. } | OrderEvent::OrderRefunded { whole: false, .. } => return Ok(()),
+        OrderEvent::PurchaseCompleted { .. } => return Ok(()),
+        OrderEvent::OrderRefundRequested { number, games, amount, .. } => {
+            let refund = RefundView {
+                number: *number,
+                games: games.clone(),
+                amount: amount.amount,
+                status: "requested".to_owned(),
+            };
+            return request_refund(db, fact, order, &refund).await;
+        }
+        OrderEvent::OrderRefundFailed { number, .. } => return end_refund(db, fact, order, *number, "failed").await,
+        OrderEvent::OrderRefunded { number, whole: false, .. } => {
+            return end_refund(db, fact, order, *number, "refunded").await;
+        }
         OrderEvent::OrderPaymentFailed { .. } => "payment_failed",
         OrderEvent::OrderCompleted { payment, .. } => {
             sqlx::query("update orders set payment_id = $2 where order_id = $1")
@@ -67,7 +82,10 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
             "completed"
         }
         OrderEvent::OrderCancelled { .. } => "cancelled",
-        OrderEvent::OrderRefunded { whole: true, .. } => "refunded",
+        OrderEvent::OrderRefunded { number, whole: true, .. } => {
+            end_refund(db, fact, order, *number, "refunded").await?;
+            "refunded"
+        }
     };
     sqlx::query("update orders set status = $2, updated_at = $3 where order_id = $1")
         .bind(order.as_uuid())
@@ -76,6 +94,33 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
         .execute(db)
         .await
         .map(drop)
+}
+
+async fn request_refund(db: &mut PgConnection, fact: &Fact, order: OrderId, refund: &RefundView) -> sqlx::Result<()> {
+    sqlx::query("update orders set refunds = refunds || $2, updated_at = $3 where order_id = $1")
+        .bind(order.as_uuid())
+        .bind(Json([refund]))
+        .bind(fact.at)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+async fn end_refund(db: &mut PgConnection, fact: &Fact, order: OrderId, number: u32, status: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "update orders set updated_at = $4, refunds =
+           (select jsonb_agg(case when (refund ->> 'number')::bigint = $2
+                                  then refund || jsonb_build_object('status', $3::text) else refund end order by n)
+            from jsonb_array_elements(refunds) with ordinality as of (refund, n))
+         where order_id = $1 and refunds <> '[]'",
+    )
+    .bind(order.as_uuid())
+    .bind(i64::from(number))
+    .bind(status)
+    .bind(fact.at)
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 async fn create(
@@ -101,6 +146,19 @@ async fn create(
     .map(drop)
 }
 
+/// Games on their way back, or back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefundView {
+    /// Its number within the order, from 1.
+    pub number: u32,
+    /// Which games.
+    pub games: Vec<GameId>,
+    /// Minor units.
+    pub amount: i64,
+    /// `requested`, `refunded` or `failed`.
+    pub status: String,
+}
+
 /// An order as its buyer sees it.
 #[derive(Debug, Clone, FromRow)]
 pub struct OrderView {
@@ -116,6 +174,8 @@ pub struct OrderView {
     pub currency: String,
     /// What was bought.
     pub lines: Json<Vec<Line>>,
+    /// What was, or is to be, paid back.
+    pub refunds: Json<Vec<RefundView>>,
     /// The latest payment.
     pub payment_id: Option<Uuid>,
     /// When it was placed.
@@ -173,4 +233,18 @@ pub async fn unpaid_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<V
     .fetch_all(pool)
     .await?;
     Ok(ids.into_iter().map(OrderId::from_uuid).collect())
+}
+
+/// The payments of orders with a refund that was asked for before and whose end is not known, the oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refunding_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
+    sqlx::query_as(
+        r#"select payment_id, 'refunding' as status from read.orders where payment_id is not null and refunds @> '[{"status": "requested"}]' and updated_at < $1
+           order by updated_at"#,
+    )
+    .bind(since)
+    .fetch_all(pool)
+    .await
 }

@@ -123,12 +123,12 @@ pub async fn by_reference(pool: &PgPool, reference: &str) -> sqlx::Result<Option
     Ok(id.map(PaymentId::from_uuid))
 }
 
-/// A payment whose outcome is not known yet.
+/// A payment that somebody waits for.
 #[derive(Debug, Clone, FromRow)]
 pub struct Unsettled {
     /// Which.
     pub payment_id: Uuid,
-    /// `initiated`, `submitted` or `pending`.
+    /// `initiated`, `submitted` or `pending`; `refunding` where money is to go back.
     pub status: String,
 }
 

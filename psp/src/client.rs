@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::PspError;
 use crate::intent::{Intent, IntentPage, Method};
+use crate::refund::{Refund, RefundPage};
 
 /// The version of Stripe's API that this client was written against.
 const API_VERSION: &str = "2024-06-20";
@@ -39,12 +40,8 @@ pub struct RefundRequest<'a> {
     pub intent: &'a str,
     /// Minor units.
     pub amount: i64,
-}
-
-/// A refund as the PSP describes it.
-#[derive(Debug, Clone, serde::Deserialize)]
-struct Refund {
-    id: String,
+    /// What we call it; comes back in lists.
+    pub name: &'a str,
 }
 
 impl PspClient {
@@ -119,15 +116,24 @@ impl PspClient {
         self.post(&format!("/v1/payment_intents/{intent}/cancel"), &[], idempotency_key).await
     }
 
-    /// Sends money back; answers with the PSP's id of the refund.
+    /// Sends money back.
     ///
     /// # Errors
     /// [`PspError`].
-    pub async fn refund(&self, refund: &RefundRequest<'_>, idempotency_key: &str) -> Result<String, PspError> {
+    pub async fn refund(&self, refund: &RefundRequest<'_>, idempotency_key: &str) -> Result<Refund, PspError> {
         let amount = refund.amount.to_string();
-        let form = [("payment_intent", refund.intent), ("amount", &amount)];
-        let refund: Refund = self.post("/v1/refunds", &form, idempotency_key).await?;
-        Ok(refund.id)
+        let form = [("payment_intent", refund.intent), ("amount", &amount), ("metadata[refund]", refund.name)];
+        self.post("/v1/refunds", &form, idempotency_key).await
+    }
+
+    /// What of an intent was, or is to be, sent back; at most a hundred, as many games as an order holds twice.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn refunds(&self, intent: &str) -> Result<Vec<Refund>, PspError> {
+        let query = [("payment_intent", intent), ("limit", "100")];
+        let page: RefundPage = self.send(self.http.get(format!("{}/v1/refunds", self.base)).query(&query)).await?;
+        Ok(page.data)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)], key: &str) -> Result<T, PspError> {

@@ -17,7 +17,15 @@ pub enum PspError {
         /// A sentence for people.
         message: String,
     },
-    /// No answer, 5xx or 409: the charge may have happened. Ask before doing anything else.
+    /// 5xx: it may have happened, and the same idempotency key will be answered the same for a day.
+    #[error("the PSP failed (HTTP {status}): {message}")]
+    Faulty {
+        /// The HTTP status.
+        status: u16,
+        /// A sentence for people.
+        message: String,
+    },
+    /// No answer, or 409: the charge may have happened. Ask before doing anything else.
     #[error("outcome unknown: {0}")]
     Unknown(String),
     /// The request never left: nothing can have happened.
@@ -61,7 +69,8 @@ impl PspError {
             },
             401 | 403 => Self::Unauthorised(status),
             429 => Self::Limited(Duration::from_secs(retry_after.unwrap_or(2))),
-            409 | 500.. => Self::Unknown(message),
+            409 => Self::Unknown(message),
+            500.. => Self::Faulty { status, message },
             _ => Self::Refused { status, message },
         }
     }

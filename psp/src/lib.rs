@@ -7,9 +7,11 @@
 mod client;
 mod error;
 mod intent;
+mod refund;
 pub mod sandbox;
 pub mod signature;
 
 pub use client::{NewIntent, PspClient, RefundRequest};
 pub use error::PspError;
 pub use intent::{Intent, IntentPage, IntentStatus, Method, NextAction};
+pub use refund::{Refund, RefundStatus};

@@ -1,8 +1,8 @@
 //! A PSP to try the store with: a real HTTP server that speaks Stripe's wire and moves no money.
 //!
 //! The payment method decides what happens: `pm_card_visa` succeeds, `pm_card_chargeCustomerFail` is declined, `pix`
-//! asks the buyer to act and succeeds by webhook a moment later, `pm_card_timeout` never answers and
-//! `pm_card_flaky` answers 500 twice. Any other card is unknown.
+//! asks the buyer to act and succeeds by webhook a moment later, `pm_card_timeout` never answers,
+//! `pm_card_flaky` answers 500 twice, and the money of `pm_card_pendingRefund` goes back a moment after it was asked for. Any other card is unknown.
 //! Idempotency keys replay the first answer, 500s included. Webhooks are signed and tried again until accepted.
 
 mod ledger;
@@ -17,6 +17,7 @@ use poem::listener::Acceptor;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use crate::refund::RefundStatus;
 use ledger::Ledger;
 use webhooks::Webhooks;
 
@@ -69,6 +70,21 @@ impl Sandbox {
             tokio::time::sleep(self.config.pix_delay).await;
             if let Some(paid) = self.ledger.pay_if_waiting(&intent) {
                 self.webhooks.deliver("payment_intent.succeeded", &paid);
+            }
+        });
+    }
+
+    /// The bank takes its time to send money back.
+    fn end_refund_soon(self: Arc<Self>, intent: String, refund: String) {
+        tokio::spawn(async move {
+            tokio::time::sleep(self.config.pix_delay).await;
+            let ended = self.ledger.change(&intent, |entry| {
+                let refund = entry.refunds.iter_mut().find(|known| known.id == refund)?;
+                refund.status = RefundStatus::Succeeded;
+                Some(refund.clone())
+            });
+            if let Some(refund) = ended.flatten() {
+                self.webhooks.deliver("refund.updated", &refund);
             }
         });
     }

@@ -3,8 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use clap::Args;
-use commands::{Actor, Commands, Context, GameChange};
+use commands::{Actor, Commands, Context, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use journal::clock;
@@ -32,7 +33,11 @@ pub struct AppendArgs {
 pub async fn run(args: &AppendArgs) -> Result<()> {
     let bench = Bench::start(80).await?;
     sqlx::query("create table public.plain (like journal.events including all)").execute(&bench.owner).await?;
-    let commands = Commands::new(bench.journal.clone(), bench.vault.clone(), Currency::BRL);
+    let commands = Commands::new(
+        bench.journal.clone(),
+        bench.vault.clone(),
+        Rules { currency: Currency::BRL, refund_window: TimeDelta::zero() },
+    );
     let change = change()?;
     let sample = sample(&commands, &change).await?;
     let time = Duration::from_secs(args.seconds);

@@ -119,6 +119,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
         nats_url: nats.url().into(),
         master_key: crate::up::new_master_key(),
         currency: domain::Currency::BRL,
+        refund_window_days: 7,
     };
     let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
     let port = free_port(0)?;

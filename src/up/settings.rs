@@ -107,6 +107,7 @@ impl Settings {
             nats_url: get("NATS_URL")?.into(),
             master_key: get("MASTER_KEY")?.into(),
             currency: Currency::BRL,
+            refund_window_days: 7,
         })
     }
 
@@ -177,6 +178,7 @@ impl Settings {
             nats_url: self.nats_url("ludoteca", &self.nats_password).into(),
             master_key: self.master_key.clone(),
             currency: Currency::BRL,
+            refund_window_days: 7,
         }
     }
 

@@ -1,7 +1,9 @@
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use domain::Order;
 use futures::future::join_all;
-use journal::{AppendError, Claim, ClaimKind, Claims, Journal, JournalError, NewEvent, Position, Recorded, clock};
+use journal::{
+    AppendError, Claim, ClaimKind, Claims, Journal, JournalError, NewEvent, Position, Recorded, Release, clock,
+};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -141,7 +143,7 @@ async fn a_claim_has_one_holder_until_it_is_released() {
     let (journal, _) = open(4).await;
     let claim = || Claim { kind: ClaimKind::Ownership, key: "user:game".to_owned() };
     let take = || Claims { taken: vec![claim()], released: vec![] };
-    let release = Claims { taken: vec![], released: vec![ClaimKind::Ownership] };
+    let release = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Ownership)] };
     let (first, second) = (clock::new_id(), clock::new_id());
 
     journal.append("order", first, &[event(1)], &take()).await.unwrap();

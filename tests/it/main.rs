@@ -27,6 +27,7 @@ mod orders;
 mod payments;
 mod projections;
 mod reconciler;
+mod refunds;
 mod relay;
 mod search;
 mod storefront;

@@ -60,6 +60,8 @@ pub struct Wishes {
     pub smtp_url: Option<SecretString>,
     /// The search engine.
     pub search: SearchConfig,
+    /// For how long games may be returned; seven days without it.
+    pub refund_window_days: Option<u16>,
     /// How long an order may be unpaid; half an hour without it.
     pub order_expiry: Option<Duration>,
     /// How long a payment may be unsettled; a minute without it.
@@ -85,6 +87,7 @@ impl TestApp {
             nats_url: nats.url().into(),
             master_key: new_master_key(),
             currency: Currency::BRL,
+            refund_window_days: wishes.refund_window_days.unwrap_or(7),
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 
@@ -272,6 +275,32 @@ impl TestApp {
                 _ => return charges,
             }
         }
+    }
+
+    /// How much the PSP has sent back, or is about to, of all that was paid.
+    pub async fn refunded(&self) -> i64 {
+        let (http, url) = (reqwest::Client::new(), &self.payment.psp_url);
+        let get = |path: String| {
+            let request = http.get(format!("{url}{path}")).bearer_auth("sk_test_sandbox");
+            async move { request.send().await.unwrap().json::<serde_json::Value>().await.unwrap() }
+        };
+        let intents = get("/v1/payment_intents?limit=100".to_owned()).await;
+        let mut sum = 0;
+        for intent in intents["data"].as_array().unwrap() {
+            let page = get(format!("/v1/refunds?payment_intent={}", intent["id"].as_str().unwrap())).await;
+            sum +=
+                page["data"].as_array().unwrap().iter().map(|refund| refund["amount"].as_i64().unwrap()).sum::<i64>();
+        }
+        sum
+    }
+
+    /// A refund that the PSP knows and the store has not heard of.
+    pub async fn refund_at_the_psp(&self, intent: &str, amount: i64, name: &str) {
+        let amount = amount.to_string();
+        let form = [("payment_intent", intent), ("amount", &amount), ("metadata[refund]", name)];
+        let request = reqwest::Client::new().post(format!("{}/v1/refunds", self.payment.psp_url)).form(&form);
+        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
     }
 
     /// Where the PSP has a payment's intent.

@@ -37,10 +37,12 @@ impl Checkout {
             subjects: [
                 "events.order.*.OrderCreated",
                 "events.order.*.OrderCancelled",
+                "events.order.*.OrderRefundRequested",
                 "events.payment.*.PaymentInitiated",
                 "events.payment.*.PaymentSucceeded",
                 "events.payment.*.PaymentFailed",
                 "events.payment.*.PaymentCancelled",
+                "events.payment.*.PaymentRefunded",
                 "events.user.*.UserErased",
             ]
             .map(str::to_owned)
@@ -103,8 +105,14 @@ impl Checkout {
             OrderEvent::OrderCancelled { open_attempt, .. } => {
                 Ok(self.0.enqueue(PaymentId::for_attempt(order, *open_attempt), order, "cancel").await?)
             }
+            // The money first, then the games
+            OrderEvent::OrderRefundRequested { payment: Some(payment), number, amount, .. } if !amount.is_zero() => {
+                Ok(self.0.enqueue(*payment, order, &format!("refund:{number}")).await?)
+            }
             // Nothing follows
-            OrderEvent::OrderPaymentFailed { .. }
+            OrderEvent::OrderRefundRequested { .. }
+            | OrderEvent::OrderRefundFailed { .. }
+            | OrderEvent::OrderPaymentFailed { .. }
             | OrderEvent::PurchaseCompleted { .. }
             | OrderEvent::OrderCompleted { .. }
             | OrderEvent::OrderRefunded { .. } => Ok(()),
@@ -133,10 +141,13 @@ impl Checkout {
                 let failure = Failure { code: "cancelled".into(), message: "the payment was cancelled".into() };
                 Ok(self.0.commands.record_payment_failure(context, *order, *attempt, failure).await?)
             }
+            PaymentEvent::PaymentRefunded { order, number: Some(number), .. } => {
+                Ok(self.0.commands.refund_order(context, *order, *number).await?)
+            }
             // Nothing follows
             PaymentEvent::PaymentSubmitted { .. }
             | PaymentEvent::PaymentPending { .. }
-            | PaymentEvent::PaymentRefunded { .. } => Ok(()),
+            | PaymentEvent::PaymentRefunded { number: None, .. } => Ok(()),
         }
     }
 }

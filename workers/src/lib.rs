@@ -71,7 +71,9 @@ impl PaymentDesk {
     /// Cancels an intent, or finds out what it came to instead.
     pub(crate) async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Intent, PspError> {
         match self.psp.cancel(psp, key).await {
-            Err(PspError::Refused { .. } | PspError::Unknown(_)) => self.psp.retrieve(psp).await,
+            Err(PspError::Refused { .. } | PspError::Unknown(_) | PspError::Faulty { .. }) => {
+                self.psp.retrieve(psp).await
+            }
             cancelled => cancelled,
         }
     }

@@ -5,6 +5,7 @@
 //! has been asked.
 
 mod charge;
+mod refund;
 
 use std::time::Duration;
 
@@ -14,12 +15,12 @@ use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
 use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, PAYMENTS_QUEUE, Verdict};
-use psp::{PspError, RefundRequest};
+use psp::PspError;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::PSP_BLOCKED;
 use crate::pause::doubled;
-use crate::settlement::{Case, reference};
+use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
 
 /// How patient the worker is.
@@ -146,10 +147,14 @@ impl PaymentWorker {
         let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
         match (&state.payment, &state.order) {
+            (Payment::Succeeded { late: false, .. }, Order::Completed { payment: Some(by), open_refunds, .. })
+                if *by == payment =>
+            {
+                self.refund_games(&case, &state.payment, open_refunds, this).await
+            }
             (Payment::Succeeded { late, refunded, .. }, order) => {
-                let paid_this = matches!(order, Order::Completed { payment: Some(by), .. } if *by == payment);
-                let owed = *late || !(paid_this || matches!(order, Order::Open { .. } | Order::Refunded { .. }));
-                if owed && refunded.is_zero() { self.refund(&case, &state.payment, this).await } else { Ok(()) }
+                let owed = *late || !matches!(order, Order::Open { .. } | Order::Refunded { .. });
+                if owed && refunded.is_zero() { self.refund_all(&case, &state.payment, this).await } else { Ok(()) }
             }
             (Payment::New | Payment::Failed(_) | Payment::Cancelled(_), _) => Ok(()),
             (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), Order::Open { .. }) => {
@@ -174,22 +179,10 @@ impl PaymentWorker {
         self.desk.settlement.apply(case, &intent).await?;
         let settled = self.shared.commands.payment(case.payment).await?.payment;
         match &settled {
-            Payment::Succeeded { .. } => self.refund(case, &settled, this).await,
+            Payment::Succeeded { .. } => self.refund_all(case, &settled, this).await,
             settled if settled.is_settled() => Ok(()),
             _ => Err(Trouble::Open),
         }
-    }
-
-    /// Sends all of a payment back. The PSP never refunds more than was paid, whatever the key.
-    async fn refund(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Trouble> {
-        let (Some(terms), Some(psp)) = (paid.terms(), paid.reference()) else { return Ok(()) };
-        let request = RefundRequest { intent: psp.as_str(), amount: terms.amount.amount };
-        let key = format!("{}:refund:{this}", case.payment);
-        let refund = self.when_well(|| self.desk.psp.refund(&request, &key)).await?;
-        let refund = reference(&refund)?;
-        self.shared.commands.refund_payment(case.context, case.payment, terms.amount, refund).await?;
-        self.desk.settlement.note(case, Some(psp.as_str()), "refunded");
-        Ok(())
     }
 
     /// The last attempt is over: find out or cancel at the PSP, then the dead letter, and only then an end of the work.

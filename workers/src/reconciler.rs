@@ -17,6 +17,7 @@ use domain::{OrderId, PaymentId};
 use futures::{StreamExt, stream};
 use journal::clock;
 use nats::{DLQ, NatsError, PAYMENT_QUESTION, PAYMENTS};
+use projections::payments::Unsettled;
 use psp::{Intent, IntentStatus, PspError};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -152,7 +153,7 @@ impl Reconciler {
     }
 
     async fn ask_unsettled(&self, schedule: &mut Schedule) {
-        match projections::payments::unsettled_since(self.pool(), before(self.vigilance.ask_after)).await {
+        match self.unsettled().await {
             Ok(unsettled) => {
                 let each = |payment| async move { told(payment, self.ask(payment).await) };
                 stream::iter(schedule.due(&unsettled)).for_each_concurrent(SLOTS, each).await;
@@ -161,10 +162,22 @@ impl Reconciler {
         }
     }
 
+    async fn unsettled(&self) -> sqlx::Result<Vec<Unsettled>> {
+        let since = before(self.vigilance.ask_after);
+        let mut unsettled = projections::payments::unsettled_since(self.pool(), since).await?;
+        unsettled.extend(projections::orders::refunding_since(self.pool(), since).await?);
+        Ok(unsettled)
+    }
+
     /// Asks the PSP about a payment; puts its work back into the queue where it got lost.
     async fn ask(&self, payment: PaymentId) -> Result<&'static str, Unanswered> {
         let state = self.shared.commands.payment(payment).await?;
-        let (false, Some(terms)) = (state.payment.is_settled(), state.payment.terms()) else { return Ok("known") };
+        let Some(terms) = state.payment.terms() else { return Ok("known") };
+        if state.payment.is_settled() {
+            // What refunds have come to, the payment worker finds out.
+            let refunding = !state.order.open_refunds().is_empty();
+            return if refunding { self.restore(payment, terms.order).await } else { Ok("known") };
+        }
         let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
         let settled = match state.payment.reference() {

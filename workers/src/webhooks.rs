@@ -76,6 +76,9 @@ impl WebhookFunction {
 
     async fn take(&self, entry: &InboxEntry) -> anyhow::Result<()> {
         let object = entry.payload.pointer("/data/object").unwrap_or(&Value::Null);
+        if entry.kind.starts_with("refund.") || entry.kind.starts_with("charge.refund") {
+            return self.look_at_refund(entry, object).await;
+        }
         let Some(reference) = object.get("id").and_then(Value::as_str) else { return Ok(()) };
         if !entry.kind.starts_with("payment_intent.") {
             tracing::debug!(kind = entry.kind, "A webhook of a kind that the store has no use for");
@@ -107,6 +110,16 @@ impl WebhookFunction {
             }
             settled => Ok(settled.map(drop)?),
         }
+    }
+
+    /// Refunds are the payment worker's: it asks where they stand.
+    async fn look_at_refund(&self, entry: &InboxEntry, refund: &Value) -> anyhow::Result<()> {
+        let Some(intent) = refund.get("payment_intent").and_then(Value::as_str) else { return Ok(()) };
+        let pool = self.shared.commands.journal().pool();
+        let Some(payment) = projections::payments::by_reference(pool, intent).await? else { return Ok(()) };
+        let state = self.shared.commands.payment(payment).await?;
+        let order = state.payment.terms().context("a payment without terms")?.order;
+        Ok(self.shared.enqueue(payment, order, &format!("webhook:{}", entry.event_id)).await?)
     }
 
     async fn payment(&self, object: &Value, reference: &str) -> anyhow::Result<Option<PaymentId>> {

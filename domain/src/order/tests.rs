@@ -1,12 +1,13 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
+use chrono::TimeDelta;
 use cqrs_es::Aggregate;
 use cqrs_es::test::TestFramework;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::money::Currency;
+use crate::money::{Currency, InvalidMoney};
 use crate::payment::MethodToken;
 
 fn order() -> TestFramework<Order> {
@@ -92,8 +93,37 @@ fn cancelled() -> OrderEvent {
     OrderEvent::OrderCancelled { buyer: buyer(), open_attempt: 1, reason: CancelReason::Requested }
 }
 
-fn refunded(games: Vec<GameId>, whole: bool) -> OrderEvent {
-    OrderEvent::OrderRefunded { buyer: buyer(), games, whole }
+fn goodwill() -> RefundGround {
+    RefundGround::Goodwill { reason: RefundReason::parse("it never started").unwrap() }
+}
+
+fn withdrawal(days: i64) -> RefundGround {
+    RefundGround::Withdrawal { since: TimeDelta::days(days), window: TimeDelta::days(7) }
+}
+
+fn ask(games: Vec<GameId>) -> OrderCommand {
+    OrderCommand::RequestRefund { games, ground: withdrawal(7) }
+}
+
+fn asked(number: u32, games: Vec<GameId>, amount: i64) -> OrderEvent {
+    let payment = Some(payment(1));
+    OrderEvent::OrderRefundRequested { buyer: buyer(), payment, number, games, amount: brl(amount), reason: None }
+}
+
+fn refund(number: u32) -> OrderCommand {
+    OrderCommand::Refund { number }
+}
+
+fn refunded(number: u32, games: Vec<GameId>, whole: bool) -> OrderEvent {
+    OrderEvent::OrderRefunded { buyer: buyer(), number, games, whole }
+}
+
+fn fail_refund(number: u32) -> OrderCommand {
+    OrderCommand::FailRefund { number, failure: declined() }
+}
+
+fn refund_failed(number: u32) -> OrderEvent {
+    OrderEvent::OrderRefundFailed { buyer: buyer(), number, failure: declined() }
 }
 
 #[test]
@@ -169,28 +199,82 @@ fn a_cancelled_order_stays_cancelled() {
 
 #[test]
 fn games_of_a_completed_order_go_back_once_each() {
-    let refund = |games| OrderCommand::Refund { games };
-    order().given(bought()).when(refund(vec![game(1)])).then_expect_events(vec![refunded(vec![game(1)], false)]);
-    let half = || [bought(), vec![refunded(vec![game(1)], false)]].concat();
-    order().given(half()).when(refund(vec![game(1)])).then_expect_error(OrderError::GameNotInOrder(game(1)));
-    order().given(half()).when(refund(vec![game(2)])).then_expect_events(vec![refunded(vec![game(2)], true)]);
-    let whole = || [bought(), vec![refunded(vec![game(1), game(2)], true)]].concat();
-    order().given(whole()).when(refund(vec![game(2)])).then_expect_error(OrderError::OrderRefunded);
-    order().given(bought()).when(refund(vec![game(1), game(1)])).then_expect_error(OrderError::DuplicateGame(game(1)));
-    order().given(bought()).when(refund(vec![])).then_expect_error(OrderError::EmptyOrder);
-    order().given(vec![placed()]).when(refund(vec![game(1)])).then_expect_error(OrderError::OrderNotCompleted);
+    let (first, second) = (vec![game(1)], vec![game(2)]);
+    order().given(bought()).when(ask(first.clone())).then_expect_events(vec![asked(1, first.clone(), 5990)]);
+    let waiting = || [bought(), vec![asked(1, first.clone(), 5990)]].concat();
+    order().given(waiting()).when(ask(first.clone())).then_expect_error(OrderError::RefundInProgress);
+    order().given(waiting()).when(ask(vec![])).then_expect_events(vec![asked(2, second.clone(), 1000)]);
+    order().given(waiting()).when(refund(1)).then_expect_events(vec![refunded(1, first.clone(), false)]);
+    order().given(waiting()).when(refund(2)).then_expect_events(vec![]);
+    let half = || [waiting(), vec![refunded(1, first.clone(), false)]].concat();
+    order().given(half()).when(refund(1)).then_expect_events(vec![]);
+    order().given(half()).when(ask(first.clone())).then_expect_error(OrderError::GameNotInOrder(game(1)));
+    let last = || [half(), vec![asked(2, second.clone(), 1000)]].concat();
+    order().given(half()).when(ask(vec![])).then_expect_events(vec![asked(2, second.clone(), 1000)]);
+    order().given(last()).when(refund(2)).then_expect_events(vec![refunded(2, second.clone(), true)]);
+    let none = || [last(), vec![refunded(2, second.clone(), true)]].concat();
+    order().given(none()).when(ask(vec![])).then_expect_error(OrderError::OrderRefunded);
+    order().given(none()).when(refund(2)).then_expect_events(vec![]);
+}
+
+#[test]
+fn a_refund_is_asked_for_of_a_completed_order_and_of_its_games_only() {
+    order().given(bought()).when(ask(vec![game(1), game(1)])).then_expect_error(OrderError::DuplicateGame(game(1)));
+    order().given(bought()).when(ask(vec![game(3)])).then_expect_error(OrderError::GameNotInOrder(game(3)));
+    order().given(vec![placed()]).when(ask(vec![])).then_expect_error(OrderError::OrderNotCompleted);
+    order().given(vec![placed(), cancelled()]).when(ask(vec![])).then_expect_error(OrderError::OrderCancelled);
+}
+
+#[test]
+fn a_buyer_may_withdraw_for_seven_days_and_staff_may_refund_at_any_time() {
+    let by = |ground| OrderCommand::RequestRefund { games: vec![], ground };
+    order().given(bought()).when(by(withdrawal(8))).then_expect_error(OrderError::RefundWindowClosed(7));
+    let reason = Some(RefundReason::parse("it never started").unwrap());
+    let (buyer, payment, games) = (buyer(), Some(payment(1)), vec![game(1), game(2)]);
+    let amount = brl(6990);
+    order().given(bought()).when(by(goodwill())).then_expect_events(vec![OrderEvent::OrderRefundRequested {
+        buyer,
+        payment,
+        number: 1,
+        games,
+        amount,
+        reason,
+    }]);
+}
+
+#[test]
+fn games_whose_money_cannot_go_back_stay_and_can_be_asked_for_again() {
+    let waiting = || [bought(), vec![asked(1, vec![game(1)], 5990)]].concat();
+    order().given(waiting()).when(fail_refund(1)).then_expect_events(vec![refund_failed(1)]);
+    let failed = || [waiting(), vec![refund_failed(1)]].concat();
+    order().given(failed()).when(fail_refund(1)).then_expect_events(vec![]);
+    order().given(failed()).when(ask(vec![game(1)])).then_expect_events(vec![asked(2, vec![game(1)], 5990)]);
+}
+
+#[test]
+fn what_was_free_goes_back_at_once() {
+    let free = vec![
+        OrderEvent::OrderCreated { buyer: buyer(), lines: vec![line(1, 0)], total: brl(0), payment_method: visa() },
+        OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(1, 0) },
+        OrderEvent::OrderCompleted { buyer: buyer(), payment: None, total: brl(0) },
+    ];
+    let (payment, games, reason) = (None, vec![game(1)], None);
+    let requested =
+        OrderEvent::OrderRefundRequested { buyer: buyer(), payment, number: 1, games, amount: brl(0), reason };
+    order().given(free).when(ask(vec![])).then_expect_events(vec![requested, refunded(1, vec![game(1)], true)]);
 }
 
 #[test]
 fn an_unknown_order_refuses_everything_but_being_placed() {
-    for command in [fail(1), complete(1), cancel(), OrderCommand::Refund { games: vec![game(1)] }] {
+    for command in [fail(1), complete(1), cancel(), ask(vec![]), refund(1), fail_refund(1)] {
         order().given_no_previous_events().when(command).then_expect_error(OrderError::UnknownOrder);
     }
 }
 
 #[test]
 fn the_stored_form_of_every_event_is_pinned() {
-    let events = [vec![placed(), failed(1)], completed(), vec![cancelled(), refunded(vec![game(1)], false)]].concat();
+    let refunds = vec![asked(1, vec![game(1)], 5990), refund_failed(1), refunded(1, vec![game(1)], false)];
+    let events = [vec![placed(), failed(1)], completed(), vec![cancelled()], refunds].concat();
     insta::assert_json_snapshot!(events);
 }
 
@@ -201,8 +285,9 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
         (1..4_u32).prop_map(fail),
         (1..3_u128).prop_map(complete),
         Just(cancel()),
-        proptest::collection::vec(1..4_u128, 0..3)
-            .prop_map(|games| OrderCommand::Refund { games: games.into_iter().map(game).collect() }),
+        proptest::collection::vec(1..4_u128, 0..3).prop_map(|games| ask(games.into_iter().map(game).collect())),
+        (1..4_u32).prop_map(refund),
+        (1..4_u32).prop_map(fail_refund),
     ]
 }
 
@@ -230,7 +315,9 @@ proptest! {
                     }
                     OrderEvent::OrderCancelled { .. } => cancellations += 1,
                     OrderEvent::OrderRefunded { games, .. } => returned += games.len(),
-                    OrderEvent::OrderPaymentFailed { .. } => (),
+                    OrderEvent::OrderPaymentFailed { .. }
+                    | OrderEvent::OrderRefundRequested { .. }
+                    | OrderEvent::OrderRefundFailed { .. } => (),
                 }
                 order.apply(event);
             }

@@ -69,7 +69,8 @@ fn cancelled() -> PaymentEvent {
 }
 
 fn refunded(amount: i64) -> PaymentEvent {
-    PaymentEvent::PaymentRefunded { order: terms().order, amount: brl(amount), refund: reference("re_1") }
+    let refund = reference(&format!("re_{amount}"));
+    PaymentEvent::PaymentRefunded { order: terms().order, amount: brl(amount), refund, number: Some(1) }
 }
 
 fn submit() -> PaymentCommand {
@@ -81,7 +82,8 @@ fn succeed() -> PaymentCommand {
 }
 
 fn refund(amount: i64) -> PaymentCommand {
-    PaymentCommand::Refund { amount: brl(amount), refund: reference("re_1") }
+    let refund = Refund { reference: reference(&format!("re_{amount}")), number: Some(1) };
+    PaymentCommand::Refund { amount: brl(amount), refund }
 }
 
 fn wait() -> PaymentCommand {
@@ -168,6 +170,7 @@ fn refunds_never_exceed_what_was_paid() {
     payment().given(paid()).when(refund(0)).then_expect_error(too_large(0, 0));
     let half = || [paid(), vec![refunded(3000)]].concat();
     payment().given(half()).when(refund(2990)).then_expect_events(vec![refunded(2990)]);
+    payment().given(half()).when(refund(3000)).then_expect_events(vec![]);
     payment().given(half()).when(refund(2991)).then_expect_error(too_large(3000, 2991));
     payment().given(vec![initiated()]).when(refund(1)).then_expect_error(PaymentError::NotSucceeded);
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use commands::{Actor, Context, OrderState};
-use domain::order::CancelReason;
+use domain::order::{CancelReason, RefundReason};
 use domain::payment::{MethodToken, PaymentMethod};
 use domain::{GameId, OrderId, Role, UserId};
 use poem::web::Data;
@@ -73,6 +73,38 @@ struct OrderedGame {
     price: MoneyDto,
 }
 
+/// Games on their way back, or back.
+#[derive(Object)]
+struct RefundDto {
+    /// Its number within the order, from 1.
+    number: u32,
+    /// Ids of games.
+    games: Vec<String>,
+    amount: MoneyDto,
+    /// `requested`, `refunded` or `failed`.
+    status: String,
+}
+
+/// What is to go back.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct RefundWish {
+    /// Ids of games of the order; all that are left where none is named.
+    #[oai(default)]
+    games: Vec<Str>,
+    /// Why; for admins, who may refund at any time. 1 to 200 characters.
+    #[oai(skip_serializing_if_is_none)]
+    reason: Option<Str>,
+}
+
+/// A refund that is under way.
+#[derive(Object)]
+struct RefundAccepted {
+    order_id: String,
+    /// `completed`, or `refunded` where what came back was free.
+    status: OrderStatus,
+}
+
 /// An order.
 #[derive(Object)]
 pub(super) struct Order {
@@ -81,6 +113,8 @@ pub(super) struct Order {
     status: String,
     total: MoneyDto,
     games: Vec<OrderedGame>,
+    /// What was, or is to be, paid back.
+    refunds: Vec<RefundDto>,
     payment_id: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -98,6 +132,17 @@ enum Accepted {
     #[oai(status = 202)]
     Purchase(
         Json<PurchaseAccepted>,
+        #[oai(header = "Location")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Refunding {
+    /// The money is on its way back; the games go once that is certain.
+    #[oai(status = 202)]
+    Accepted(
+        Json<RefundAccepted>,
         #[oai(header = "Location")] String,
         #[oai(header = "Consistency-Token")] Option<String>,
     ),
@@ -184,6 +229,28 @@ impl Orders {
         let receipt = store.commands.cancel_order(&Context::new(actor), order, CancelReason::Requested).await?;
         Ok(Cancelled::NoContent(extract::token(receipt.position)))
     }
+
+    /// Return games of a paid order for their money: within some days of the purchase, or at any time by an admin who
+    /// says why.
+    #[oai(path = "/pedidos/:id/reembolso", method = "post")]
+    async fn refund(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        id: Path<String>,
+        body: Json<RefundWish>,
+    ) -> Result<Refunding, Problem> {
+        let order = extract::path_id(OrderId::parse(&id))?;
+        let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
+        let games = games.map_err(|rule| Problem::field("games", rule))?;
+        let reason = body.reason.as_ref().map(|reason| RefundReason::parse(reason)).transpose();
+        let reason = reason.map_err(|rule| Problem::field("reason", rule))?;
+        let receipt = store.commands.request_refund(&Context::new(actor), order, games, reason).await?;
+        let refunded = matches!(receipt.aggregate, domain::order::Order::Refunded { .. });
+        let status = if refunded { OrderStatus::Refunded } else { OrderStatus::Completed };
+        let accepted = RefundAccepted { order_id: order.to_string(), status };
+        Ok(Refunding::Accepted(Json(accepted), format!("/pedidos/{order}"), extract::token(receipt.position)))
+    }
 }
 
 impl MethodDto {
@@ -219,11 +286,18 @@ impl From<OrderView> for Order {
             title: line.title.into(),
             price: line.price.money().into(),
         });
+        let refunds = view.refunds.0.into_iter().map(|refund| RefundDto {
+            number: refund.number,
+            games: refund.games.iter().map(ToString::to_string).collect(),
+            amount: MoneyDto { amount: refund.amount, currency: Str(view.currency.clone()) },
+            status: refund.status,
+        });
         Self {
             id: view.order_id.to_string(),
             status: view.status,
-            total: MoneyDto { amount: view.total, currency: Str(view.currency) },
             games: games.collect(),
+            refunds: refunds.collect(),
+            total: MoneyDto { amount: view.total, currency: Str(view.currency) },
             payment_id: view.payment_id.map(|payment| payment.to_string()),
             created_at: view.created_at,
             updated_at: view.updated_at,

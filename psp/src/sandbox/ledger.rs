@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::intent::{Intent, IntentStatus, Method};
+use crate::refund::{Refund, RefundStatus};
 
 /// An intent with what only the sandbox knows of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,7 +17,15 @@ pub(super) struct Entry {
     pub(super) intent: Intent,
     pub(super) method: Method,
     pub(super) confirmations: u32,
-    pub(super) refunded: i64,
+    pub(super) refunds: Vec<Refund>,
+}
+
+impl Entry {
+    /// What has not gone back, nor is on its way.
+    pub(super) fn left(&self) -> i64 {
+        let back = self.refunds.iter().filter(|refund| refund.status != RefundStatus::Failed);
+        back.fold(self.intent.amount, |left, refund| left.saturating_sub(refund.amount))
+    }
 }
 
 /// The first answer to an idempotency key, or that it is still being made.

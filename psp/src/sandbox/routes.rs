@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use super::ledger::{Answered, Entry};
 use super::{Sandbox, new_id, seconds_now};
 use crate::intent::{Intent, IntentStatus, Method, NextAction, PaymentError, PixCode};
+use crate::refund::{Refund, RefundStatus};
 
 pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
     Route::new()
@@ -19,7 +20,7 @@ pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
         .at("/v1/payment_intents/:id", get(retrieve))
         .at("/v1/payment_intents/:id/confirm", post(confirm))
         .at("/v1/payment_intents/:id/cancel", post(cancel))
-        .at("/v1/refunds", post(refund))
+        .at("/v1/refunds", get(refunds).post(refund))
         .around(|endpoint, request| async move { guarded(&endpoint, request).await })
         .data(sandbox)
 }
@@ -36,11 +37,24 @@ fn unknown_intent(id: &str) -> Answer {
 }
 
 fn described(intent: &Intent) -> Answer {
-    let mut body = json!(intent);
+    (StatusCode::OK, described_as("payment_intent", intent))
+}
+
+/// A thing with the word for what it is.
+fn described_as(object: &str, thing: impl serde::Serialize) -> Value {
+    let mut body = json!(thing);
     if let Some(fields) = body.as_object_mut() {
-        fields.insert("object".to_owned(), json!("payment_intent"));
+        fields.insert("object".to_owned(), json!(object));
     }
-    (StatusCode::OK, body)
+    body
+}
+
+fn metadata(form: &HashMap<String, String>) -> HashMap<String, String> {
+    let named = form.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
+        Some((name.to_owned(), value.clone()))
+    });
+    named.collect()
 }
 
 /// Checks the key, and answers a repeated idempotency key with the first answer.
@@ -103,21 +117,17 @@ fn create(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
     let Some(amount) = field("amount").parse::<i64>().ok().filter(|amount| *amount > 0) else {
         return respond(error(StatusCode::BAD_REQUEST, "parameter_invalid_integer", "amount must be positive"));
     };
-    let metadata = form.0.iter().filter_map(|(name, value)| {
-        let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
-        Some((name.to_owned(), value.clone()))
-    });
     let intent = Intent {
         id: new_id("pi"),
         status: IntentStatus::RequiresConfirmation,
         amount,
         currency: field("currency").to_owned(),
         created: i64::try_from(seconds_now()).unwrap_or(i64::MAX),
-        metadata: metadata.collect(),
+        metadata: metadata(&form),
         last_payment_error: None,
         next_action: None,
     };
-    sandbox.ledger.put(Entry { intent: intent.clone(), method, confirmations: 0, refunded: 0 });
+    sandbox.ledger.put(Entry { intent: intent.clone(), method, confirmations: 0, refunds: vec![] });
     respond(described(&intent))
 }
 
@@ -179,7 +189,7 @@ fn confirm_entry(entry: &mut Entry) -> (Answer, Option<&'static str>, Intent) {
                 let failed = error(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "Something went wrong");
                 return (failed, None, intent.clone());
             }
-            "pm_card_visa" | "pm_card_flaky" => {
+            "pm_card_visa" | "pm_card_flaky" | "pm_card_pendingRefund" => {
                 intent.status = Succeeded;
                 intent.last_payment_error = None;
                 "payment_intent.succeeded"
@@ -222,21 +232,43 @@ fn cancel(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
     respond(cancelled.unwrap_or_else(|| unknown_intent(&id.0)))
 }
 
+#[derive(Deserialize)]
+struct RefundsOf {
+    payment_intent: String,
+}
+
+#[handler]
+fn refunds(sandbox: Data<&Arc<Sandbox>>, of: Query<RefundsOf>) -> Response {
+    let Some(entry) = sandbox.ledger.get(&of.payment_intent) else {
+        return respond(unknown_intent(&of.payment_intent));
+    };
+    respond((StatusCode::OK, json!({ "object": "list", "data": entry.refunds, "has_more": false })))
+}
+
 #[handler]
 fn refund(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> Response {
     let field = |name: &str| form.0.get(name).map(String::as_str).unwrap_or_default();
     let intent = field("payment_intent");
     let refunded = sandbox.ledger.change(intent, |entry| {
-        let left = entry.intent.amount.saturating_sub(entry.refunded);
+        let left = entry.left();
         let amount = field("amount").parse().unwrap_or(left);
         if entry.intent.status != IntentStatus::Succeeded || amount <= 0 || amount > left {
             let message = format!("Refund amount ({amount}) is greater than unrefunded amount ({left})");
-            return error(StatusCode::BAD_REQUEST, "charge_already_refunded", &message);
+            return (error(StatusCode::BAD_REQUEST, "charge_already_refunded", &message), None);
         }
-        entry.refunded = entry.refunded.saturating_add(amount);
-        let refund = json!({ "id": new_id("re"), "object": "refund", "amount": amount,
-            "payment_intent": intent, "status": "succeeded" });
-        (StatusCode::OK, refund)
+        let slow = entry.method == Method::Card("pm_card_pendingRefund".to_owned());
+        let status = if slow { RefundStatus::Pending } else { RefundStatus::Succeeded };
+        let (id, payment_intent) = (new_id("re"), intent.to_owned());
+        let refund = Refund { id, status, amount, payment_intent, metadata: metadata(&form) };
+        entry.refunds.push(refund.clone());
+        ((StatusCode::OK, described_as("refund", &refund)), slow.then_some(refund.id))
     });
-    respond(refunded.unwrap_or_else(|| unknown_intent(intent)))
+    match refunded {
+        Some((answer, None)) => respond(answer),
+        Some((answer, Some(pending))) => {
+            Arc::clone(sandbox.0).end_refund_soon(intent.to_owned(), pending);
+            respond(answer)
+        }
+        None => respond(unknown_intent(intent)),
+    }
 }

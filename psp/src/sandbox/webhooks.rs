@@ -5,7 +5,6 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{new_id, seconds_now};
-use crate::intent::Intent;
 use crate::signature;
 
 /// Delivers events to the store, again and again until it says 2xx.
@@ -17,18 +16,18 @@ pub(super) struct Webhooks {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct Event<'a, T> {
     id: String,
     object: &'static str,
     #[serde(rename = "type")]
     kind: &'a str,
     created: u64,
-    data: Data<'a>,
+    data: Data<'a, T>,
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
-    object: &'a Intent,
+struct Data<'a, T> {
+    object: &'a T,
 }
 
 const TRIES: u32 = 12;
@@ -41,9 +40,8 @@ impl Webhooks {
         Ok(Self { http, url, secret, stop })
     }
 
-    pub(super) fn deliver(&self, kind: &str, intent: &Intent) {
-        let event =
-            Event { id: new_id("evt"), object: "event", kind, created: seconds_now(), data: Data { object: intent } };
+    pub(super) fn deliver(&self, kind: &str, object: &impl Serialize) {
+        let event = Event { id: new_id("evt"), object: "event", kind, created: seconds_now(), data: Data { object } };
         let Ok(body) = serde_json::to_string(&event) else { return };
         let (http, url, secret) = (self.http.clone(), self.url.clone(), self.secret.clone());
         let deliver = async move {

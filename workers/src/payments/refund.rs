@@ -1,0 +1,111 @@
+//! Sending money back: of games that their buyer returned, or all of a payment that nothing was bought with.
+//!
+//! The PSP's own list is asked before it is told: what an earlier try asked for is never asked for again, whatever
+//! became of its answer.
+
+use domain::Money;
+use domain::order::OpenRefund;
+use domain::payment::{Failure, Payment, Refund};
+use psp::{PspError, RefundRequest, RefundStatus};
+
+use super::{PaymentWorker, Trouble, Try};
+use crate::settlement::{Case, reference};
+
+impl PaymentWorker {
+    /// Sends the money of returned games back.
+    pub(super) async fn refund_games(
+        &self,
+        case: &Case<'_>,
+        paid: &Payment,
+        open: &[OpenRefund],
+        this: Try,
+    ) -> Result<(), Trouble> {
+        let Payment::Succeeded { reference, refunds, .. } = paid else { return Ok(()) };
+        for OpenRefund { number, amount, .. } in open {
+            // The money is back; that the order has not heard of it yet is checkout's matter.
+            if refunds.iter().any(|known| known.number == Some(*number)) {
+                continue;
+            }
+            match self.pay_back(case, reference.as_str(), *amount, Some(*number), this).await {
+                Err(Trouble::Psp(PspError::Refused { message, .. })) => {
+                    self.keep(case, *number, Failure { code: "refused_by_psp".to_owned(), message }).await?;
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all of a payment back.
+    pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Trouble> {
+        let (Some(terms), Some(psp)) = (paid.terms(), paid.reference()) else { return Ok(()) };
+        self.pay_back(case, psp.as_str(), terms.amount, None, this).await
+    }
+
+    async fn pay_back(
+        &self,
+        case: &Case<'_>,
+        intent: &str,
+        amount: Money,
+        number: Option<u32>,
+        this: Try,
+    ) -> Result<(), Trouble> {
+        let name = number.map_or_else(|| "all".to_owned(), |number| number.to_string());
+        let refund =
+            self.ask_for_refund(case, &RefundRequest { intent, amount: amount.amount, name: &name }, this).await?;
+        match (refund.status, number) {
+            (RefundStatus::Succeeded, _) => {
+                let known = Refund { reference: reference(&refund.id)?, number };
+                if self.shared.commands.refund_payment(case.context, case.payment, amount, known).await? {
+                    self.desk.settlement.note(case, Some(intent), "refunded");
+                }
+                Ok(())
+            }
+            // Its webhook or the reconciler brings it up again.
+            (RefundStatus::Pending | RefundStatus::RequiresAction, Some(_)) => Ok(()),
+            (RefundStatus::Failed | RefundStatus::Canceled, Some(number)) => {
+                let message = "the bank did not take the money back".to_owned();
+                self.keep(case, number, Failure { code: "refund_failed".to_owned(), message }).await
+            }
+            (_, None) => Err(Trouble::Open),
+        }
+    }
+
+    /// The refund of a name: the one that is known to the PSP, or a new one.
+    async fn ask_for_refund(
+        &self,
+        case: &Case<'_>,
+        request: &RefundRequest<'_>,
+        this: Try,
+    ) -> Result<psp::Refund, Trouble> {
+        if let Some(known) = self.known_refund(request).await? {
+            return Ok(known);
+        }
+        let key = format!("{}:refund:{}", case.payment, request.name);
+        match self.when_well(|| self.desk.psp.refund(request, &key)).await {
+            // The key is spent: whoever uses it from now on hears of this failure. Nothing came of it, or it is listed.
+            Err(PspError::Faulty { .. }) => {
+                if let Some(known) = self.known_refund(request).await? {
+                    return Ok(known);
+                }
+                let fresh = format!("{key}:{this}");
+                Ok(self.when_well(|| self.desk.psp.refund(request, &fresh)).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn known_refund(&self, request: &RefundRequest<'_>) -> Result<Option<psp::Refund>, Trouble> {
+        let refunds = self.when_well(|| self.desk.psp.refunds(request.intent)).await?;
+        let same = |refund: &psp::Refund| refund.metadata.get("refund").is_some_and(|name| name == request.name);
+        Ok(refunds.into_iter().find(same))
+    }
+
+    /// The money cannot go back, so the games stay.
+    async fn keep(&self, case: &Case<'_>, number: u32, failure: Failure) -> Result<(), Trouble> {
+        let outcome = format!("refund failed: {}", failure.code);
+        self.shared.commands.fail_refund(case.context, case.order, number, failure).await?;
+        self.desk.settlement.note(case, None, &outcome);
+        Ok(())
+    }
+}

@@ -93,8 +93,16 @@ async fn a_person_finds_buys_and_owns_games_and_pays_a_declined_order_again_by_p
     browser.click("input[value=pix]").await;
     browser.click("main form button").await;
     browser.see("ol[data-status=completed]").await;
+    let order_page = format!("#{}", browser.address().await.split_once('#').unwrap().1);
     browser.open("#/library").await;
     eventually("the third is there too", || async { (browser.count("ul.grid .game").await, 3) }).await;
+
+    browser.open(&order_page).await;
+    browser.click("details summary").await;
+    browser.click("details form button").await;
+    browser.see("ol[data-status=refunded]").await;
+    browser.open("#/library").await;
+    eventually("it went back", || async { (browser.count("ul.grid .game").await, 2) }).await;
     browser.has_no_complaints().await;
     app.verify().await;
 }

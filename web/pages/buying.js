@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { day, moment, money, t } from '../i18n.js';
-import { change, Cover, Failure, Form, loadOwned, PayFields, Price, readMethod, state, Title, useLoaded } from '../ui.js';
+import { change, Cover, Failure, Field, Form, loadOwned, PayFields, Price, readMethod, state, Title, useLoaded } from '../ui.js';
 
 /** What is no longer there leaves the basket. */
 async function loadBasket() {
@@ -78,13 +78,35 @@ export function Order({ rest: [id] }) {
     <div class="split pay"><div class="panel">
       <p class="row"><span class="tag">${live ? t('Live') : t('Connecting')}</span><span class="soft">${moment(order.created_at)}</span></p>
       <ol class="steps" aria-live="polite" data-status=${order.status}>${steps(order, payment).map(([name, is]) => html`<li class=${is} key=${name}>${t(name)}</li>`)}</ol>
-      ${order.status === 'completed' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a>`}
+      ${order.status === 'completed' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a><${Return} order=${order} />`}
       ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message.replace(/\.$/, '')}. ` : '. '}${t('Nothing was charged.')}</p>
         <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
       ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}
       ${open && html`<div class="row"><${Form} submit=${cancel} label=${t('Cancel the order')} danger /></div>`}
-    </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} /></li>`)}</ul>
+    </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Returned} order=${order} game=${game} /><${Price} value=${game.price} /></li>`)}</ul>
       <p class="row">${t('Total')} <strong>${money(order.total)}</strong></p></div></div>`;
+}
+
+/** The last refund of a game of an order, if there is one. */
+const refundOf = (order, game) => order.refunds.findLast((refund) => refund.games.includes(game.id));
+
+function Returned({ order, game }) {
+  const refund = refundOf(order, game);
+  return refund && html`<span class="tag">${t({ requested: 'Money on its way back', refunded: 'Refunded', failed: 'Refund failed' }[refund.status])}</span>`;
+}
+
+/** What of an order can still go back. */
+function Return({ order }) {
+  const left = order.games.filter((game) => (refundOf(order, game)?.status ?? 'failed') === 'failed');
+  if (!left.length) return null;
+  const send = async ({ reason }, form) => {
+    const games = new FormData(form).getAll('game');
+    if (!games.length) throw new Error(t('Choose at least one game.'));
+    await api.post(`/pedidos/${order.id}/reembolso`, reason ? { games, reason } : { games });
+  };
+  return html`<details><summary>${t('Return games')}</summary><${Form} submit=${send} label=${t('Return for a refund')} danger>
+    ${left.map((game) => html`<label class="check" key=${game.id}><input type="checkbox" name="game" value=${game.id} defaultChecked=${left.length === 1} />${game.title}</label>`)}
+    ${state.user?.role === 'admin' && html`<${Field} name="reason" label=${t('Reason')} maxlength="200" />`}<//></details>`;
 }
 
 function Pix({ action }) {

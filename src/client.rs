@@ -67,12 +67,20 @@ impl Api {
         }
     }
 
+    /// What is answered to a request.
+    ///
+    /// # Errors
+    /// When the store does not answer, or refuses.
+    pub async fn send(request: RequestBuilder) -> Result<Value> {
+        accepted(request.send().await?).await
+    }
+
     /// What a GET answers.
     ///
     /// # Errors
     /// When the store does not answer, or refuses.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        accepted(self.request(Method::GET, path).send().await?).await
+        Self::send(self.request(Method::GET, path)).await
     }
 
     /// What a POST answers.
@@ -80,7 +88,7 @@ impl Api {
     /// # Errors
     /// When the store does not answer, or refuses.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        accepted(self.request(Method::POST, path).json(body).send().await?).await
+        Self::send(self.request(Method::POST, path).json(body)).await
     }
 }
 

@@ -152,6 +152,17 @@ pub struct ReconcileConfig {
     pub reconcile_charges: Duration,
 }
 
+/// The DLQ watcher.
+#[derive(Debug, Clone, Args)]
+pub struct WatcherConfig {
+    /// How often to look for work that nobody will be given again, in milliseconds
+    #[arg(long, env = "DLQ_SWEEP_MS", default_value = "30000", value_parser = millis)]
+    pub sweep_every: Duration,
+    /// The folder of the daily text log of payments
+    #[arg(long, env = "TEXT_LOG_FOLDER", default_value = "logs")]
+    pub text_log_folder: PathBuf,
+}
+
 /// The notifier.
 #[derive(Debug, Clone, Args)]
 pub struct MailConfig {

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod dlq;
 pub mod load;
 pub mod local;
 pub mod operations;

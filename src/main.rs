@@ -9,14 +9,15 @@ use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
 use ludoteca::config::{
     ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
+use ludoteca::dlq::DlqArgs;
 use ludoteca::load::LoadArgs;
 use ludoteca::local::{Postgres, free_port, new_secret};
 use ludoteca::replay::ReplayArgs;
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::UpArgs;
-use ludoteca::{bench, demo, load, operations, progress, replay, search, up, verify};
+use ludoteca::{bench, demo, dlq, load, operations, progress, replay, search, up, verify};
 use nats::Nats;
 use projections::{Projection, rebuild};
 use secrecy::{ExposeSecret, SecretString};
@@ -83,6 +84,13 @@ enum Command {
         #[command(flatten)]
         reconcile: ReconcileConfig,
     },
+    /// Role: bring payment work whose worker died at every delivery to the dead letters
+    DlqWatcher {
+        #[command(flatten)]
+        worker: Worker,
+        #[command(flatten)]
+        watcher: WatcherConfig,
+    },
     /// Role: send mail
     Notifier {
         #[command(flatten)]
@@ -146,6 +154,8 @@ enum Command {
         #[command(flatten)]
         search: SearchConfig,
     },
+    /// Look at dead letters, put their work back, or forget it
+    Dlq(DlqArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),
     /// Buy much at once through the gateway and print throughput and latencies
@@ -253,6 +263,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Reconciler { payer, reconcile } => {
             payer.worker.start(stop).await?.reconciler(&payer.payment, &reconcile).await
         }
+        Command::DlqWatcher { worker, watcher } => {
+            let _: () = worker.start(stop).await?.dlq_watcher(&watcher).await;
+            Ok(())
+        }
         Command::Notifier { worker, mail } => worker.start(stop).await?.notifier(&mail).await,
         Command::PspSandbox(args) => psp_sandbox(&args, bind(args.sandbox_listen).await?, stop).await,
         Command::Migrate(owner) => {
@@ -273,6 +287,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Parked(store) => parked(&Foundation::connect(&store, stop).await?).await,
         Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
         Command::Verify { store, search } => verify::run(&Foundation::connect(&store, stop).await?, &search).await,
+        Command::Dlq(args) => dlq::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Load(args) => load::run(&args).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,

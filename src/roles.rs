@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
@@ -15,12 +16,12 @@ use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Reconciler, Relay,
-    Settlement, Shared, TextLog, Vigilance, WebhookFunction,
+    Checkout, DlqWatcher, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Reconciler,
+    Relay, Settlement, Shared, TextLog, Vigilance, WebhookFunction,
 };
 
 use crate::config::{
-    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use crate::search;
 
@@ -155,6 +156,13 @@ impl Foundation {
         Ok(())
     }
 
+    /// Brings payment work that nobody will be given again to where people see it.
+    pub async fn dlq_watcher(&self, config: &WatcherConfig) {
+        let log = TextLog::new(config.text_log_folder.clone());
+        let settlement = Settlement::new(self.shared.commands.clone(), log);
+        DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }.run(self.stop.clone()).await;
+    }
+
     /// Sends mail.
     ///
     /// # Errors
@@ -244,6 +252,9 @@ impl Roles {
     }
 }
 
+/// How often a store on one machine sweeps its payment queue.
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// Starts every role of the store but the sandbox PSP.
 pub fn start_all(
     roles: &mut Roles,
@@ -276,6 +287,12 @@ pub fn start_all(
     });
     let (role, config) = (base(), payment.clone());
     roles.start("payments", async move { role.payments(&config).await });
+    let (role, watcher) =
+        (base(), WatcherConfig { text_log_folder: payment.text_log_folder.clone(), sweep_every: SWEEP });
+    roles.start("dlq-watcher", async move {
+        let _: () = role.dlq_watcher(&watcher).await;
+        Ok(())
+    });
     let (role, config) = (base(), payment.clone());
     roles.start("reconciler", async move { role.reconciler(&config, &reconcile).await });
     let (role, config) = (base(), payment);

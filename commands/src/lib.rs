@@ -5,6 +5,7 @@
 
 mod actor;
 mod catalog;
+mod dead_letter;
 mod error;
 mod executor;
 mod game;

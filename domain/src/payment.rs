@@ -65,6 +65,15 @@ pub struct Terms {
     pub method: PaymentMethod,
 }
 
+/// What somebody did to a dead letter, for those who come after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterNote {
+    /// What kind of dead letter it was.
+    pub class: String,
+    /// Why.
+    pub reason: Text<0, 200>,
+}
+
 /// Money that went back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
@@ -132,6 +141,10 @@ pub enum PaymentCommand {
     Fail(Failure),
     /// Note that it was cancelled at the PSP, or before the PSP knew of it.
     Cancel,
+    /// Note that its dead work was put back into the queue.
+    Redrive(LetterNote),
+    /// Note that its dead work was forgotten.
+    Discard(LetterNote),
     /// Note that money went back.
     Refund {
         /// How much this time.
@@ -184,6 +197,10 @@ pub enum PaymentEvent {
         /// The attempt's number.
         attempt: u32,
     },
+    /// Its dead work was put back into the queue; who did so, the event's metadata says.
+    PaymentRedriven(LetterNote),
+    /// Its dead work was forgotten; who did so, the event's metadata says.
+    PaymentDiscarded(LetterNote),
     /// Money went back.
     PaymentRefunded {
         /// What had been paid.
@@ -281,6 +298,9 @@ impl Payment {
             (_, PaymentCommand::Fail(failure)) => self.fail(failure),
             (_, PaymentCommand::Cancel) => self.cancel(),
             (_, PaymentCommand::Refund { amount, refund }) => self.refund(amount, refund),
+            // Whatever became of the payment: that somebody acted is a fact.
+            (_, PaymentCommand::Redrive(note)) => Ok(vec![PaymentEvent::PaymentRedriven(note)]),
+            (_, PaymentCommand::Discard(note)) => Ok(vec![PaymentEvent::PaymentDiscarded(note)]),
         }
     }
 
@@ -369,7 +389,9 @@ impl Payment {
         }
         let Some(terms) = self.terms().cloned() else { return };
         match event {
-            PaymentEvent::PaymentInitiated(_) => (),
+            PaymentEvent::PaymentInitiated(_)
+            | PaymentEvent::PaymentRedriven(_)
+            | PaymentEvent::PaymentDiscarded(_) => (),
             PaymentEvent::PaymentSubmitted { reference } => *self = Self::Submitted(terms, reference),
             PaymentEvent::PaymentPending { next_action } => {
                 if let Some(reference) = self.reference().cloned() {

@@ -1,10 +1,15 @@
 use std::sync::{Arc, LazyLock};
 
+use chrono::DateTime;
+use journal::clock;
 use nats::{DLQ, PAYMENTS};
 use poem::http::StatusCode;
 use poem::web::{Data, RemoteAddr};
 use poem::{IntoResponse, Response, handler};
-use prometheus::{HistogramVec, IntGaugeVec, TextEncoder, register_histogram_vec, register_int_gauge_vec};
+use prometheus::{
+    HistogramVec, IntGauge, IntGaugeVec, TextEncoder, register_histogram_vec, register_int_gauge,
+    register_int_gauge_vec,
+};
 
 use crate::Store;
 use crate::problem::Problem;
@@ -18,6 +23,12 @@ pub(crate) static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
 #[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
 static DEPTH: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     register_int_gauge_vec!("ludoteca_depth", "Messages or rows that wait", &["of"]).expect("a valid metric")
+});
+
+#[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
+static DLQ_AGE: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!("ludoteca_dlq_oldest_seconds", "Age of the oldest dead letter; 0 where there is none")
+        .expect("a valid metric")
 });
 
 /// What Prometheus scrapes, from the local network only.
@@ -39,6 +50,10 @@ async fn sample(store: &Store) {
         if let Ok((messages, _)) = store.nats.extent(stream).await {
             DEPTH.with_label_values(&[name]).set(i64::try_from(messages).unwrap_or(i64::MAX));
         }
+    }
+    if let Ok(letters) = store.nats.dead_letters(None, 1, 1).await {
+        let died = letters.first().and_then(|(_, letter)| DateTime::parse_from_rfc3339(&letter.failed_at).ok());
+        DLQ_AGE.set(died.map_or(0, |at| clock::now().signed_duration_since(at).num_seconds()));
     }
     if let Ok(waiting) = store.commands.vault().deliveries_waiting().await {
         DEPTH.with_label_values(&["webhook_inbox"]).set(waiting);

@@ -13,6 +13,9 @@ const ATTEMPTS: &str = "Dlq-Attempts";
 const FIRST_AT: &str = "Dlq-First-At";
 const FAILED_AT: &str = "Dlq-Failed-At";
 
+/// Who put a message back into its queue.
+pub const REDRIVEN_BY: &str = "Redriven-By";
+
 /// The queue of payments.
 pub const PAYMENTS_QUEUE: &str = "payments";
 /// The outbox of mail; it is no stream, and who keeps it puts work back.
@@ -120,7 +123,7 @@ impl Nats {
         let work = Outgoing {
             subject: format!("payments.process.{}", letter.key),
             id: format!("{}:redrive:{sequence}", letter.key),
-            headers: vec![("Redriven-By", by.to_owned())],
+            headers: vec![(REDRIVEN_BY, by.to_owned())],
             payload: letter.work,
         };
         self.publish(work, false).await?;

@@ -15,10 +15,11 @@ mod streams;
 pub use async_nats::HeaderMap;
 pub use connect::{Nats, NatsError};
 pub use consume::{Batches, Delivery, Verdict};
-pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
+pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE, REDRIVEN_BY};
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
 pub use streams::{
-    ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENTS, StreamName, WEBHOOK_WAKE,
+    ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, StreamName,
+    WEBHOOK_WAKE,
 };

@@ -22,6 +22,9 @@ pub const ADVISORIES: StreamName = "ADVISORIES";
 const QUARTER: Duration = Duration::from_hours(90 * 24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
+/// The durable consumer that works off [`PAYMENTS`].
+pub const PAYMENT_WORKER: &str = "payment-worker";
+
 /// Core subject, not kept: something was appended to the journal.
 pub const JOURNAL_WAKE: &str = "wake.journal";
 /// Core subject, not kept: the PSP delivered something.
@@ -114,6 +117,30 @@ impl Nats {
         let stream = self.jetstream().get_stream_no_info(stream).await.map_err(NatsError::of("stream"))?;
         let info = stream.consumer_info(consumer).await.map_err(NatsError::of("consumer"))?;
         Ok(info.num_pending.saturating_add(info.num_ack_pending as u64))
+    }
+
+    /// The sequences of messages that the stream holds though its consumer was given all of them as often as it may be,
+    /// and is given none of them again. Those between two that wait for an answer are found once these are answered.
+    ///
+    /// # Errors
+    /// When there is no such consumer or the server does not answer.
+    pub async fn forsaken(&self, stream: StreamName, consumer: &str) -> Result<Vec<u64>, NatsError> {
+        let held = self.jetstream().get_stream(stream).await.map_err(NatsError::of("stream"))?;
+        let info = held.consumer_info(consumer).await.map_err(NatsError::of("consumer"))?;
+        let waiting = info.num_pending.saturating_add(info.num_ack_pending as u64);
+        if held.cached_info().state.messages <= waiting {
+            return Ok(vec![]);
+        }
+        let answered = if info.num_ack_pending == 0 { info.delivered } else { info.ack_floor }.stream_sequence;
+        let mut replay = self.replay(stream, ">", 1);
+        let mut forsaken = Vec::new();
+        loop {
+            let batch = replay.next_batch().await?;
+            forsaken.extend(batch.iter().map(|stored| stored.sequence).take_while(|sequence| *sequence <= answered));
+            if batch.last().is_none_or(|last| last.sequence > answered) {
+                return Ok(forsaken);
+            }
+        }
     }
 
     /// How many messages the stream holds, and the sequence of the last one it ever held.

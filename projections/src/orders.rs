@@ -44,6 +44,8 @@ impl Projection for Orders {
                 | PaymentEvent::PaymentSucceeded { .. }
                 | PaymentEvent::PaymentFailed { .. }
                 | PaymentEvent::PaymentCancelled { .. }
+                | PaymentEvent::PaymentRedriven(_)
+                | PaymentEvent::PaymentDiscarded(_)
                 | PaymentEvent::PaymentRefunded { .. },
             )
             | StoreEvent::User(..)

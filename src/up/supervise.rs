@@ -13,8 +13,18 @@ use tokio_util::sync::CancellationToken;
 use super::settings::known;
 use crate::roles::Roles;
 
-const ROLES: [&str; 9] =
-    ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "reconciler", "notifier"];
+const ROLES: [&str; 10] = [
+    "gateway",
+    "relay",
+    "projector",
+    "indexer",
+    "checkout",
+    "payments",
+    "webhooks",
+    "reconciler",
+    "dlq-watcher",
+    "notifier",
+];
 /// How long a role may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before a role that ended is started again.

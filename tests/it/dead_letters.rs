@@ -1,3 +1,4 @@
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, eventually};
@@ -56,4 +57,111 @@ async fn a_discarded_dead_letter_is_gone() {
     let (app, letter) = with_a_declined_payment().await;
     app.admin.delete(&format!("/dlq/{}", letter["sequence"])).await.expect(204);
     assert_eq!(letters(&app).await.len(), 0);
+}
+
+#[tokio::test]
+async fn whoever_redrives_or_discards_a_dead_letter_is_named_with_their_reason() {
+    let (app, letter) = with_a_declined_payment().await;
+    let redrive = format!("/dlq/{}/redrive?reason=the+bank+called", letter["sequence"]);
+    app.admin.post(&redrive, &json!({})).await.expect(202);
+    eventually("its worker has it", || async { text_log(&app).contains("redriven") }).await;
+    app.queue_is_empty().await;
+    assert!(text_log(&app).lines().any(|line| line.contains("redriven") && line.contains(&app.admin.id)));
+
+    let ben = app.customer("ben").await;
+    let order = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
+    ben.sees_order(&order, "payment_failed").await;
+    eventually("another dead letter", || async { letters(&app).await.len() == 1 }).await;
+    let discard = format!("/dlq/{}?reason=a+test", letters(&app).await[0]["sequence"]);
+    app.admin.delete(&discard).await.expect(204);
+    for (kind, reason) in [("PaymentRedriven", "the bank called"), ("PaymentDiscarded", "a test")] {
+        let query = "select payload ->> 'reason', metadata ->> 'actor' from journal.events where event_type = $1";
+        let kept: (String, String) = sqlx::query_as(query).bind(kind).fetch_one(app.pool()).await.unwrap();
+        assert_eq!(kept, (reason.to_owned(), format!("user:{}", app.admin.id)));
+    }
+    app.verify().await;
+}
+
+/// Work that each worker dies of, given out as often as the queue gives it out.
+async fn kill_every_worker(app: &mut TestApp) -> String {
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    app.queue_is_empty().await;
+    app.kill_role("payments").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    let jetstream = app.nats.jetstream().await.unwrap();
+    let queue = jetstream.get_stream(nats::PAYMENTS).await.unwrap();
+    let consumer = queue.get_consumer::<async_nats::jetstream::consumer::pull::Config>(nats::PAYMENT_WORKER).await;
+    let consumer = consumer.unwrap();
+    let deliveries = consumer.cached_info().config.max_deliver;
+    let mut messages = consumer.messages().await.unwrap();
+    for _ in 0..deliveries {
+        let message = messages.next().await.unwrap().unwrap();
+        message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
+    }
+    order
+}
+
+#[tokio::test]
+async fn work_whose_worker_died_at_every_delivery_becomes_a_dead_letter_and_can_be_redriven() {
+    let mut app = TestApp::start().await;
+    let order = kill_every_worker(&mut app).await;
+    eventually("the dead letter", || async { letters(&app).await.len() == 1 }).await;
+    app.queue_is_empty().await;
+    let letter = letters(&app).await.remove(0);
+    assert_eq!((&letter["class"], &letter["order_id"]), (&json!("exhausted"), &json!(order)));
+
+    app.start_role("payments");
+    app.admin.post(&format!("/dlq/{}/redrive", letter["sequence"]), &json!({})).await.expect(202);
+    let order = format!("/pedidos/{order}");
+    eventually("it is paid", || async { app.admin.get(&order).await.body["status"] == "completed" }).await;
+    assert_eq!(app.charges().await.into_values().collect::<Vec<_>>(), [1]);
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn work_without_a_worker_is_found_even_if_the_servers_word_of_it_was_lost() {
+    let mut app = TestApp::start().await;
+    app.kill_role("dlq-watcher").await;
+    let jetstream = app.nats.jetstream().await.unwrap();
+    jetstream.delete_stream(nats::ADVISORIES).await.unwrap();
+    kill_every_worker(&mut app).await;
+    app.start_role("dlq-watcher");
+    eventually("the dead letter", || async { letters(&app).await.len() == 1 }).await;
+    app.queue_is_empty().await;
+}
+
+#[tokio::test]
+async fn many_dead_letters_are_redriven_by_one_command() {
+    let (app, _) = with_a_declined_payment().await;
+    let ben = app.customer("ben").await;
+    let order = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
+    ben.sees_order(&order, "payment_failed").await;
+    eventually("another dead letter", || async { letters(&app).await.len() == 2 }).await;
+    let dlq = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+        command.env("LUDOTECA_URL", &app.url).env("ADMIN_EMAIL", &app.admin.email);
+        command.env("ADMIN_PASSWORD", &app.admin.password).arg("dlq").args(arguments);
+        let run = move || command.output().unwrap();
+        async move { tokio::task::spawn_blocking(run).await.unwrap() }
+    };
+    let listed = String::from_utf8(dlq(&["ls", "--cause", "declined"]).await.stdout).unwrap();
+    assert!(listed.contains(&order_payment(&app, &order).await) && listed.contains("2 dead letters"), "{listed}");
+    let one = dlq(&["redrive", "--all", "--order", &order, "--reason", "again", "--rate", "50"]).await;
+    assert!(one.status.success(), "{one:?}");
+    assert_eq!(letters(&app).await.len(), 1);
+    let none = dlq(&["redrive", "--reason", "again"]).await;
+    assert!(!none.status.success(), "{none:?}");
+    let rest = String::from_utf8(dlq(&["discard", "--all", "--reason", "enough"]).await.stdout).unwrap();
+    assert!(rest.contains("Discarded 1"), "{rest}");
+    assert_eq!((letters(&app).await.len(), app.events("PaymentRedriven").await), (0, 1));
+}
+
+async fn order_payment(app: &TestApp, order: &str) -> String {
+    let order = app.admin.get(&format!("/pedidos/{order}")).await.expect(200);
+    order["payment_id"].as_str().unwrap().to_owned()
+}
+
+fn text_log(app: &TestApp) -> String {
+    let Ok(files) = std::fs::read_dir(&app.payment.text_log_folder) else { return String::new() };
+    files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
 }

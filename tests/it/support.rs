@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use domain::Currency;
 use ludoteca::config::{
-    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
@@ -30,8 +30,18 @@ pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
 
 /// What each role is called, so that a test can kill it and start it again.
-pub const ROLES: [&str; 9] =
-    ["gateway", "relay", "projector", "indexer", "checkout", "payments", "webhooks", "reconciler", "notifier"];
+pub const ROLES: [&str; 10] = [
+    "gateway",
+    "relay",
+    "projector",
+    "indexer",
+    "checkout",
+    "payments",
+    "webhooks",
+    "reconciler",
+    "dlq-watcher",
+    "notifier",
+];
 
 pub struct TestApp {
     pub foundation: Arc<Foundation>,
@@ -174,6 +184,8 @@ impl TestApp {
     /// Starts a role that is not running.
     pub fn start_role(&mut self, name: &'static str) {
         let (role, payment, mail) = (self.foundation.clone(), self.payment.clone(), self.mail.clone());
+        let text_log_folder = payment.text_log_folder.clone();
+        let watcher = WatcherConfig { sweep_every: Duration::from_millis(200), text_log_folder };
         let (search, reconcile) = (self.search.clone(), self.reconcile.clone());
         let running = tokio::spawn(async move {
             match name {
@@ -184,6 +196,7 @@ impl TestApp {
                 "payments" => role.payments(&payment).await.unwrap(),
                 "webhooks" => role.webhooks(&payment).await.unwrap(),
                 "reconciler" => role.reconciler(&payment, &reconcile).await.unwrap(),
+                "dlq-watcher" => role.dlq_watcher(&watcher).await,
                 "notifier" => role.notifier(&mail).await.unwrap(),
                 unknown => panic!("no role {unknown}"),
             }

@@ -147,6 +147,8 @@ impl Checkout {
             // Nothing follows
             PaymentEvent::PaymentSubmitted { .. }
             | PaymentEvent::PaymentPending { .. }
+            | PaymentEvent::PaymentRedriven(_)
+            | PaymentEvent::PaymentDiscarded(_)
             | PaymentEvent::PaymentRefunded { number: None, .. } => Ok(()),
         }
     }

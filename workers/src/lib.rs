@@ -4,6 +4,7 @@
 //! the three that speak with the PSP (payment worker, webhook function, reconciler) settle payments through one door.
 
 mod checkout;
+mod dlq_watcher;
 mod indexer;
 pub mod metrics;
 mod mirrored;
@@ -23,6 +24,7 @@ use nats::{Nats, NatsError, Outgoing};
 use psp::{Intent, PspClient, PspError};
 
 pub use checkout::Checkout;
+pub use dlq_watcher::DlqWatcher;
 pub use indexer::Indexer;
 pub use mirrored::Mirrored;
 pub use notifier::{MailPatience, Mailer, Notifier};

@@ -14,7 +14,9 @@ use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
-use nats::{ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENTS, PAYMENTS_QUEUE, Verdict};
+use nats::{
+    ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, REDRIVEN_BY, Verdict,
+};
 use psp::PspError;
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +91,7 @@ impl PaymentWorker {
         let Patience { attempts, ack_wait, slots, .. } = self.patience;
         let spec = ConsumerSpec {
             stream: PAYMENTS,
-            name: "payment-worker".to_owned(),
+            name: PAYMENT_WORKER.to_owned(),
             subjects: vec![],
             max_ack_pending: slots,
             ack_wait,
@@ -108,11 +110,17 @@ impl PaymentWorker {
     }
 
     async fn take(&self, delivery: &Delivery) -> Verdict {
-        let Ok(PaymentWork { payment_id: payment, .. }) = serde_json::from_slice(delivery.payload()) else {
+        let Ok(PaymentWork { payment_id: payment, order_id: order }) = serde_json::from_slice(delivery.payload())
+        else {
             tracing::error!(subject = delivery.subject(), "Payment work names no payment");
             return Verdict::Terminate("names no payment".to_owned());
         };
         let this = Try { attempt: delivery.attempt(), sequence: delivery.sequence() };
+        if let (1, Some(who)) = (this.attempt, delivery.header(REDRIVEN_BY)) {
+            let context = Context::because("payment-worker", payment.as_uuid(), payment.as_uuid());
+            let case = Case { by: "worker", context: &context, payment, order };
+            self.desk.settlement.note(&case, None, &format!("redriven: by {who}"));
+        }
         let mut pause = self.patience.pause;
         loop {
             let verdict = match self.work(payment, this).await {

@@ -86,6 +86,10 @@ fn refund(amount: i64) -> PaymentCommand {
     PaymentCommand::Refund { amount: brl(amount), refund }
 }
 
+fn note() -> LetterNote {
+    LetterNote { class: "exhausted".to_owned(), reason: Text::parse("the PSP is back").unwrap() }
+}
+
 fn wait() -> PaymentCommand {
     PaymentCommand::RecordPending { next_action: Some(qr_code()) }
 }
@@ -176,6 +180,16 @@ fn refunds_never_exceed_what_was_paid() {
 }
 
 #[test]
+fn what_was_done_to_its_dead_letters_is_kept_whatever_became_of_the_payment() {
+    for history in unsettled().to_vec().into_iter().chain([vec![initiated(), failed()]]) {
+        let redriven = PaymentEvent::PaymentRedriven(note());
+        payment().given(history.clone()).when(PaymentCommand::Redrive(note())).then_expect_events(vec![redriven]);
+        let discarded = PaymentEvent::PaymentDiscarded(note());
+        payment().given(history).when(PaymentCommand::Discard(note())).then_expect_events(vec![discarded]);
+    }
+}
+
+#[test]
 fn an_unknown_payment_refuses_everything_but_being_begun() {
     for command in [submit(), wait(), succeed(), PaymentCommand::Fail(failure()), PaymentCommand::Cancel, refund(1)] {
         payment().given_no_previous_events().when(command).then_expect_error(PaymentError::UnknownPayment);
@@ -199,6 +213,8 @@ fn the_stored_form_of_every_event_is_pinned() {
         failed(),
         cancelled(),
         refunded(5990),
+        PaymentEvent::PaymentRedriven(note()),
+        PaymentEvent::PaymentDiscarded(note()),
     ]);
 }
 

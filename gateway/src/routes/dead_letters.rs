@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use commands::Actor;
-use domain::{PaymentWork, Text};
+use commands::{Actor, Context};
+use domain::payment::LetterNote;
+use domain::{PaymentId, PaymentWork, Text};
 use nats::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
@@ -109,6 +110,8 @@ impl DeadLetters {
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         sequence: Path<u64>,
+        /// Why, for those who come after.
+        reason: Query<Option<String>>,
     ) -> Result<Redriven, Problem> {
         actor.must_be_admin()?;
         let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
@@ -117,6 +120,8 @@ impl DeadLetters {
             store.commands.vault().redrive_mail(event).await?;
             store.nats.discard(sequence.0, &who(actor), "redriven").await?
         } else {
+            let (payment, note) = noted(&letter, &reason)?;
+            store.commands.note_redrive(&Context::new(actor), payment, note).await?;
             store.nats.redrive(sequence.0, &who(actor)).await?
         };
         found.then_some(Redriven::Accepted).ok_or_else(Problem::not_found)
@@ -133,11 +138,25 @@ impl DeadLetters {
         reason: Query<Option<String>>,
     ) -> Result<Discarded, Problem> {
         actor.must_be_admin()?;
-        let reason =
-            Text::<0, 200>::parse(&reason.0.unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))?;
-        let found = store.nats.discard(sequence.0, &who(actor), reason.as_str()).await?;
+        let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
+        let why = parse_reason(&reason)?;
+        if letter.queue == PAYMENTS_QUEUE {
+            let (payment, note) = noted(&letter, &reason)?;
+            store.commands.note_discard(&Context::new(actor), payment, note).await?;
+        }
+        let found = store.nats.discard(sequence.0, &who(actor), why.as_str()).await?;
         found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
     }
+}
+
+fn parse_reason(reason: &Query<Option<String>>) -> Result<Text<0, 200>, Problem> {
+    Text::parse(reason.0.as_deref().unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))
+}
+
+/// Which payment a letter is about, and what is kept of what somebody does to it.
+fn noted(letter: &DeadLetter, reason: &Query<Option<String>>) -> Result<(PaymentId, LetterNote), Problem> {
+    let payment = PaymentId::parse(&letter.key).map_err(|error| Problem::unavailable("this dead letter", &error))?;
+    Ok((payment, LetterNote { class: letter.class.clone(), reason: parse_reason(reason)? }))
 }
 
 fn who(actor: Actor) -> String {

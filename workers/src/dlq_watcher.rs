@@ -1,0 +1,123 @@
+//! Two nets under the payment worker, for work whose worker died at every delivery and so could not bury it.
+//!
+//! The server says that a message ran out of deliveries once, and keeps the message: what it said is caught in a
+//! stream, and where even that got lost, a sweep finds messages that are stored but that nobody will be given again.
+//! What the payment came to, the reconciler asks; here its work only gets to where people see it.
+
+use std::time::Duration;
+
+use commands::Context;
+use domain::PaymentWork;
+use journal::clock;
+use nats::{
+    ADVISORIES, ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, Verdict,
+};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::Shared;
+use crate::settlement::{Case, Settlement};
+
+/// How long an advisory may take, and how long it waits for another try.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SLOTS: u16 = 4;
+
+/// The watcher.
+#[derive(Clone)]
+pub struct DlqWatcher {
+    /// Use cases and server.
+    pub shared: Shared,
+    /// How outcomes are written down.
+    pub settlement: Settlement,
+    /// How often to sweep.
+    pub every: Duration,
+}
+
+/// What the server says when it gives up on a message.
+/// <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring/jetstream_advisories>
+#[derive(Debug, Deserialize)]
+struct Advisory {
+    stream_seq: u64,
+    deliveries: u64,
+}
+
+impl DlqWatcher {
+    /// Works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.watch(&stop), self.sweep_again_and_again(&stop));
+    }
+
+    async fn watch(&self, stop: &CancellationToken) {
+        let spec = ConsumerSpec {
+            stream: ADVISORIES,
+            name: "dlq-watcher".to_owned(),
+            subjects: vec!["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.PAYMENTS.*".to_owned()],
+            max_ack_pending: SLOTS,
+            ack_wait: PATIENCE,
+            max_deliver: None,
+        };
+        let each = |delivery: Delivery| async move {
+            let verdict = match serde_json::from_slice::<Advisory>(delivery.payload()) {
+                Ok(Advisory { stream_seq, deliveries }) => match self.bury(stream_seq, Some(deliveries)).await {
+                    Ok(()) => Verdict::Done,
+                    Err(error) => {
+                        tracing::warn!(%error, sequence = stream_seq, "Work without a worker is buried later");
+                        Verdict::Retry(PATIENCE)
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(%error, "An advisory cannot be read; the sweep finds its message");
+                    Verdict::Terminate("unreadable".to_owned())
+                }
+            };
+            delivery.answer(verdict).await;
+        };
+        self.shared.nats.consume(&spec, SLOTS.into(), stop, each).await;
+    }
+
+    async fn sweep_again_and_again(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
+            if let Err(error) = self.sweep().await {
+                tracing::debug!(%error, "The payment queue cannot be swept now");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), NatsError> {
+        for sequence in self.shared.nats.forsaken(PAYMENTS, PAYMENT_WORKER).await? {
+            self.bury(sequence, None).await?;
+        }
+        Ok(())
+    }
+
+    /// The dead letter first, then the end of the message: dying in between does both again, to the same effect.
+    async fn bury(&self, sequence: u64, deliveries: Option<u64>) -> Result<(), NatsError> {
+        let nats = &self.shared.nats;
+        let Some(message) = nats.message(PAYMENTS, sequence).await? else { return Ok(()) };
+        let Ok(work) = serde_json::from_slice::<PaymentWork>(&message.payload) else {
+            tracing::error!(sequence, subject = message.subject, "Payment work names no payment");
+            return nats.remove(PAYMENTS, sequence).await;
+        };
+        let payment = work.payment_id;
+        let first_at = self.shared.commands.begun_at(payment).await.unwrap_or_else(|_| clock::now());
+        let cause = "its worker died at every delivery";
+        let letter = DeadLetter {
+            queue: PAYMENTS_QUEUE.to_owned(),
+            class: "exhausted".to_owned(),
+            key: payment.to_string(),
+            cause: cause.to_owned(),
+            attempts: deliveries.unwrap_or_default(),
+            first_at: first_at.to_rfc3339(),
+            failed_at: clock::now().to_rfc3339(),
+            work: message.payload,
+        };
+        nats.bury(letter).await?;
+        nats.remove(PAYMENTS, sequence).await?;
+        let correlation =
+            self.shared.commands.payment(payment).await.map_or(payment.as_uuid(), |state| state.correlation);
+        let context = Context::because("dlq-watcher", payment.as_uuid(), correlation);
+        let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id };
+        self.settlement.note(&case, None, &format!("dead letter: exhausted, {cause}"));
+        Ok(())
+    }
+}

@@ -126,8 +126,7 @@ impl Foundation {
             ack_wait: config.payment_ack_wait,
             slots: config.payment_slots,
         };
-        let worker = PaymentWorker { shared: self.shared.clone(), desk: self.desk(config)?, patience };
-        worker.run(self.stop.clone()).await;
+        PaymentWorker::new(self.shared.clone(), self.desk(config)?, patience).run(self.stop.clone()).await;
         Ok(())
     }
 

@@ -108,6 +108,15 @@ impl PspClient {
         self.send(self.http.get(format!("{}/v1/payment_intents", self.base)).query(&query)).await
     }
 
+    /// Whether the PSP answers and takes our key.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn probe(&self) -> Result<(), PspError> {
+        let one = self.http.get(format!("{}/v1/payment_intents", self.base)).query(&[("limit", "1")]);
+        self.send::<IntentPage>(one).await.map(drop)
+    }
+
     /// Gives an intent up; it cannot succeed afterwards.
     ///
     /// # Errors

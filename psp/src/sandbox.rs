@@ -3,8 +3,10 @@
 //! The payment method decides what happens: `pm_card_visa` succeeds, `pm_card_chargeCustomerFail` is declined, `pix`
 //! asks the buyer to act and succeeds by webhook a moment later, `pm_card_timeout` never answers,
 //! `pm_card_flaky` answers 500 twice, and the money of `pm_card_pendingRefund` goes back a moment after it was asked for. Any other card is unknown.
+//! `PUT /control` makes it slow, silent or wrong, and loses, doubles, delays or reorders webhooks.
 //! Idempotency keys replay the first answer, 500s included. Webhooks are signed and tried again until accepted.
 
+mod control;
 mod ledger;
 mod routes;
 mod webhooks;
@@ -15,9 +17,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use poem::listener::Acceptor;
 use secrecy::SecretString;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::refund::RefundStatus;
+use control::Control;
 use ledger::Ledger;
 use webhooks::Webhooks;
 
@@ -47,7 +51,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ledger = Ledger::open(config.file.clone())?;
     let webhooks = Webhooks::new(config.webhook_url.clone(), config.webhook_secret.clone(), stop.clone())?;
-    let sandbox = Arc::new(Sandbox { config, ledger, webhooks });
+    let sandbox = Arc::new(Sandbox { config, ledger, webhooks, control: Control::default() });
     for intent in sandbox.ledger.waiting_for_pix() {
         sandbox.clone().pay_by_pix_soon(intent);
     }
@@ -61,15 +65,20 @@ struct Sandbox {
     config: SandboxConfig,
     ledger: Ledger,
     webhooks: Webhooks,
+    control: Control,
 }
 
 impl Sandbox {
+    fn deliver(&self, kind: &str, object: &impl Serialize) {
+        self.webhooks.deliver(kind, object, &self.control.get());
+    }
+
     /// The buyer scans the code and pays, unless the intent was given up meanwhile.
     fn pay_by_pix_soon(self: Arc<Self>, intent: String) {
         tokio::spawn(async move {
             tokio::time::sleep(self.config.pix_delay).await;
             if let Some(paid) = self.ledger.pay_if_waiting(&intent) {
-                self.webhooks.deliver("payment_intent.succeeded", &paid);
+                self.deliver("payment_intent.succeeded", &paid);
             }
         });
     }
@@ -84,7 +93,7 @@ impl Sandbox {
                 Some(refund.clone())
             });
             if let Some(refund) = ended.flatten() {
-                self.webhooks.deliver("refund.updated", &refund);
+                self.deliver("refund.updated", &refund);
             }
         });
     }

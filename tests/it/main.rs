@@ -26,6 +26,7 @@ mod operations;
 mod orders;
 mod payments;
 mod projections;
+mod psp_faults;
 mod reconciler;
 mod refunds;
 mod relay;

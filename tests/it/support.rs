@@ -76,6 +76,8 @@ pub struct Wishes {
     pub order_expiry: Option<Duration>,
     /// How long a payment may be unsettled; a minute without it.
     pub reconcile_after: Option<Duration>,
+    /// How long to wait for the PSP; 400 ms without it.
+    pub psp_timeout: Option<Duration>,
     /// How long a Pix payment takes; 200 ms without it.
     pub pix: Option<Duration>,
 }
@@ -127,7 +129,7 @@ impl TestApp {
         let payment = PaymentConfig {
             psp_url: format!("http://{}", psp.sandbox_listen),
             psp_key: psp.psp_key.clone(),
-            psp_timeout: Duration::from_millis(400),
+            psp_timeout: wishes.psp_timeout.unwrap_or(Duration::from_millis(400)),
             payment_attempts: 4,
             payment_pause: Duration::from_millis(50),
             payment_ack_wait: Duration::from_secs(2),
@@ -314,6 +316,20 @@ impl TestApp {
         let request = reqwest::Client::new().post(format!("{}/v1/refunds", self.payment.psp_url)).form(&form);
         let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
         assert_eq!(answer.status(), 200);
+    }
+
+    /// Makes the PSP behave like this from now on.
+    pub async fn psp_behaves(&self, behaviour: serde_json::Value) {
+        let request = reqwest::Client::new().put(format!("{}/control", self.payment.psp_url)).json(&behaviour);
+        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    /// How often the PSP was asked since its behaviour was last set.
+    pub async fn psp_requests(&self) -> u64 {
+        let request = reqwest::Client::new().get(format!("{}/control", self.payment.psp_url));
+        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
+        answer.json::<serde_json::Value>().await.unwrap()["requests"].as_u64().unwrap()
     }
 
     /// Where the PSP has a payment's intent.

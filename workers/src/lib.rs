@@ -3,6 +3,7 @@
 //! A worker that decides nothing (relay, projector, indexer, checkout, notifier) moves facts to where they are needed;
 //! the three that speak with the PSP (payment worker, webhook function, reconciler) settle payments through one door.
 
+mod breaker;
 mod checkout;
 mod dlq_watcher;
 mod indexer;

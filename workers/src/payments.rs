@@ -7,6 +7,7 @@
 mod charge;
 mod refund;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use commands::{CommandError, Context, PaymentState};
@@ -20,7 +21,7 @@ use nats::{
 use psp::PspError;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::PSP_BLOCKED;
+use crate::breaker::Breaker;
 use crate::pause::doubled;
 use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
@@ -77,15 +78,20 @@ enum DeadLetterClass {
 /// The payment worker.
 #[derive(Clone)]
 pub struct PaymentWorker {
-    /// Use cases and server.
-    pub shared: Shared,
-    /// PSP and settlement.
-    pub desk: PaymentDesk,
-    /// How patient it is.
-    pub patience: Patience,
+    shared: Shared,
+    desk: PaymentDesk,
+    patience: Patience,
+    breaker: Arc<Breaker>,
 }
 
 impl PaymentWorker {
+    /// A worker at a desk.
+    #[must_use]
+    pub fn new(shared: Shared, desk: PaymentDesk, patience: Patience) -> Self {
+        let breaker = Arc::new(Breaker::new(desk.psp.clone()));
+        Self { shared, desk, patience, breaker }
+    }
+
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         let Patience { attempts, ack_wait, slots, .. } = self.patience;
@@ -183,7 +189,7 @@ impl PaymentWorker {
             return Ok(());
         };
         let key = format!("{}:cancel:{this}", case.payment);
-        let intent = self.when_well(|| self.desk.cancel_or_retrieve(&psp, &key)).await?;
+        let intent = self.breaker.ask(|| self.desk.cancel_or_retrieve(&psp, &key)).await?;
         self.desk.settlement.apply(case, &intent).await?;
         let settled = self.shared.commands.payment(case.payment).await?.payment;
         match &settled {
@@ -222,30 +228,6 @@ impl PaymentWorker {
         self.shared.nats.bury(letter).await?;
         self.desk.settlement.note(case, None, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
         Ok(())
-    }
-
-    /// While the PSP refuses our key or cannot be reached, nothing can have happened: the work stays in our hands,
-    /// no delivery is burnt, and because every slot waits, nothing more is pulled.
-    async fn when_well<T, Fut>(&self, ask: impl Fn() -> Fut) -> Result<T, PspError>
-    where
-        Fut: Future<Output = Result<T, PspError>>,
-    {
-        let mut pause = Duration::from_millis(500);
-        loop {
-            match ask().await {
-                Err(error @ (PspError::Unauthorised(_) | PspError::NotSent(_))) => {
-                    PSP_BLOCKED.set(1.0);
-                    tracing::error!(%error, "The PSP cannot be used; payments wait");
-                    tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(Duration::from_secs(10));
-                }
-                Err(PspError::Limited(wait)) => tokio::time::sleep(wait).await,
-                answer => {
-                    PSP_BLOCKED.set(0.0);
-                    return answer;
-                }
-            }
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use super::control::Behaviour;
 use super::ledger::{Answered, Entry};
 use super::{Sandbox, new_id, seconds_now};
 use crate::intent::{Intent, IntentStatus, Method, NextAction, PaymentError, PixCode};
@@ -21,6 +22,7 @@ pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
         .at("/v1/payment_intents/:id/confirm", post(confirm))
         .at("/v1/payment_intents/:id/cancel", post(cancel))
         .at("/v1/refunds", get(refunds).post(refund))
+        .at("/control", get(behaviour).put(behave))
         .around(|endpoint, request| async move { guarded(&endpoint, request).await })
         .data(sandbox)
 }
@@ -57,8 +59,8 @@ fn metadata(form: &HashMap<String, String>) -> HashMap<String, String> {
     named.collect()
 }
 
-/// Checks the key, and answers a repeated idempotency key with the first answer.
-async fn guarded<E: poem::Endpoint>(endpoint: &E, mut request: Request) -> poem::Result<Response> {
+/// Checks the key, and misbehaves where it was told to.
+async fn guarded<E: poem::Endpoint>(endpoint: &E, request: Request) -> poem::Result<Response> {
     let Some(sandbox) = request.data::<Arc<Sandbox>>().cloned() else {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     };
@@ -67,6 +69,23 @@ async fn guarded<E: poem::Endpoint>(endpoint: &E, mut request: Request) -> poem:
     if !bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
         return Ok(respond(error(StatusCode::UNAUTHORIZED, "invalid_api_key", "Invalid API key provided")));
     }
+    if request.uri().path() == "/control" {
+        return Ok(endpoint.call(request).await?.into_response());
+    }
+    let (latency, fault) = sandbox.control.next();
+    tokio::time::sleep(latency).await;
+    if let Some(fault) = fault {
+        if let Some(answer) = fault.instead().await {
+            return Ok(answer);
+        }
+        done(endpoint, &sandbox, request).await?;
+        return std::future::pending().await;
+    }
+    done(endpoint, &sandbox, request).await
+}
+
+/// Answers a repeated idempotency key with the first answer, and everything else with its own.
+async fn done<E: poem::Endpoint>(endpoint: &E, sandbox: &Sandbox, mut request: Request) -> poem::Result<Response> {
     let Some(key) = request.header("idempotency-key").map(str::to_owned) else {
         return Ok(endpoint.call(request).await?.into_response());
     };
@@ -101,6 +120,21 @@ async fn guarded<E: poem::Endpoint>(endpoint: &E, mut request: Request) -> poem:
 
 fn respond((status, body): Answer) -> Response {
     Json(body).with_status(status).into_response()
+}
+
+#[handler]
+fn behaviour(sandbox: Data<&Arc<Sandbox>>) -> Response {
+    let (behaviour, requests) = (sandbox.control.get(), sandbox.control.requests());
+    respond((StatusCode::OK, json!({ "behaviour": behaviour, "requests": requests })))
+}
+
+#[handler]
+fn behave(sandbox: Data<&Arc<Sandbox>>, wanted: Json<Behaviour>) -> Json<Behaviour> {
+    sandbox.control.set(wanted.0.clone());
+    if !wanted.webhooks.hold {
+        sandbox.webhooks.release(&wanted.0);
+    }
+    wanted
 }
 
 #[handler]
@@ -160,7 +194,7 @@ async fn confirm(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
     let confirmed = sandbox.ledger.change(&id.0, confirm_entry);
     let Some((answer, event, intent)) = confirmed else { return respond(unknown_intent(&id.0)) };
     if let Some(kind) = event {
-        sandbox.webhooks.deliver(kind, &intent);
+        sandbox.deliver(kind, &intent);
     }
     if intent.status == IntentStatus::RequiresAction {
         Arc::clone(sandbox.0).pay_by_pix_soon(intent.id);

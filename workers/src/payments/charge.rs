@@ -9,7 +9,7 @@ impl PaymentWorker {
     pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, this: Try) -> Result<(), Trouble> {
         let Some((psp, fresh)) = self.submitted(case, terms, this).await? else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
-        let known = if fresh { None } else { Some(self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?) };
+        let known = if fresh { None } else { Some(self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?) };
         match known {
             Some(intent) if self.settle(case, &intent, this).await? => Ok(()),
             Some(_) | None => self.confirm(case, &psp, this).await,
@@ -42,7 +42,7 @@ impl PaymentWorker {
         // A key of its own for each attempt: a key replays a 500 for a day. An intent that is not recorded is
         // never confirmed, so a second one charges nothing.
         let key = format!("{}:create:{this}", case.payment);
-        let intent = match self.when_well(|| self.desk.psp.create_intent(&new, &key)).await {
+        let intent = match self.breaker.ask(|| self.desk.psp.create_intent(&new, &key)).await {
             Err(PspError::Refused { message, .. }) => {
                 let failure = Failure { code: "refused_by_psp".to_owned(), message };
                 self.end(case, None, DeadLetterClass::Declined, failure, this).await?;
@@ -63,7 +63,7 @@ impl PaymentWorker {
 
     async fn confirm(&self, case: &Case<'_>, psp: &PspReference, this: Try) -> Result<(), Trouble> {
         let key = format!("{}:confirm:{this}", case.payment);
-        let intent = match self.when_well(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
+        let intent = match self.breaker.ask(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
             Ok(intent) => intent,
             Err(PspError::Declined { code, message }) => {
                 let failure = Failure { code, message };
@@ -75,7 +75,7 @@ impl PaymentWorker {
                     Some(psp.as_str()),
                     &format!("unknown: attempt {}, {error}", this.attempt),
                 );
-                self.when_well(|| self.desk.psp.retrieve(psp.as_str())).await?
+                self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?
             }
         };
         if self.settle(case, &intent, this).await? { Ok(()) } else { Err(Trouble::Open) }
@@ -128,7 +128,7 @@ impl PaymentWorker {
             return Ok(true);
         }
         let key = format!("{}:give-up:{this}", case.payment);
-        match self.when_well(|| self.desk.cancel_or_retrieve(psp.as_str(), &key)).await {
+        match self.breaker.ask(|| self.desk.cancel_or_retrieve(psp.as_str(), &key)).await {
             Ok(intent) if intent.status == IntentStatus::Canceled => {
                 let failure = exhausted("the payment provider gave no certain answer, so the payment was cancelled");
                 self.end(case, Some(psp.as_str()), class, failure, this).await?;

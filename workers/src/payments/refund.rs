@@ -82,21 +82,21 @@ impl PaymentWorker {
             return Ok(known);
         }
         let key = format!("{}:refund:{}", case.payment, request.name);
-        match self.when_well(|| self.desk.psp.refund(request, &key)).await {
+        match self.breaker.ask(|| self.desk.psp.refund(request, &key)).await {
             // The key is spent: whoever uses it from now on hears of this failure. Nothing came of it, or it is listed.
             Err(PspError::Faulty { .. }) => {
                 if let Some(known) = self.known_refund(request).await? {
                     return Ok(known);
                 }
                 let fresh = format!("{key}:{this}");
-                Ok(self.when_well(|| self.desk.psp.refund(request, &fresh)).await?)
+                Ok(self.breaker.ask(|| self.desk.psp.refund(request, &fresh)).await?)
             }
             answer => Ok(answer?),
         }
     }
 
     async fn known_refund(&self, request: &RefundRequest<'_>) -> Result<Option<psp::Refund>, Trouble> {
-        let refunds = self.when_well(|| self.desk.psp.refunds(request.intent)).await?;
+        let refunds = self.breaker.ask(|| self.desk.psp.refunds(request.intent)).await?;
         let same = |refund: &psp::Refund| refund.metadata.get("refund").is_some_and(|name| name == request.name);
         Ok(refunds.into_iter().find(same))
     }

@@ -25,6 +25,20 @@ use crate::config::{
 };
 use crate::search;
 
+/// What each role of the store is called, as a subcommand and in logs; the sandbox PSP is no part of the store.
+pub const ROLES: [&str; 10] = [
+    "gateway",
+    "relay",
+    "projector",
+    "indexer",
+    "checkout",
+    "payments",
+    "webhooks",
+    "reconciler",
+    "dlq-watcher",
+    "notifier",
+];
+
 /// What every role leans on.
 #[derive(Clone)]
 pub struct Foundation {

@@ -5,32 +5,32 @@ use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 
-impl Commands {
-    /// Notes who puts the dead work of a payment back into the queue, and why. For admins.
-    ///
-    /// # Errors
-    /// [`CommandError::Forbidden`], and those of every use case.
-    pub async fn note_redrive(
-        &self,
-        context: &Context,
-        payment: PaymentId,
-        note: LetterNote,
-    ) -> Result<(), CommandError> {
-        context.actor.must_be_admin()?;
-        self.pay(context, payment, PaymentCommand::Redrive(note)).await.map(drop)
-    }
+/// What somebody does to a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterAction {
+    /// Its work goes back into the queue.
+    Redrive,
+    /// It is forgotten.
+    Discard,
+}
 
-    /// Notes who forgets the dead work of a payment, and why. For admins.
+impl Commands {
+    /// Notes who does what to the dead work of a payment, and why. For admins.
     ///
     /// # Errors
     /// [`CommandError::Forbidden`], and those of every use case.
-    pub async fn note_discard(
+    pub async fn note_letter(
         &self,
         context: &Context,
         payment: PaymentId,
+        action: LetterAction,
         note: LetterNote,
     ) -> Result<(), CommandError> {
         context.actor.must_be_admin()?;
-        self.pay(context, payment, PaymentCommand::Discard(note)).await.map(drop)
+        let command = match action {
+            LetterAction::Redrive => PaymentCommand::Redrive(note),
+            LetterAction::Discard => PaymentCommand::Discard(note),
+        };
+        self.pay(context, payment, command).await.map(drop)
     }
 }

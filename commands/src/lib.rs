@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 pub use actor::{Actor, Context, Repeatable};
 pub use catalog::{Catalogue, Imported};
+pub use dead_letter::LetterAction;
 pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;

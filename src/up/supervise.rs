@@ -11,20 +11,8 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::known;
-use crate::roles::Roles;
+use crate::roles::{ROLES, Roles};
 
-const ROLES: [&str; 10] = [
-    "gateway",
-    "relay",
-    "projector",
-    "indexer",
-    "checkout",
-    "payments",
-    "webhooks",
-    "reconciler",
-    "dlq-watcher",
-    "notifier",
-];
 /// How long a role may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before a role that ended is started again.

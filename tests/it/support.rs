@@ -15,7 +15,7 @@ use ludoteca::config::{
     GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
-use ludoteca::roles::{Foundation, bind, psp_sandbox};
+use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
 use ludoteca::up::{create_admin, new_master_key};
 use poem::listener::Acceptor;
 use secrecy::{ExposeSecret, SecretString};
@@ -28,20 +28,6 @@ use tokio_util::sync::CancellationToken;
 pub use answer::Answer;
 pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
-
-/// What each role is called, so that a test can kill it and start it again.
-pub const ROLES: [&str; 10] = [
-    "gateway",
-    "relay",
-    "projector",
-    "indexer",
-    "checkout",
-    "payments",
-    "webhooks",
-    "reconciler",
-    "dlq-watcher",
-    "notifier",
-];
 
 pub struct TestApp {
     pub foundation: Arc<Foundation>,

@@ -7,22 +7,14 @@ use domain::order::OrderEvent;
 use domain::payment::{Failure, PaymentEvent};
 use domain::user::UserEvent;
 use domain::{OrderId, PaymentId, StoreEvent};
-use nats::{ConsumerSpec, Delivery, EVENTS, NatsError, Verdict};
+use nats::{ConsumerSpec, Delivery, EVENTS, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::mirrored::Mirrored;
+use crate::obstacle::Obstacle;
 
 const SLOTS: u16 = 32;
-
-/// Why an event's consequence did not come about.
-#[derive(Debug, thiserror::Error)]
-enum Obstacle {
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Nats(#[from] NatsError),
-}
 
 /// The process manager.
 #[derive(Clone)]
@@ -68,7 +60,7 @@ impl Checkout {
         match self.on(&context, &event).await {
             Ok(()) => Verdict::Done,
             // A refusal ends the message: what it asks for is done already, or never to be done.
-            Err(Obstacle::Command(refusal)) if !refusal.is_passing() => {
+            Err(refusal) if refusal.is_refusal() => {
                 tracing::info!(%refusal, event.id = %mirrored.envelope.event_id, "Checkout was refused");
                 Verdict::Done
             }

@@ -10,6 +10,7 @@ mod indexer;
 pub mod metrics;
 mod mirrored;
 mod notifier;
+mod obstacle;
 mod pause;
 mod payments;
 mod projector;

@@ -10,18 +10,16 @@ mod refund;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::{CommandError, Context, PaymentState};
+use commands::{Context, PaymentState};
 use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
-use nats::{
-    ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, REDRIVEN_BY, Verdict,
-};
-use psp::PspError;
+use nats::{ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, REDRIVEN_BY, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
+use crate::obstacle::Obstacle;
 use crate::pause::doubled;
 use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
@@ -50,19 +48,6 @@ impl std::fmt::Display for Try {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.sequence, self.attempt)
     }
-}
-
-/// What a worker's try came to, if no outcome is known.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Psp(#[from] PspError),
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Nats(#[from] NatsError),
-    #[error("the PSP has not charged yet")]
-    Open,
 }
 
 /// Why work is dead.
@@ -131,17 +116,17 @@ impl PaymentWorker {
         loop {
             let verdict = match self.work(payment, this).await {
                 Ok(()) => Ok(Verdict::Done),
-                Err(Trouble::Command(refusal)) if !refusal.is_passing() => {
+                Err(refusal) if refusal.is_refusal() => {
                     tracing::info!(payment.id = %payment, %refusal, "Nothing to do for payment {payment}");
                     Ok(Verdict::Done)
                 }
                 // Journal or server are in the way, not the PSP: that burns no delivery.
-                Err(trouble @ (Trouble::Command(_) | Trouble::Nats(_))) => Err(trouble),
-                Err(trouble) if this.attempt >= u64::from(self.patience.attempts) => {
-                    self.give_up(payment, this, &trouble).await
+                Err(obstacle @ (Obstacle::Command(_) | Obstacle::Nats(_) | Obstacle::ReadModel(_))) => Err(obstacle),
+                Err(obstacle) if this.attempt >= u64::from(self.patience.attempts) => {
+                    self.give_up(payment, this, &obstacle).await
                 }
-                Err(trouble) => {
-                    tracing::warn!(payment.id = %payment, %this, %trouble, "Payment {payment} will be tried again");
+                Err(obstacle) => {
+                    tracing::warn!(payment.id = %payment, %this, %obstacle, "Payment {payment} will be tried again");
                     Ok(Verdict::Retry(doubled(self.patience.pause, this.attempt)))
                 }
             };
@@ -155,7 +140,7 @@ impl PaymentWorker {
     }
 
     /// Looks at the journal and does what is left to do for a payment.
-    async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Trouble> {
+    async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
         let context = context(payment, &state);
@@ -181,7 +166,7 @@ impl PaymentWorker {
     }
 
     /// Gives a payment up whose order is no longer to be paid. If the money came after all, it goes back.
-    async fn cancel(&self, case: &Case<'_>, this: Try) -> Result<(), Trouble> {
+    async fn cancel(&self, case: &Case<'_>, this: Try) -> Result<(), Obstacle> {
         let known = self.shared.commands.payment(case.payment).await?.payment;
         let Some(psp) = known.reference().map(|reference| reference.as_str().to_owned()) else {
             self.shared.commands.cancel_payment(case.context, case.payment).await?;
@@ -195,22 +180,22 @@ impl PaymentWorker {
         match &settled {
             Payment::Succeeded { .. } => self.refund_all(case, &settled, this).await,
             settled if settled.is_settled() => Ok(()),
-            _ => Err(Trouble::Open),
+            _ => Err(Obstacle::Open),
         }
     }
 
     /// The last attempt is over: find out or cancel at the PSP, then the dead letter, and only then an end of the work.
-    async fn give_up(&self, payment: PaymentId, this: Try, trouble: &Trouble) -> Result<Verdict, Trouble> {
+    async fn give_up(&self, payment: PaymentId, this: Try, obstacle: &Obstacle) -> Result<Verdict, Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok(Verdict::Done) };
         let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
-        let dead = self.find_out_or_give_up(&case, &state.payment, (this, trouble)).await?;
+        let dead = self.find_out_or_give_up(&case, &state.payment, (this, obstacle)).await?;
         Ok(if dead { Verdict::Terminate("exhausted, see DLQ".to_owned()) } else { Verdict::Done })
     }
 
     /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
-    async fn bury(&self, case: &Case<'_>, class: DeadLetterClass, attempts: u64, cause: &str) -> Result<(), Trouble> {
+    async fn bury(&self, case: &Case<'_>, class: DeadLetterClass, attempts: u64, cause: &str) -> Result<(), Obstacle> {
         let first_at = self.shared.commands.begun_at(case.payment).await?;
         let letter = DeadLetter {
             queue: PAYMENTS_QUEUE.to_owned(),

@@ -16,15 +16,16 @@ use domain::payment::Payment;
 use domain::{OrderId, PaymentId};
 use futures::{StreamExt, stream};
 use journal::clock;
-use nats::{DLQ, NatsError, PAYMENT_QUESTION, PAYMENTS};
+use nats::{DLQ, PAYMENT_QUESTION, PAYMENTS};
 use projections::payments::Unsettled;
-use psp::{Intent, IntentStatus, PspError};
+use psp::{Intent, IntentStatus};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::schedule::Schedule;
 use crate::metrics::RECONCILED;
+use crate::obstacle::Obstacle;
 use crate::settlement::{Case, Settled};
 use crate::{PaymentDesk, Shared};
 
@@ -44,19 +45,6 @@ pub struct Vigilance {
     pub order_expiry: Duration,
     /// How often it goes through the PSP's list of charges.
     pub charges_every: Duration,
-}
-
-/// Why a question was not answered. It is asked again.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    #[error(transparent)]
-    Psp(#[from] PspError),
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Nats(#[from] NatsError),
-    #[error("read model: {0}")]
-    ReadModel(#[from] sqlx::Error),
 }
 
 /// The reconciler.
@@ -119,7 +107,7 @@ impl Reconciler {
     }
 
     /// Gives an order up that was not paid in time, unless the PSP says that it was.
-    async fn expire(&self, order: OrderId) -> Result<&'static str, Unanswered> {
+    async fn expire(&self, order: OrderId) -> Result<&'static str, Obstacle> {
         let commands = &self.shared.commands;
         let (known, correlation) = commands.order_with_correlation(order).await?;
         let Order::Open { failed_attempts, .. } = known else { return Ok("known") };
@@ -170,13 +158,13 @@ impl Reconciler {
     }
 
     /// Asks the PSP about a payment; puts its work back into the queue where it got lost.
-    async fn ask(&self, payment: PaymentId) -> Result<&'static str, Unanswered> {
+    async fn ask(&self, payment: PaymentId) -> Result<&'static str, Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok("known") };
         if state.payment.is_settled() {
             // What refunds have come to, the payment worker finds out.
             let refunding = !state.order.open_refunds().is_empty();
-            return if refunding { self.restore(payment, terms.order).await } else { Ok("known") };
+            return if refunding { self.look_again(payment, terms.order).await } else { Ok("known") };
         }
         let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
@@ -188,15 +176,16 @@ impl Reconciler {
             None => Settled::Open,
         };
         match settled {
-            Settled::Open => self.restore(payment, terms.order).await,
+            Settled::Open => self.look_again(payment, terms.order).await,
             Settled::Waiting => Ok("waiting"),
             Settled::Paid => Ok("paid"),
             Settled::Declined(_) | Settled::Cancelled => Ok("failed"),
         }
     }
 
-    /// Puts work back that is neither queued nor dead: its stream was lost, or was never reached.
-    async fn restore(&self, payment: PaymentId, order: OrderId) -> Result<&'static str, Unanswered> {
+    /// Puts the work of a payment into the queue that is neither there nor dead: its stream was lost or never reached,
+    /// or a refund takes its time.
+    async fn look_again(&self, payment: PaymentId, order: OrderId) -> Result<&'static str, Obstacle> {
         let nats = &self.shared.nats;
         if nats.holds(PAYMENTS, &format!("payments.process.{payment}")).await?
             || nats.holds(DLQ, &format!("dlq.payments.exhausted.{payment}")).await?
@@ -204,7 +193,7 @@ impl Reconciler {
             return Ok("queued");
         }
         self.shared.enqueue(payment, order, &format!("restore:{}", clock::new_id())).await?;
-        tracing::warn!(payment.id = %payment, "The work of payment {payment} was lost and is queued again");
+        tracing::info!(payment.id = %payment, "The work of payment {payment} is queued again");
         Ok("restored")
     }
 
@@ -229,7 +218,7 @@ impl Reconciler {
         }
     }
 
-    async fn compare(&self, intent: &Intent) -> Result<&'static str, Unanswered> {
+    async fn compare(&self, intent: &Intent) -> Result<&'static str, Obstacle> {
         let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
         // Not of this store; the PSP's account may serve others.
         let Some(payment) = named else { return Ok("foreign") };
@@ -255,11 +244,11 @@ fn before(ago: Duration) -> chrono::DateTime<chrono::Utc> {
 }
 
 /// Whose question, and what came of it.
-fn told(about: impl std::fmt::Display, outcome: Result<&'static str, Unanswered>) {
+fn told(about: impl std::fmt::Display, outcome: Result<&'static str, Obstacle>) {
     match outcome {
         Ok(outcome) => RECONCILED.with_label_values(&[outcome]).inc(),
         // Others were faster: the journal says more than this question would have.
-        Err(Unanswered::Command(refusal)) if !refusal.is_passing() => {
+        Err(refusal) if refusal.is_refusal() => {
             tracing::info!(%about, %refusal, "The reconciler changes nothing");
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use commands::{Actor, Context};
+use commands::{Actor, Context, LetterAction};
 use domain::payment::LetterNote;
 use domain::{PaymentId, PaymentWork, Text};
 use nats::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
@@ -120,8 +120,7 @@ impl DeadLetters {
             store.commands.vault().redrive_mail(event).await?;
             store.nats.discard(sequence.0, &who(actor), "redriven").await?
         } else {
-            let (payment, note) = noted(&letter, &reason)?;
-            store.commands.note_redrive(&Context::new(actor), payment, note).await?;
+            note(&store, actor, &letter, LetterAction::Redrive, parse_reason(&reason)?).await?;
             store.nats.redrive(sequence.0, &who(actor)).await?
         };
         found.then_some(Redriven::Accepted).ok_or_else(Problem::not_found)
@@ -141,8 +140,7 @@ impl DeadLetters {
         let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
         let why = parse_reason(&reason)?;
         if letter.queue == PAYMENTS_QUEUE {
-            let (payment, note) = noted(&letter, &reason)?;
-            store.commands.note_discard(&Context::new(actor), payment, note).await?;
+            note(&store, actor, &letter, LetterAction::Discard, why.clone()).await?;
         }
         let found = store.nats.discard(sequence.0, &who(actor), why.as_str()).await?;
         found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
@@ -153,10 +151,17 @@ fn parse_reason(reason: &Query<Option<String>>) -> Result<Text<0, 200>, Problem>
     Text::parse(reason.0.as_deref().unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))
 }
 
-/// Which payment a letter is about, and what is kept of what somebody does to it.
-fn noted(letter: &DeadLetter, reason: &Query<Option<String>>) -> Result<(PaymentId, LetterNote), Problem> {
+/// Keeps what somebody does to the work of a payment.
+async fn note(
+    store: &Store,
+    actor: Actor,
+    letter: &DeadLetter,
+    action: LetterAction,
+    reason: Text<0, 200>,
+) -> Result<(), Problem> {
     let payment = PaymentId::parse(&letter.key).map_err(|error| Problem::unavailable("this dead letter", &error))?;
-    Ok((payment, LetterNote { class: letter.class.clone(), reason: parse_reason(reason)? }))
+    let note = LetterNote { class: letter.class.clone(), reason };
+    Ok(store.commands.note_letter(&Context::new(actor), payment, action, note).await?)
 }
 
 fn who(actor: Actor) -> String {

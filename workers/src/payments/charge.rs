@@ -1,12 +1,13 @@
 use domain::payment::{Failure, Payment, PaymentMethod, PspReference, Terms};
 use psp::{Intent, IntentStatus, Method, NewIntent, PspError};
 
-use super::{DeadLetterClass, PaymentWorker, Trouble, Try};
+use super::{DeadLetterClass, PaymentWorker, Try};
+use crate::obstacle::Obstacle;
 use crate::settlement::{Case, Settled, meaning, reference};
 
 impl PaymentWorker {
     /// Charges a payment, from wherever an earlier try left it.
-    pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, this: Try) -> Result<(), Trouble> {
+    pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, this: Try) -> Result<(), Obstacle> {
         let Some((psp, fresh)) = self.submitted(case, terms, this).await? else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
         let known = if fresh { None } else { Some(self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?) };
@@ -23,7 +24,7 @@ impl PaymentWorker {
         case: &Case<'_>,
         terms: &Terms,
         this: Try,
-    ) -> Result<Option<(PspReference, bool)>, Trouble> {
+    ) -> Result<Option<(PspReference, bool)>, Obstacle> {
         let known = |payment: &Payment| payment.reference().cloned();
         if let Some(psp) = known(&self.shared.commands.payment(case.payment).await?.payment) {
             return Ok(Some((psp, false)));
@@ -61,7 +62,7 @@ impl PaymentWorker {
         }
     }
 
-    async fn confirm(&self, case: &Case<'_>, psp: &PspReference, this: Try) -> Result<(), Trouble> {
+    async fn confirm(&self, case: &Case<'_>, psp: &PspReference, this: Try) -> Result<(), Obstacle> {
         let key = format!("{}:confirm:{this}", case.payment);
         let intent = match self.breaker.ask(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
             Ok(intent) => intent,
@@ -78,11 +79,11 @@ impl PaymentWorker {
                 self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?
             }
         };
-        if self.settle(case, &intent, this).await? { Ok(()) } else { Err(Trouble::Open) }
+        if self.settle(case, &intent, this).await? { Ok(()) } else { Err(Obstacle::Open) }
     }
 
     /// Records what the PSP says; whether it says anything.
-    async fn settle(&self, case: &Case<'_>, intent: &Intent, this: Try) -> Result<bool, Trouble> {
+    async fn settle(&self, case: &Case<'_>, intent: &Intent, this: Try) -> Result<bool, Obstacle> {
         match meaning(intent) {
             Settled::Declined(failure) => {
                 self.end(case, Some(&intent.id), DeadLetterClass::Declined, failure, this).await?;
@@ -101,7 +102,7 @@ impl PaymentWorker {
         class: DeadLetterClass,
         failure: Failure,
         this: Try,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Obstacle> {
         self.bury(case, class, this.attempt, &format!("{}: {}", failure.code, failure.message)).await?;
         Ok(self.desk.settlement.fail(case, psp, failure).await?)
     }
@@ -112,8 +113,8 @@ impl PaymentWorker {
         &self,
         case: &Case<'_>,
         payment: &Payment,
-        (this, trouble): (Try, &Trouble),
-    ) -> Result<bool, Trouble> {
+        (this, obstacle): (Try, &Obstacle),
+    ) -> Result<bool, Obstacle> {
         let exhausted = |message: &str| Failure { code: "exhausted".to_owned(), message: message.to_owned() };
         let class = DeadLetterClass::Exhausted;
         let Some(psp) = payment.reference() else {
@@ -124,7 +125,7 @@ impl PaymentWorker {
         };
         if payment.is_settled() {
             // What is left is a refund, and the PSP would not take it.
-            self.bury(case, class, this.attempt, &trouble.to_string()).await?;
+            self.bury(case, class, this.attempt, &obstacle.to_string()).await?;
             return Ok(true);
         }
         let key = format!("{}:give-up:{this}", case.payment);
@@ -137,7 +138,7 @@ impl PaymentWorker {
             Ok(intent) if self.settle(case, &intent, this).await? => Ok(false),
             // Even that is unknown: the payment stays open, and a redrive asks again.
             Ok(_) | Err(_) => {
-                self.bury(case, class, this.attempt, &trouble.to_string()).await?;
+                self.bury(case, class, this.attempt, &obstacle.to_string()).await?;
                 Ok(true)
             }
         }

@@ -8,7 +8,8 @@ use domain::order::OpenRefund;
 use domain::payment::{Failure, Payment, Refund};
 use psp::{PspError, RefundRequest, RefundStatus};
 
-use super::{PaymentWorker, Trouble, Try};
+use super::{PaymentWorker, Try};
+use crate::obstacle::Obstacle;
 use crate::settlement::{Case, reference};
 
 impl PaymentWorker {
@@ -19,7 +20,7 @@ impl PaymentWorker {
         paid: &Payment,
         open: &[OpenRefund],
         this: Try,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Obstacle> {
         let Payment::Succeeded { reference, refunds, .. } = paid else { return Ok(()) };
         for OpenRefund { number, amount, .. } in open {
             // The money is back; that the order has not heard of it yet is checkout's matter.
@@ -27,7 +28,7 @@ impl PaymentWorker {
                 continue;
             }
             match self.pay_back(case, reference.as_str(), *amount, Some(*number), this).await {
-                Err(Trouble::Psp(PspError::Refused { message, .. })) => {
+                Err(Obstacle::Psp(PspError::Refused { message, .. })) => {
                     self.keep(case, *number, Failure { code: "refused_by_psp".to_owned(), message }).await?;
                 }
                 done => done?,
@@ -37,7 +38,7 @@ impl PaymentWorker {
     }
 
     /// Sends all of a payment back.
-    pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Trouble> {
+    pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Obstacle> {
         let (Some(terms), Some(psp)) = (paid.terms(), paid.reference()) else { return Ok(()) };
         self.pay_back(case, psp.as_str(), terms.amount, None, this).await
     }
@@ -49,7 +50,7 @@ impl PaymentWorker {
         amount: Money,
         number: Option<u32>,
         this: Try,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Obstacle> {
         let name = number.map_or_else(|| "all".to_owned(), |number| number.to_string());
         let refund =
             self.ask_for_refund(case, &RefundRequest { intent, amount: amount.amount, name: &name }, this).await?;
@@ -67,7 +68,7 @@ impl PaymentWorker {
                 let message = "the bank did not take the money back".to_owned();
                 self.keep(case, number, Failure { code: "refund_failed".to_owned(), message }).await
             }
-            (_, None) => Err(Trouble::Open),
+            (_, None) => Err(Obstacle::Open),
         }
     }
 
@@ -77,7 +78,7 @@ impl PaymentWorker {
         case: &Case<'_>,
         request: &RefundRequest<'_>,
         this: Try,
-    ) -> Result<psp::Refund, Trouble> {
+    ) -> Result<psp::Refund, Obstacle> {
         if let Some(known) = self.known_refund(request).await? {
             return Ok(known);
         }
@@ -95,14 +96,14 @@ impl PaymentWorker {
         }
     }
 
-    async fn known_refund(&self, request: &RefundRequest<'_>) -> Result<Option<psp::Refund>, Trouble> {
+    async fn known_refund(&self, request: &RefundRequest<'_>) -> Result<Option<psp::Refund>, Obstacle> {
         let refunds = self.breaker.ask(|| self.desk.psp.refunds(request.intent)).await?;
         let same = |refund: &psp::Refund| refund.metadata.get("refund").is_some_and(|name| name == request.name);
         Ok(refunds.into_iter().find(same))
     }
 
     /// The money cannot go back, so the games stay.
-    async fn keep(&self, case: &Case<'_>, number: u32, failure: Failure) -> Result<(), Trouble> {
+    async fn keep(&self, case: &Case<'_>, number: u32, failure: Failure) -> Result<(), Obstacle> {
         let outcome = format!("refund failed: {}", failure.code);
         self.shared.commands.fail_refund(case.context, case.order, number, failure).await?;
         self.desk.settlement.note(case, None, &outcome);

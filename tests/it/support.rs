@@ -3,6 +3,7 @@
 mod answer;
 mod eventually;
 mod person;
+mod psp;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use answer::Answer;
 pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
+pub use psp::PSP_KEY;
 
 pub struct TestApp {
     pub foundation: Arc<Foundation>,
@@ -66,6 +68,8 @@ pub struct Wishes {
     pub psp_timeout: Option<Duration>,
     /// How long a Pix payment takes; 200 ms without it.
     pub pix: Option<Duration>,
+    /// Another PSP than the sandbox.
+    pub psp_url: Option<String>,
 }
 
 impl TestApp {
@@ -106,14 +110,14 @@ impl TestApp {
         let psp_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let psp = SandboxArgs {
             sandbox_listen: address(&psp_acceptor).trim_start_matches("http://").parse().unwrap(),
-            psp_key: "sk_test_sandbox".into(),
+            psp_key: PSP_KEY.into(),
             sandbox_webhook_url: format!("{url}/webhooks/psp"),
             psp_webhook_secret: "whsec_test".into(),
             sandbox_pix: wishes.pix.unwrap_or(Duration::from_millis(200)),
             sandbox_file: None,
         };
         let payment = PaymentConfig {
-            psp_url: format!("http://{}", psp.sandbox_listen),
+            psp_url: wishes.psp_url.unwrap_or_else(|| format!("http://{}", psp.sandbox_listen)),
             psp_key: psp.psp_key.clone(),
             psp_timeout: wishes.psp_timeout.unwrap_or(Duration::from_millis(400)),
             payment_attempts: 4,
@@ -257,75 +261,6 @@ impl TestApp {
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
         ludoteca::verify::run(&self.foundation, &self.search).await.unwrap();
-    }
-
-    /// What the PSP holds: for each payment, how many intents succeeded.
-    pub async fn charges(&self) -> HashMap<String, usize> {
-        let url = format!("{}/v1/payment_intents?limit=100", self.payment.psp_url);
-        let (mut charges, mut after) = (HashMap::new(), String::new());
-        loop {
-            let request = reqwest::Client::new().get(format!("{url}{after}")).bearer_auth("sk_test_sandbox");
-            let page: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
-            let intents = page["data"].as_array().unwrap();
-            for intent in intents.iter().filter(|intent| intent["status"] == "succeeded") {
-                let payment = intent["metadata"]["payment_id"].as_str().unwrap().to_owned();
-                *charges.entry(payment).or_default() += 1;
-            }
-            match (page["has_more"].as_bool(), intents.last()) {
-                (Some(true), Some(last)) => after = format!("&starting_after={}", last["id"].as_str().unwrap()),
-                _ => return charges,
-            }
-        }
-    }
-
-    /// How much the PSP has sent back, or is about to, of all that was paid.
-    pub async fn refunded(&self) -> i64 {
-        let (http, url) = (reqwest::Client::new(), &self.payment.psp_url);
-        let get = |path: String| {
-            let request = http.get(format!("{url}{path}")).bearer_auth("sk_test_sandbox");
-            async move { request.send().await.unwrap().json::<serde_json::Value>().await.unwrap() }
-        };
-        let intents = get("/v1/payment_intents?limit=100".to_owned()).await;
-        let mut sum = 0;
-        for intent in intents["data"].as_array().unwrap() {
-            let page = get(format!("/v1/refunds?payment_intent={}", intent["id"].as_str().unwrap())).await;
-            sum +=
-                page["data"].as_array().unwrap().iter().map(|refund| refund["amount"].as_i64().unwrap()).sum::<i64>();
-        }
-        sum
-    }
-
-    /// A refund that the PSP knows and the store has not heard of.
-    pub async fn refund_at_the_psp(&self, intent: &str, amount: i64, name: &str) {
-        let amount = amount.to_string();
-        let form = [("payment_intent", intent), ("amount", &amount), ("metadata[refund]", name)];
-        let request = reqwest::Client::new().post(format!("{}/v1/refunds", self.payment.psp_url)).form(&form);
-        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-    }
-
-    /// Makes the PSP behave like this from now on.
-    pub async fn psp_behaves(&self, behaviour: serde_json::Value) {
-        let request = reqwest::Client::new().put(format!("{}/control", self.payment.psp_url)).json(&behaviour);
-        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-    }
-
-    /// How often the PSP was asked since its behaviour was last set.
-    pub async fn psp_requests(&self) -> u64 {
-        let request = reqwest::Client::new().get(format!("{}/control", self.payment.psp_url));
-        let answer = request.bearer_auth("sk_test_sandbox").send().await.unwrap();
-        answer.json::<serde_json::Value>().await.unwrap()["requests"].as_u64().unwrap()
-    }
-
-    /// Where the PSP has a payment's intent.
-    pub async fn psp_status(&self, payment: &str) -> String {
-        let url = format!("{}/v1/payment_intents?limit=100", self.payment.psp_url);
-        let request = reqwest::Client::new().get(url).bearer_auth("sk_test_sandbox");
-        let page: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
-        let intents = page["data"].as_array().unwrap();
-        let status = intents.iter().find(|intent| intent["metadata"]["payment_id"] == payment);
-        status.map_or_else(String::new, |intent| intent["status"].as_str().unwrap().to_owned())
     }
 
     /// How many events of a name the journal holds.

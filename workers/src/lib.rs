@@ -72,13 +72,18 @@ impl Shared {
 }
 
 impl PaymentDesk {
-    /// Cancels an intent, or finds out what it came to instead.
-    pub(crate) async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Intent, PspError> {
-        match self.psp.cancel(psp, key).await {
+    /// Cancels an intent, or finds out what it came to instead. Nothing where the PSP does not know it, or no longer:
+    /// nothing can be charged by it, and if it was after all, the PSP's list of charges tells.
+    pub(crate) async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Option<Intent>, PspError> {
+        let known = match self.psp.cancel(psp, key).await {
             Err(PspError::Refused { .. } | PspError::Unknown(_) | PspError::Faulty { .. }) => {
                 self.psp.retrieve(psp).await
             }
             cancelled => cancelled,
+        };
+        match known {
+            Err(PspError::Refused { status: 404, .. }) => Ok(None),
+            known => known.map(Some),
         }
     }
 }

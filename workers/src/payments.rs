@@ -169,13 +169,15 @@ impl PaymentWorker {
     async fn cancel(&self, case: &Case<'_>, this: Try) -> Result<(), Obstacle> {
         let known = self.shared.commands.payment(case.payment).await?.payment;
         let Some(psp) = known.reference().map(|reference| reference.as_str().to_owned()) else {
-            self.shared.commands.cancel_payment(case.context, case.payment).await?;
-            self.desk.settlement.note(case, None, "cancelled");
-            return Ok(());
+            return Ok(self.desk.settlement.give_up(case).await?);
         };
         let key = format!("{}:cancel:{this}", case.payment);
-        let intent = self.breaker.ask(|| self.desk.cancel_or_retrieve(&psp, &key)).await?;
-        self.desk.settlement.apply(case, &intent).await?;
+        match self.breaker.ask(|| self.desk.cancel_or_retrieve(&psp, &key)).await? {
+            Some(intent) => {
+                self.desk.settlement.apply(case, &intent).await?;
+            }
+            None => self.desk.settlement.give_up(case).await?,
+        }
         let settled = self.shared.commands.payment(case.payment).await?.payment;
         match &settled {
             Payment::Succeeded { .. } => self.refund_all(case, &settled, this).await,

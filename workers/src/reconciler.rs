@@ -119,18 +119,18 @@ impl Reconciler {
             Ok(paying) if !paying.is_settled() => match paying.reference() {
                 Some(psp) => {
                     let key = format!("{payment}:expire:{}", clock::new_id());
-                    let intent = self.desk.cancel_or_retrieve(psp.as_str(), &key).await?;
-                    match self.desk.settlement.apply(&case, &intent).await? {
-                        Settled::Cancelled | Settled::Declined(_) => (),
-                        Settled::Paid => return Ok("paid"),
-                        // The bank is at it and cannot be stopped.
-                        Settled::Waiting | Settled::Open => return Ok("waiting"),
+                    match self.desk.cancel_or_retrieve(psp.as_str(), &key).await? {
+                        Some(intent) => match self.desk.settlement.apply(&case, &intent).await? {
+                            Settled::Cancelled | Settled::Declined(_) => (),
+                            Settled::Paid => return Ok("paid"),
+                            // The bank is at it and cannot be stopped.
+                            Settled::Waiting | Settled::Open => return Ok("waiting"),
+                        },
+                        None => self.desk.settlement.give_up(&case).await?,
                     }
                 }
                 // Without a reference nothing was ever confirmed, so nothing can have been charged.
-                None => {
-                    commands.cancel_payment(&context, payment).await?;
-                }
+                None => self.desk.settlement.give_up(&case).await?,
             },
             Ok(_) | Err(CommandError::NotFound) => (),
             Err(error) => return Err(error.into()),

@@ -68,6 +68,14 @@ impl Settlement {
         Ok(settled)
     }
 
+    /// Records that a payment is given up of which the PSP knows nothing.
+    pub(crate) async fn give_up(&self, case: &Case<'_>) -> Result<(), CommandError> {
+        if self.commands.cancel_payment(case.context, case.payment).await? {
+            self.note(case, None, "cancelled");
+        }
+        Ok(())
+    }
+
     /// Records that the money will not come, for a reason of ours.
     pub(crate) async fn fail(&self, case: &Case<'_>, psp: Option<&str>, failure: Failure) -> Result<(), CommandError> {
         let outcome = format!("failed: {}", failure.code);

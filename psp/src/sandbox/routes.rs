@@ -30,8 +30,14 @@ pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
 /// A status and a JSON body.
 type Answer = (StatusCode, Value);
 
+/// An error as Stripe words it. <https://docs.stripe.com/api/errors>
 fn error(status: StatusCode, code: &str, message: &str) -> Answer {
-    (status, json!({ "error": { "code": code, "message": message } }))
+    let kind = match (status, code) {
+        (_, "idempotency_error") => "idempotency_error",
+        (StatusCode::INTERNAL_SERVER_ERROR, _) => "api_error",
+        _ => "invalid_request_error",
+    };
+    (status, json!({ "error": { "type": kind, "code": code, "message": message } }))
 }
 
 fn unknown_intent(id: &str) -> Answer {
@@ -40,6 +46,11 @@ fn unknown_intent(id: &str) -> Answer {
 
 fn described(intent: &Intent) -> Answer {
     (StatusCode::OK, described_as("payment_intent", intent))
+}
+
+/// A page of things, newest first.
+fn listed(url: &str, data: &impl serde::Serialize, has_more: bool) -> Answer {
+    (StatusCode::OK, json!({ "object": "list", "url": url, "data": data, "has_more": has_more }))
 }
 
 /// A thing with the word for what it is.
@@ -182,7 +193,7 @@ struct Page {
 fn list(sandbox: Data<&Arc<Sandbox>>, page: Query<Page>) -> Response {
     let limit = page.limit.unwrap_or(10).min(100);
     let (data, has_more) = sandbox.ledger.list(page.starting_after.as_deref(), page.since.unwrap_or(0), limit);
-    respond((StatusCode::OK, json!({ "object": "list", "data": data, "has_more": has_more })))
+    respond(listed("/v1/payment_intents", &data, has_more))
 }
 
 #[handler]
@@ -242,7 +253,11 @@ fn decline(intent: &mut Intent) -> (Answer, Option<&'static str>, Intent) {
         message: Some("Your card was declined.".to_owned()),
     };
     intent.last_payment_error = Some(declined.clone());
-    let answer = (StatusCode::PAYMENT_REQUIRED, json!({ "error": declined }));
+    let mut answer = json!({ "error": declined });
+    if let Some(error) = answer.pointer_mut("/error").and_then(Value::as_object_mut) {
+        error.insert("type".to_owned(), json!("card_error"));
+    }
+    let answer = (StatusCode::PAYMENT_REQUIRED, answer);
     (answer, Some("payment_intent.payment_failed"), intent.clone())
 }
 
@@ -276,7 +291,7 @@ fn refunds(sandbox: Data<&Arc<Sandbox>>, of: Query<RefundsOf>) -> Response {
     let Some(entry) = sandbox.ledger.get(&of.payment_intent) else {
         return respond(unknown_intent(&of.payment_intent));
     };
-    respond((StatusCode::OK, json!({ "object": "list", "data": entry.refunds, "has_more": false })))
+    respond(listed("/v1/refunds", &entry.refunds, false))
 }
 
 #[handler]

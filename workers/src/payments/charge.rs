@@ -130,12 +130,12 @@ impl PaymentWorker {
         }
         let key = format!("{}:give-up:{this}", case.payment);
         match self.breaker.ask(|| self.desk.cancel_or_retrieve(psp.as_str(), &key)).await {
-            Ok(intent) if intent.status == IntentStatus::Canceled => {
+            Ok(intent) if intent.as_ref().is_none_or(|intent| intent.status == IntentStatus::Canceled) => {
                 let failure = exhausted("the payment provider gave no certain answer, so the payment was cancelled");
                 self.end(case, Some(psp.as_str()), class, failure, this).await?;
                 Ok(true)
             }
-            Ok(intent) if self.settle(case, &intent, this).await? => Ok(false),
+            Ok(Some(intent)) if self.settle(case, &intent, this).await? => Ok(false),
             // Even that is unknown: the payment stays open, and a redrive asks again.
             Ok(_) | Err(_) => {
                 self.bury(case, class, this.attempt, &obstacle.to_string()).await?;

@@ -97,7 +97,8 @@ pub(crate) fn etag(version: impl std::fmt::Display) -> String {
 
 /// Waits until a projection has what the client's earlier command wrote, for two seconds at most.
 pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projection: &str) -> Result<(), Problem> {
-    let Some(token) = &token.0 else { return Ok(()) };
+    // Empty is what a client sends that has written nothing yet.
+    let Some(token) = token.0.as_deref().filter(|token| !token.is_empty()) else { return Ok(()) };
     let position: Position = token.parse().map_err(|rule| bad_header("Consistency-Token", rule))?;
     if !consistency::reached(store.pool(), projection, position).await? {
         tracing::warn!(projection, token, "A read was answered before its projection had caught up");

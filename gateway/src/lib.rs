@@ -8,6 +8,7 @@ mod extract;
 mod live;
 mod metrics;
 mod middleware;
+mod openapi;
 mod problem;
 mod routes;
 mod session;
@@ -22,7 +23,6 @@ use commands::Commands;
 use nats::Nats;
 use poem::listener::Acceptor;
 use poem::{Endpoint, EndpointExt, Route};
-use poem_openapi::OpenApiService;
 use projections::search::SearchEngine;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -69,19 +69,18 @@ pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: Cancel
 }
 
 fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
-    let api = OpenApiService::new(routes::all(), "Ludoteca", env!("CARGO_PKG_VERSION"))
-        .description("An event-sourced online game store.");
+    let api = openapi::service();
     let docs = api.swagger_ui();
-    let spec = api.spec_endpoint();
     Route::new()
         .nest("/docs", docs)
-        .at("/openapi.json", spec)
+        .at("/openapi.json", poem::get(openapi::describe))
         .at("/metrics", poem::get(metrics::scrape))
         .nest("/loja", storefront::files())
         .nest("/", api.around(storefront::home))
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new())
         .around(middleware::bounded)
+        .around(middleware::legible)
         .around(middleware::observed)
         .data(store)
         .data(throttle)

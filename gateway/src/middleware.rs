@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use poem::http::StatusCode;
+use poem::http::header::ALLOW;
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
 
 use crate::metrics::REQUESTS;
+use crate::openapi;
 use crate::problem::Problem;
 
 /// The largest body of a route that reads JSON.
@@ -32,6 +34,21 @@ pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request)
     }
 }
 
+/// Headers that change what a request does: one that is no text would be taken for none, and a repeat for a new wish.
+const TELLING: [&str; 3] = ["Consistency-Token", "If-Match", "Idempotency-Key"];
+
+/// Refuses headers that cannot be read.
+pub(crate) async fn legible<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    let illegible = |name: &&str| request.headers().get_all(*name).iter().any(|value| value.to_str().is_err());
+    match TELLING.into_iter().find(illegible) {
+        Some(name) => {
+            let detail = format!("{name} must be text of visible ASCII characters");
+            Ok(Problem::new(StatusCode::BAD_REQUEST, "invalid_header", detail).to_response())
+        }
+        None => Ok(endpoint.call(request).await?.into_response()),
+    }
+}
+
 /// Makes a problem of every error, and a line and a count of every request.
 pub(crate) async fn observed<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -39,7 +56,15 @@ pub(crate) async fn observed<E: Endpoint>(endpoint: Arc<E>, request: Request) ->
     let response = match endpoint.call(request).await {
         Ok(response) => response.into_response(),
         Err(error) if error.is_from_response() => error.into_response(),
-        Err(error) => Problem::of_framework(&error).to_response(),
+        Err(error) => {
+            let mut response = Problem::of_framework(&error).to_response();
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED
+                && let Ok(allowed) = openapi::allowed(&path).parse()
+            {
+                response.headers_mut().insert(ALLOW, allowed);
+            }
+            response
+        }
     };
     let (status, took) = (response.status(), begun.elapsed());
     REQUESTS.with_label_values(&[method.as_str(), status.as_str()]).observe(took.as_secs_f64());

@@ -111,7 +111,9 @@ impl Nats {
     /// # Errors
     /// When the server does not answer.
     pub async fn dead_letter(&self, sequence: u64) -> Result<Option<DeadLetter>, NatsError> {
-        Ok(self.message(DLQ, sequence).await?.as_ref().map(DeadLetter::read))
+        // Sequences begin at 1; the server takes 0 for a malformed question.
+        let stored = if sequence == 0 { None } else { self.message(DLQ, sequence).await? };
+        Ok(stored.as_ref().map(DeadLetter::read))
     }
 
     /// Puts the work of a dead letter of [`PAYMENTS_QUEUE`] back into the queue, under an id that the server has not seen; whether it was there.

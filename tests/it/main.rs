@@ -31,6 +31,7 @@ mod psp_faults;
 mod reconciler;
 mod refunds;
 mod relay;
+mod schemathesis;
 mod sdk;
 mod search;
 mod storefront;

@@ -18,9 +18,12 @@ pub struct StoreConfig {
     /// How many connections one process may hold
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 24)]
     pub database_connections: u32,
-    /// The NATS server, with user and password
+    /// The NATS server, with user and password; those of a cluster are separated by commas
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: SecretString,
+    /// On how many servers of a NATS cluster each stream is kept
+    #[arg(long, env = "NATS_REPLICAS", default_value_t = 1)]
+    pub nats_replicas: usize,
     /// 32 bytes in base64; wraps the keys of personal data
     #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
     pub master_key: SecretString,

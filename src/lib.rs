@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod catalog;
+pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod demo;

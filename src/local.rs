@@ -1,6 +1,7 @@
 //! Private servers for one machine: a Postgres cluster and a nats-server in a folder, on loopback.
 //! For `ludoteca up`, the tests and the benchmarks; production brings its own.
 
+mod nats_cluster;
 mod nats_server;
 mod postgres;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+pub use nats_cluster::{NatsCluster, SERVERS};
 pub use nats_server::NatsServer;
 pub use postgres::Postgres;
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
+use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
     ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
     ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
@@ -17,7 +18,7 @@ use ludoteca::local::{Postgres, free_port, new_secret};
 use ludoteca::replay::ReplayArgs;
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::UpArgs;
-use ludoteca::{bench, demo, dlq, load, operations, progress, replay, search, up, verify};
+use ludoteca::{bench, chaos, demo, dlq, load, operations, progress, replay, search, up, verify};
 use nats::Nats;
 use projections::{Projection, rebuild};
 use secrecy::{ExposeSecret, SecretString};
@@ -107,6 +108,9 @@ enum Command {
         /// The NATS server, with user and password
         #[arg(long, env = "NATS_URL", hide_env_values = true)]
         nats_url: SecretString,
+        /// On how many servers of a NATS cluster each stream is kept
+        #[arg(long, env = "NATS_REPLICAS", default_value_t = 1)]
+        nats_replicas: usize,
         #[command(flatten)]
         meili: MeiliOwnerConfig,
         /// Print the keys that the gateway and the indexer need; they are secrets
@@ -160,6 +164,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Buy much at once through the gateway and print throughput and latencies
     Load(LoadArgs),
+    /// Break a store of its own under load, let it settle, and prove the ten invariants
+    Chaos(ChaosArgs),
     /// Measure, beside what it is measured against
     #[command(subcommand)]
     Bench(Bench),
@@ -274,7 +280,11 @@ async fn run(command: Command) -> Result<()> {
             println!("The schema is up to date. Next: ludoteca provision");
             Ok(())
         }
-        Command::Provision { nats_url, meili, print_keys } => provision(&nats_url, &meili, print_keys).await,
+        Command::Provision { nats_url, nats_replicas, meili, print_keys } => {
+            Nats::connect(nats_url.expose_secret()).await?.with_replicas(nats_replicas).provision().await?;
+            println!("The streams are there.");
+            provision_search(&meili, print_keys).await
+        }
         Command::CreateAdmin { store, admin_email, admin_password } => {
             up::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
             println!("{admin_email} is an admin");
@@ -290,6 +300,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Load(args) => load::run(&args).await,
+        Command::Chaos(args) => chaos::run(&args, stop).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,
         Command::Bench(Bench::Mirror(args)) => bench::mirror(&args).await,
         Command::Bench(Bench::Search(args)) => bench::search(&args).await,
@@ -317,9 +328,7 @@ impl Worker {
     }
 }
 
-async fn provision(nats_url: &SecretString, meili: &MeiliOwnerConfig, print_keys: bool) -> Result<()> {
-    Nats::connect(nats_url.expose_secret()).await?.provision().await?;
-    println!("The streams are there.");
+async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool) -> Result<()> {
     let search = search::provision(meili).await?;
     if let (Some(url), Some(reading), Some(writing)) =
         (&search.meili_url, &search.meili_search_key, &search.meili_index_key)

@@ -58,7 +58,7 @@ impl Foundation {
         let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
         let journal = Journal::open(pool.clone()).await?;
         let vault = Vault::open(pool, &config.master_key)?;
-        let nats = Nats::connect(config.nats_url.expose_secret()).await?;
+        let nats = Nats::connect(config.nats_url.expose_secret()).await?.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
         let rules = Rules { currency: config.currency, refund_window };
         let commands = Commands::new(journal.clone(), vault.clone(), rules);

@@ -2,7 +2,7 @@
 //! what it finds in its folder, it goes on with.
 
 mod settings;
-mod supervise;
+pub(crate) mod supervise;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::config::MeiliOwnerConfig;
 use crate::local::{NatsServer, Postgres};
-use crate::roles::{Foundation, Roles, bind, psp_sandbox, start_all};
+use crate::roles::{Foundation, ROLES, Roles, bind, psp_sandbox, start_all};
 use crate::{catalog, local, search};
 
 pub use settings::Settings;
@@ -99,7 +99,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
     let sandbox_stop = stop.clone();
     roles.start("psp-sandbox", async move { psp_sandbox(&sandbox, acceptor, sandbox_stop).await });
     if args.processes {
-        supervise::start(&mut roles, &args.data, &stop)?;
+        supervise::start(&mut roles, ROLES, &args.data, &stop)?;
     } else {
         let gateway = settings.gateway(&args.data);
         let acceptor = bind(gateway.listen).await.context("choose another port with --port")?;

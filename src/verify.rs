@@ -2,6 +2,7 @@
 //! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -20,26 +21,63 @@ use crate::{progress, search};
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What was compared, and how often it was not equal.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Which two things.
+    pub what: String,
+    /// How much there was to compare.
+    pub compared: String,
+    /// How much of it differs.
+    pub differences: i64,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, compared, differences } = self;
+        write!(f, "{what:<26} {compared:>16}  ")?;
+        if *differences == 0 { write!(f, "equal") } else { write!(f, "{differences} DIFFERENCES") }
+    }
+}
+
 /// Compares everything and prints a line each.
 ///
 /// # Errors
 /// When there is any difference, or something cannot be read.
 pub async fn run(foundation: &Foundation, search: &SearchConfig) -> Result<()> {
-    let journal = foundation.journal();
-    let (events, last) = journal.extent().await?;
-    settle(foundation, last).await?;
-    let mut differences = mirror(journal, &foundation.shared.nats, (events, last)).await?;
-    macro_rules! compare_one {
-        ($projection:expr) => {
-            differences = differences.saturating_add(read_model(journal, &$projection, events).await?);
-        };
-    }
-    projections::for_each_projection!(foundation.vault, compare_one);
-    differences = differences.saturating_add(index(journal, search).await?);
-    differences = differences.saturating_add(money(journal).await?);
+    let mut differences = 0_i64;
+    let mut tell = |finding: Finding| {
+        println!("{finding}");
+        differences = differences.saturating_add(finding.differences);
+    };
+    tell(journal_and_mirror(foundation).await?);
+    read_models(foundation).await?.into_iter().for_each(&mut tell);
+    tell(index(foundation.journal(), search).await?);
+    money(foundation.journal()).await?.into_iter().for_each(&mut tell);
     println!("{differences} differences");
     ensure!(differences == 0, "the store contradicts its journal");
     Ok(())
+}
+
+/// Journal and mirror side by side, once the read models have what the journal has.
+pub(crate) async fn journal_and_mirror(foundation: &Foundation) -> Result<Finding> {
+    let extent = foundation.journal().extent().await?;
+    settle(foundation, extent.1).await?;
+    mirror(foundation.journal(), &foundation.shared.nats, extent).await
+}
+
+/// Every read model beside the fold of the journal.
+pub(crate) async fn read_models(foundation: &Foundation) -> Result<Vec<Finding>> {
+    let journal = foundation.journal();
+    let (events, _) = journal.extent().await?;
+    let mut findings = Vec::new();
+    macro_rules! compare_one {
+        ($projection:expr) => {
+            findings.push(read_model(journal, &$projection, events).await?);
+        };
+    }
+    projections::for_each_projection!(foundation.vault, compare_one);
+    Ok(findings)
 }
 
 /// Waits until mirror and read models have what the journal had when we began.
@@ -74,7 +112,7 @@ fn name_of<P: Projection>(_: &P) -> &'static str {
 }
 
 /// Journal and mirror side by side, both in their own order, up to where the journal ended when we began.
-async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<i64> {
+async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<Finding> {
     let bar = progress::bar("journal = mirror", events.unsigned_abs());
     let mut replay = nats.replay(EVENTS, "events.>", 1);
     let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);
@@ -108,23 +146,21 @@ async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position))
         mirrored.iter().filter(|stored| !Mirrored::try_from(*stored).is_ok_and(|m| m.envelope.position > last));
     differences = differences.saturating_add(i64::try_from(foreign.count())?);
     bar.finish_and_clear();
-    line("journal = mirror", &format!("{compared} events"), differences);
-    Ok(differences)
+    Ok(Finding { what: "journal = mirror".to_owned(), compared: format!("{compared} events"), differences })
 }
 
-async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i64) -> Result<i64> {
+async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i64) -> Result<Finding> {
     let bar = progress::bar(P::NAME, events.unsigned_abs());
     let compared = compare(journal, projection, |folded| bar.set_position(folded.unsigned_abs())).await?;
     bar.finish_and_clear();
     let Comparison { events: folded, rows, missing, surplus, parked } = compared;
     let lacking = events.saturating_sub(folded).max(0);
     let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?).saturating_add(lacking);
-    line(&format!("{} = fold", P::NAME), &format!("{rows} rows"), differences);
-    Ok(differences)
+    Ok(Finding { what: format!("{} = fold", P::NAME), compared: format!("{rows} rows"), differences })
 }
 
 /// The search index and the catalogue side by side. What is on its way to the index is waited for.
-async fn index(journal: &Journal, config: &SearchConfig) -> Result<i64> {
+pub(crate) async fn index(journal: &Journal, config: &SearchConfig) -> Result<Finding> {
     let engine = search::writing(config, journal.pool())?;
     let deadline = Instant::now().checked_add(PATIENCE);
     let (games, differences) = loop {
@@ -139,12 +175,11 @@ async fn index(journal: &Journal, config: &SearchConfig) -> Result<i64> {
         tokio::time::sleep(PAUSE).await;
     };
     let differences = i64::try_from(differences)?;
-    line(&format!("index ({}) = games", engine.name()), &format!("{games} games"), differences);
-    Ok(differences)
+    Ok(Finding { what: format!("index ({}) = games", engine.name()), compared: format!("{games} games"), differences })
 }
 
 /// No paid order without its games, no games without a paid (or free) order, one payment per completed order.
-async fn money(journal: &Journal) -> Result<i64> {
+pub(crate) async fn money(journal: &Journal) -> Result<Vec<Finding>> {
     let checks = [
         (
             "paid orders have games",
@@ -184,16 +219,10 @@ async fn money(journal: &Journal) -> Result<i64> {
                 where refund ->> 'status' = 'refunded')",
         ),
     ];
-    let mut differences = 0_i64;
-    for (name, query) in checks {
-        let wrong: i64 = sqlx::query_scalar(query).fetch_one(journal.pool()).await?;
-        line(name, "", wrong);
-        differences = differences.saturating_add(wrong);
+    let mut findings = Vec::new();
+    for (what, query) in checks {
+        let differences = sqlx::query_scalar(query).fetch_one(journal.pool()).await?;
+        findings.push(Finding { what: what.to_owned(), compared: String::new(), differences });
     }
-    Ok(differences)
-}
-
-fn line(what: &str, compared: &str, differences: i64) {
-    let verdict = if differences == 0 { "equal".to_owned() } else { format!("{differences} DIFFERENCES") };
-    println!("{what:<26} {compared:>16}  {verdict}");
+    Ok(findings)
 }

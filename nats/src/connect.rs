@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures::{Stream, StreamExt};
 
 /// What JetStream answered when it could not do what was asked.
@@ -23,19 +23,22 @@ impl NatsError {
 pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
+    replicas: usize,
 }
 
 impl Nats {
-    /// Connects to `url`, which carries user and password.
+    /// Connects to the first server of `urls` that answers. They are separated by commas, each carries user and
+    /// password, and all belong to one cluster, for which one user is as good as the other.
     ///
     /// A user's inbox prefix is `_INBOX_<user>`, so that its permissions can be held to its own inbox.
     ///
     /// # Errors
     /// When the URL is none or the server does not let us in.
-    pub async fn connect(url: &str) -> Result<Self, NatsError> {
-        let address: async_nats::ServerAddr = url.parse().map_err(NatsError::of("URL"))?;
-        let user = address.username().unwrap_or_default().to_owned();
-        let password = address.password().unwrap_or_default().to_owned();
+    pub async fn connect(urls: &str) -> Result<Self, NatsError> {
+        let servers: Result<Vec<ServerAddr>, _> = urls.split(',').map(str::parse).collect();
+        let servers = servers.map_err(NatsError::of("URL"))?;
+        let user = servers.first().and_then(ServerAddr::username).unwrap_or_default().to_owned();
+        let password = servers.first().and_then(ServerAddr::password).unwrap_or_default().to_owned();
         let client = ConnectOptions::with_user_and_password(user.clone(), password)
             .name("ludoteca")
             .custom_inbox_prefix(format!("_INBOX_{user}"))
@@ -44,11 +47,21 @@ impl Nats {
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis(100).saturating_mul(u32::try_from(attempts).unwrap_or(10).min(10))
             })
-            .connect(address)
+            .connect(servers)
             .await
             .map_err(NatsError::of("connect"))?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream })
+        Ok(Self { client, jetstream, replicas: 1 })
+    }
+
+    /// The same, on a cluster that keeps each stream on so many of its servers: 1, 3 or 5.
+    #[must_use]
+    pub fn with_replicas(self, replicas: usize) -> Self {
+        Self { replicas, ..self }
+    }
+
+    pub(crate) fn replicas(&self) -> usize {
+        self.replicas
     }
 
     /// Whether the connection stands at this moment.

@@ -33,11 +33,12 @@ pub const WEBHOOK_WAKE: &str = "wake.webhooks";
 pub const PAYMENT_QUESTION: &str = "question.payment";
 
 /// The stream's configuration; kept in file storage.
-fn config(stream: StreamName) -> Config {
+fn config(stream: StreamName, replicas: usize) -> Config {
     let config = |subjects: &[&str]| Config {
         name: stream.to_owned(),
         subjects: subjects.iter().map(ToString::to_string).collect(),
         storage: StorageType::File,
+        num_replicas: replicas,
         allow_direct: true,
         ..Config::default()
     };
@@ -89,7 +90,8 @@ impl Nats {
     /// # Errors
     /// When JetStream refuses or does not answer.
     pub async fn ensure_stream(&self, stream: StreamName) -> Result<(), NatsError> {
-        self.jetstream().create_or_update_stream(config(stream)).await.map_err(NatsError::of("create stream")).map(drop)
+        let config = config(stream, self.replicas());
+        self.jetstream().create_or_update_stream(config).await.map_err(NatsError::of("create stream")).map(drop)
     }
 
     /// The consumer, created where it or its stream is missing.
@@ -141,6 +143,15 @@ impl Nats {
                 return Ok(forsaken);
             }
         }
+    }
+
+    /// The name of the server that leads the stream; nothing while there is an election, or no cluster.
+    ///
+    /// # Errors
+    /// When there is no such stream or the server does not answer.
+    pub async fn leader(&self, stream: &str) -> Result<Option<String>, NatsError> {
+        let stream = self.jetstream().get_stream(stream).await.map_err(NatsError::of("stream"))?;
+        Ok(stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone()))
     }
 
     /// How many messages the stream holds, and the sequence of the last one it ever held.

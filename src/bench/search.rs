@@ -117,6 +117,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
         database_url: bench.app_url.clone(),
         database_connections: 8,
         nats_url: nats.url().into(),
+        nats_replicas: 1,
         master_key: crate::up::new_master_key(),
         currency: domain::Currency::BRL,
         refund_window_days: 7,

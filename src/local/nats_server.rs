@@ -29,30 +29,7 @@ impl NatsServer {
     /// # Errors
     /// When nats-server is not installed or does not start.
     pub async fn start(folder: &Path, port: u16, password: &str, analyst_password: &str) -> Result<Self> {
-        let program =
-            find_program("nats-server", &[PathBuf::from(".local/tools/bin"), PathBuf::from("target/tools/bin")])?;
-        private_folder(folder)?;
-        let pid_file = folder.join("nats-server.pid");
-        end_stray(&pid_file).await?;
-        let config = folder.join("nats-server.conf");
-        std::fs::write(&config, CONFIG)?;
-        let child = Command::new(program)
-            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
-            .arg("-c")
-            .arg(&config)
-            .arg("-sd")
-            .arg(folder.join("streams"))
-            .arg("-P")
-            .arg(&pid_file)
-            .arg("-l")
-            .arg(folder.join("nats-server.log"))
-            .env("NATS_PASSWORD", password)
-            .env("NATS_ANALYST_PASSWORD", analyst_password)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot run nats-server")?;
+        let child = spawn(folder, port, password, analyst_password, &[]).await?;
         let (password, analyst_password) = (password.to_owned(), analyst_password.to_owned());
         let mut server = Self { child, port, password, analyst_password };
         server.until_ready(folder).await?;
@@ -109,6 +86,40 @@ impl NatsServer {
         }
         anyhow::bail!("nats-server is not ready ({last}); see {}", folder.join("nats-server.log").display())
     }
+}
+
+/// Starts nats-server in a folder, with more arguments.
+pub(super) async fn spawn(
+    folder: &Path,
+    port: u16,
+    password: &str,
+    analyst_password: &str,
+    more: &[String],
+) -> Result<Child> {
+    let program = find_program("nats-server", &[PathBuf::from(".local/tools/bin"), PathBuf::from("target/tools/bin")])?;
+    private_folder(folder)?;
+    let pid_file = folder.join("nats-server.pid");
+    end_stray(&pid_file).await?;
+    let config = folder.join("nats-server.conf");
+    std::fs::write(&config, CONFIG)?;
+    Command::new(program)
+        .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+        .arg("-c")
+        .arg(&config)
+        .arg("-sd")
+        .arg(folder.join("streams"))
+        .arg("-P")
+        .arg(&pid_file)
+        .arg("-l")
+        .arg(folder.join("nats-server.log"))
+        .args(more)
+        .env("NATS_PASSWORD", password)
+        .env("NATS_ANALYST_PASSWORD", analyst_password)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run nats-server")
 }
 
 /// A server whose starter was killed holds our streams; it is ended first.

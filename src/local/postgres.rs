@@ -70,6 +70,14 @@ impl Postgres {
         self.control(&["stop", "-m", "fast", "-t", "30"]).await
     }
 
+    /// Ends the cluster as a crash would: it recovers at its next start.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn crash(&self) -> Result<()> {
+        self.control(&["stop", "-m", "immediate", "-t", "30"]).await
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

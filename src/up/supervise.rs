@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::known;
-use crate::roles::{ROLES, Roles};
+use crate::roles::Roles;
 
 /// How long a role may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,18 +19,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Starts a supervisor for each role; the configuration comes from the store's own file.
-pub(super) fn start(roles: &mut Roles, data: &Path, stop: &CancellationToken) -> Result<()> {
+pub(crate) fn start(
+    roles: &mut Roles,
+    names: impl IntoIterator<Item = &'static str>,
+    data: &Path,
+    stop: &CancellationToken,
+) -> Result<()> {
     let program = std::env::current_exe()?;
-    for role in ROLES {
+    for role in names {
         let (program, data, stop) = (program.clone(), data.to_path_buf(), stop.clone());
         roles.start(role, async move { supervise(&program, role, &data, &stop).await });
     }
     Ok(())
 }
 
+/// Where the id of a role's process stands.
+pub(crate) fn pid_file(data: &Path, role: &str) -> PathBuf {
+    data.join("run").join(format!("{role}.pid"))
+}
+
 async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &CancellationToken) -> Result<()> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(data.join(format!("{role}.log")))?;
-    let pid_file = data.join("run").join(format!("{role}.pid"));
+    let pid_file = pid_file(data, role);
     while !stop.is_cancelled() {
         let mut child = Command::new(program)
             .arg(role)

@@ -87,6 +87,7 @@ impl TestApp {
             database_url,
             database_connections: 12,
             nats_url: nats.url().into(),
+            nats_replicas: 1,
             master_key: new_master_key(),
             currency: Currency::BRL,
             refund_window_days: wishes.refund_window_days.unwrap_or(7),

@@ -131,8 +131,9 @@ impl Memory {
     }
 
     fn record(&mut self, entry: Entry) {
+        // One write, so that a process that is killed leaves whole lines.
         if let (Some(file), Ok(line)) = (&mut self.file, serde_json::to_string(&entry))
-            && let Err(error) = writeln!(file, "{line}")
+            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
         {
             tracing::error!(%error, "The sandbox PSP cannot keep its ledger");
         }

@@ -1,0 +1,288 @@
+//! The ten invariants, looked at from outside: journal, mirror, read models, index, the PSP's own lists, mails, logs.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use nats::EVENTS;
+use projections::rebuild;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use super::buyer::Tally;
+use super::stage::Stage;
+use crate::config::SearchConfig;
+use crate::search;
+use crate::verify::{self, Finding};
+
+/// What of an invariant was looked at, and what contradicts it.
+pub(super) struct Proof {
+    invariant: u8,
+    what: &'static str,
+    counted: String,
+    pub(super) violations: Vec<String>,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, what, counted, violations } = self;
+        write!(f, "{invariant:>2}  {what:<58} {:>3} violations  ({counted})", violations.len())
+    }
+}
+
+fn different(findings: &[Finding]) -> Vec<String> {
+    findings.iter().filter(|finding| finding.differences != 0).map(ToString::to_string).collect()
+}
+
+fn counted(findings: &[Finding]) -> String {
+    let counts = findings.iter().map(|finding| finding.compared.as_str()).filter(|count| !count.is_empty());
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// Looks at all ten. `hanging` is what had not come to an end when nothing was broken any more.
+pub(super) async fn prove(
+    stage: &Stage,
+    tally: &Tally,
+    erased: &[String],
+    people: &[String],
+    hanging: Option<String>,
+) -> Result<Vec<Proof>> {
+    let (foundation, pool) = (&stage.foundation, stage.foundation.journal().pool());
+    let mirror = [verify::journal_and_mirror(foundation).await?];
+    let mut models = verify::read_models(foundation).await?;
+    models.push(verify::index(foundation.journal(), &SearchConfig::default()).await?);
+    let money = verify::money(foundation.journal()).await?;
+    let kept = Kept::read(stage).await?;
+    let facts = facts(stage).await?;
+    let mut proofs = vec![
+        Proof {
+            invariant: 1,
+            what: "journal order is mirror order, no gap, no duplicate",
+            counted: counted(&mirror),
+            violations: different(&mirror),
+        },
+        Proof {
+            invariant: 2,
+            what: "every read model and the index equal the fold",
+            counted: counted(&models),
+            violations: different(&models),
+        },
+        kept.one_charge_each(tally, pool).await?,
+        kept.money_for_games(pool, &money).await?,
+        one_place(stage, pool).await?,
+    ];
+    proofs.push(Proof {
+        invariant: 6,
+        what: "no personal data in clear outside the vault",
+        counted: format!("{} people, {} MB of facts and logs", people.len(), facts.len() >> 20),
+        violations: people.iter().filter(|name| facts.contains(name.as_str())).cloned().collect(),
+    });
+    proofs.push(forgotten(pool, erased).await?);
+    proofs.push(rebuilt(stage, pool).await?);
+    let known: HashSet<String> =
+        sqlx::query_scalar("select order_id::text from read.orders").fetch_all(pool).await?.into_iter().collect();
+    let lost =
+        tally.orders.iter().filter(|order| !known.contains(*order)).map(|order| format!("order {order} is lost"));
+    let mails: i64 =
+        sqlx::query_scalar("select count(*) from vault.mail where dead_at is not null").fetch_one(pool).await?;
+    let dead = (mails > 0).then(|| format!("{mails} mails were given up"));
+    proofs.push(Proof {
+        invariant: 9,
+        what: "what was accepted came to an end",
+        counted: format!(
+            "{} orders, {} requests asked again, {} mails",
+            tally.orders.len(),
+            tally.retries,
+            sent(pool).await?
+        ),
+        violations: lost.chain(hanging).chain(dead).collect(),
+    });
+    proofs.push(Proof {
+        invariant: 10,
+        what: "nobody read another's, nobody claimed a role",
+        counted: format!("{} tries", tally.intrusions),
+        violations: (0..tally.leaks).map(|_| "a stranger was not refused".to_owned()).collect(),
+    });
+    Ok(proofs)
+}
+
+async fn sent(pool: &PgPool) -> Result<i64> {
+    Ok(sqlx::query_scalar("select count(*) from vault.mail where sent_at is not null").fetch_one(pool).await?)
+}
+
+/// What the PSP holds, by payment.
+struct Kept {
+    charges: HashMap<String, u64>,
+    money: HashMap<String, i64>,
+}
+
+impl Kept {
+    async fn read(stage: &Stage) -> Result<Self> {
+        let mut kept = Self { charges: HashMap::new(), money: HashMap::new() };
+        for intent in stage.psp_list("/v1/payment_intents?limit=100").await? {
+            let text = |pointer| intent.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            if text("/status") != "succeeded" {
+                continue;
+            }
+            let (id, payment) = (text("/id"), text("/metadata/payment_id"));
+            let refunds = stage.psp_list(&format!("/v1/refunds?payment_intent={id}")).await?;
+            let amount = |thing: &Value| thing.get("amount").and_then(Value::as_i64).unwrap_or_default();
+            let back: i64 = refunds.iter().map(amount).sum();
+            let charges = kept.charges.entry(payment.clone()).or_default();
+            *charges = charges.saturating_add(1);
+            let money = kept.money.entry(payment).or_default();
+            *money = money.saturating_add(amount(&intent).saturating_sub(back));
+        }
+        Ok(kept)
+    }
+
+    async fn one_charge_each(&self, tally: &Tally, pool: &PgPool) -> Result<Proof> {
+        let doubled = self.charges.iter().filter(|(_, charges)| **charges != 1);
+        let mut violations: Vec<String> =
+            doubled.map(|(payment, charges)| format!("payment {payment} was charged {charges} times")).collect();
+        let known: Vec<(String, i64)> = sqlx::query_as(
+            "select aggregate_id, count(*) from journal.events where event_type = 'PaymentSucceeded' group by 1",
+        )
+        .fetch_all(pool)
+        .await?;
+        let known: HashMap<String, i64> = known.into_iter().collect();
+        let unheard = self.charges.keys().filter(|payment| known.get(*payment) != Some(&1));
+        violations.extend(unheard.map(|payment| format!("the charge of payment {payment} is not recorded just once")));
+        let unfounded = known.keys().filter(|payment| !self.charges.contains_key(*payment));
+        violations.extend(unfounded.map(|payment| format!("payment {payment} was never charged")));
+        violations.extend((0..tally.doubled).map(|_| "one idempotency key made two orders".to_owned()));
+        let counted = format!("{} charges, {} requests sent twice", self.charges.len(), tally.repeats);
+        let what = "one charge per payment, one library entry per game";
+        Ok(Proof { invariant: 3, what, counted, violations })
+    }
+
+    /// For each order, the money that the PSP kept is what the games cost that the buyer has.
+    async fn money_for_games(&self, pool: &PgPool, findings: &[Finding]) -> Result<Proof> {
+        let worth: Vec<(String, i64)> = sqlx::query_as(
+            "select o.order_id::text,
+                    coalesce(sum((line -> 'price' ->> 'amount')::bigint) filter (where l.game_id is not null), 0)::bigint
+             from read.orders o cross join jsonb_array_elements(o.lines) line
+             left join read.library l on l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid group by 1",
+        )
+        .fetch_all(pool)
+        .await?;
+        let payments: Vec<(String, String)> =
+            sqlx::query_as("select payment_id::text, order_id::text from read.payments").fetch_all(pool).await?;
+        let mut paid: HashMap<&str, i64> = HashMap::new();
+        for (payment, order) in &payments {
+            let money = paid.entry(order).or_default();
+            *money = money.saturating_add(self.money.get(payment).copied().unwrap_or_default());
+        }
+        let mut violations = different(findings);
+        for (order, worth) in &worth {
+            let kept = paid.get(order.as_str()).copied().unwrap_or_default();
+            if kept != *worth {
+                violations.push(format!("order {order}: the PSP kept {kept} for games worth {worth}"));
+            }
+        }
+        let total: i64 = self.money.values().sum();
+        let what = "the money kept is that of the games handed over";
+        Ok(Proof { invariant: 4, what, counted: format!("{} orders, {total} minor units", worth.len()), violations })
+    }
+}
+
+async fn one_place(stage: &Stage, pool: &PgPool) -> Result<Proof> {
+    let nats = &stage.foundation.shared.nats;
+    let unsettled: Vec<String> = sqlx::query_scalar(
+        "select payment_id::text from read.payments where status in ('initiated', 'submitted', 'pending')",
+    )
+    .fetch_all(pool)
+    .await?;
+    let letters = nats.dead_letters(None, 1, usize::MAX).await?;
+    let (queued, _) = nats.extent(nats::PAYMENTS).await?;
+    let dead: HashSet<&str> = letters.iter().map(|(_, letter)| letter.key.as_str()).collect();
+    let nowhere = unsettled.iter().filter(|payment| !dead.contains(payment.as_str()));
+    let mut violations: Vec<String> = nowhere.map(|payment| format!("payment {payment} is nowhere")).collect();
+    if queued > 0 {
+        violations.push(format!("{queued} pieces of work are still queued"));
+    }
+    let counted = format!("{} dead letters, {} of unsettled payments", letters.len(), unsettled.len());
+    Ok(Proof { invariant: 5, what: "failed payment work is in exactly one place", counted, violations })
+}
+
+/// Every text that journal, claims, mirror and logs hold.
+async fn facts(stage: &Stage) -> Result<String> {
+    let query = "select e::text from journal.events e union all select c::text from journal.claims c";
+    let rows: Vec<String> = sqlx::query_scalar(query).fetch_all(stage.foundation.journal().pool()).await?;
+    let mut all = rows.concat();
+    let mut replay = stage.foundation.shared.nats.replay(EVENTS, "events.>", 1);
+    loop {
+        let batch = replay.next_batch().await?;
+        if batch.is_empty() {
+            break;
+        }
+        all.extend(
+            batch.iter().map(|stored| format!("{:?}{}", stored.headers, String::from_utf8_lossy(&stored.payload))),
+        );
+    }
+    for folder in [stage.folder.clone(), stage.folder.join("logs")] {
+        for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "log" || extension == "txt") {
+                all.push_str(&read(&path)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+}
+
+async fn forgotten(pool: &PgPool, erased: &[String]) -> Result<Proof> {
+    let mut violations = Vec::new();
+    for table in ["read.users", "vault.credentials", "vault.refresh_tokens", "vault.mail"] {
+        let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t")).fetch_all(pool).await?;
+        let rows = rows.concat();
+        violations
+            .extend(erased.iter().filter(|name| rows.contains(*name)).map(|name| format!("{name} is in {table}")));
+    }
+    let shown: i64 = sqlx::query_scalar("select count(*) from read.users where erased").fetch_one(pool).await?;
+    if usize::try_from(shown) != Ok(erased.len()) {
+        violations.push(format!("{shown} of {} erased people are shown as such", erased.len()));
+    }
+    let what = "after erasure nothing of the person can be read";
+    Ok(Proof { invariant: 7, what, counted: format!("{} people erased", erased.len()), violations })
+}
+
+/// Folds everything anew and compares what there was with what there is.
+async fn rebuilt(stage: &Stage, pool: &PgPool) -> Result<Proof> {
+    let (mut violations, mut folded) = (Vec::new(), Vec::new());
+    let (vault, journal) = (&stage.foundation.vault, stage.foundation.journal());
+    macro_rules! rebuild_one {
+        ($projection:expr) => {
+            let name = name_of(&$projection);
+            let before = content(pool, name).await?;
+            folded.push(rebuild(journal, &$projection, |_| ()).await?.events);
+            if before != content(pool, name).await? {
+                violations.push(format!("{name} is not what it was"));
+            }
+        };
+    }
+    projections::for_each_projection!(vault, rebuild_one);
+    search::rebuild(&stage.foundation, &SearchConfig::default()).await?;
+    violations.extend(different(&[verify::index(journal, &SearchConfig::default()).await?]));
+    let what = "projections and index can be rebuilt to the same content";
+    Ok(Proof {
+        invariant: 8,
+        what,
+        counted: format!("{} read models of {} events", folded.len(), folded.last().unwrap_or(&0)),
+        violations,
+    })
+}
+
+fn name_of<P: projections::Projection>(_: &P) -> &'static str {
+    P::NAME
+}
+
+async fn content(pool: &PgPool, table: &str) -> Result<Option<String>> {
+    let query = format!("select md5(string_agg(t::text, '' order by t::text)) from read.{table} t");
+    Ok(sqlx::query_scalar(&query).fetch_one(pool).await?)
+}

@@ -1,0 +1,208 @@
+//! A store of separate processes: own Postgres, three NATS servers, every role and the sandbox PSP, with wires between
+//! them that can be cut.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use domain::Currency;
+use journal::migrate;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::wire::Wire;
+use crate::client::{Api, http};
+use crate::config::StoreConfig;
+use crate::local::{NatsCluster, Postgres, free_port, new_secret};
+use crate::roles::{Foundation, ROLES, Roles};
+use crate::up::{self, new_master_key, supervise};
+
+/// The sandbox PSP is no role of the store, but dies like one.
+pub(super) const PSP: &str = "psp-sandbox";
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+const ADMIN: &str = "admin@ludoteca.example";
+const PSP_KEY: &str = "sk_test_chaos";
+
+pub(super) struct Stage {
+    pub(super) folder: PathBuf,
+    pub(super) postgres: Postgres,
+    pub(super) cluster: NatsCluster,
+    pub(super) to_postgres: Wire,
+    pub(super) to_psp: Wire,
+    pub(super) foundation: Foundation,
+    pub(super) url: String,
+    pub(super) psp_url: String,
+    store: StoreConfig,
+    postgres_port: u16,
+    postgres_password: String,
+    admin_password: SecretString,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    /// Starts everything in `folder`, and imports the demo catalogue.
+    pub(super) async fn start(folder: &Path, stop: &CancellationToken) -> Result<(Self, Roles)> {
+        std::fs::create_dir_all(folder.join("run"))?;
+        let folder = folder.canonicalize()?;
+        let (postgres_port, postgres_password) = (free_port(0)?, new_secret("p"));
+        let postgres = Postgres::start(&folder.join("postgres"), postgres_port, &postgres_password, true).await?;
+        let owner: SecretString = postgres.url("postgres", &postgres_password, "postgres").into();
+        let app_password = new_secret("p");
+        migrate(&owner, &postgres.url("ludoteca", &app_password, "postgres").into()).await?;
+        let cluster = NatsCluster::start(&folder, &new_secret("n")).await?;
+        let psp_port = free_port(0)?;
+        let (to_postgres, to_psp) = (Wire::to(postgres_port).await?, Wire::to(psp_port).await?);
+        let gateway = format!("127.0.0.1:{}", free_port(0)?);
+        let store = StoreConfig {
+            // Past the wire: what is looked at in the end is looked at whatever was cut.
+            database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
+            database_connections: 12,
+            nats_url: cluster.url().into(),
+            nats_replicas: crate::local::SERVERS,
+            master_key: new_master_key(),
+            currency: Currency::BRL,
+            refund_window_days: 7,
+        };
+        let key_file = folder.join("jwt-key.pem");
+        std::fs::write(&key_file, gateway::generate_key()?.expose_secret())?;
+        let path = |name: &str| folder.join(name).display().to_string();
+        let wired = format!("postgres://ludoteca:{app_password}@127.0.0.1:{}/postgres", to_postgres.port);
+        let webhook_secret = new_secret("whsec_");
+        let settings = [
+            ("DATABASE_URL", wired),
+            ("DATABASE_CONNECTIONS", "10".to_owned()),
+            ("NATS_URL", store.nats_url.expose_secret().to_owned()),
+            ("NATS_REPLICAS", store.nats_replicas.to_string()),
+            ("MASTER_KEY", store.master_key.expose_secret().to_owned()),
+            ("GATEWAY_LISTEN", gateway.clone()),
+            ("JWT_KEY_FILE", key_file.display().to_string()),
+            ("STORE_URL", format!("http://{gateway}")),
+            ("LOGIN_PER_ADDRESS", "100000".to_owned()),
+            ("PSP_URL", format!("http://127.0.0.1:{}", to_psp.port)),
+            ("PSP_KEY", PSP_KEY.to_owned()),
+            ("PSP_WEBHOOK_SECRET", webhook_secret),
+            ("PSP_TIMEOUT_MS", "2000".to_owned()),
+            ("PAYMENT_PAUSE_MS", "200".to_owned()),
+            ("PAYMENT_ACK_WAIT_MS", "4000".to_owned()),
+            ("ORDER_EXPIRY_MS", "45000".to_owned()),
+            ("RECONCILE_EVERY_MS", "500".to_owned()),
+            ("RECONCILE_AFTER_MS", "3000".to_owned()),
+            ("RECONCILE_CHARGES_MS", "10000".to_owned()),
+            ("DLQ_SWEEP_MS", "2000".to_owned()),
+            ("TEXT_LOG_FOLDER", path("logs")),
+            ("MAIL_FOLDER", path("outbox")),
+            ("MAIL_ATTEMPTS", "30".to_owned()),
+            ("MAIL_PAUSE_MS", "200".to_owned()),
+            ("SANDBOX_LISTEN", format!("127.0.0.1:{psp_port}")),
+            ("SANDBOX_FILE", path("psp-sandbox.jsonl")),
+            ("SANDBOX_WEBHOOK_URL", format!("http://{gateway}/webhooks/psp")),
+            ("SANDBOX_PIX_MS", "1000".to_owned()),
+        ];
+        let mut file = String::new();
+        for (name, value) in settings {
+            writeln!(file, "{name}={value}")?;
+        }
+        std::fs::write(folder.join("ludoteca.env"), file)?;
+
+        let foundation = Foundation::connect(&store, stop.clone()).await?;
+        let admin_password: SecretString = new_secret("").into();
+        up::create_admin(&foundation, ADMIN, &admin_password).await?;
+        let mut roles = Roles::new(stop.clone());
+        supervise::start(&mut roles, ROLES.into_iter().chain([PSP]), &folder, stop)?;
+        up::import(&foundation, None).await?;
+        let stage = Self {
+            folder,
+            postgres,
+            cluster,
+            to_postgres,
+            to_psp,
+            foundation,
+            url: format!("http://{gateway}"),
+            psp_url: format!("http://127.0.0.1:{psp_port}"),
+            store,
+            postgres_port,
+            postgres_password,
+            admin_password,
+            stop: stop.clone(),
+        };
+        stage.answers().await?;
+        Ok((stage, roles))
+    }
+
+    async fn answers(&self) -> Result<()> {
+        let deadline = Instant::now().checked_add(PATIENCE);
+        while http()?.get(format!("{}/health/live", self.url)).send().await.is_err() {
+            ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the gateway does not answer");
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the process of a role, if it runs at this moment; whether it did.
+    pub(super) fn signal(&self, role: &str, signal: Signal) -> bool {
+        let pid = std::fs::read_to_string(supervise::pid_file(&self.folder, role)).unwrap_or_default();
+        let Ok(pid) = pid.trim().parse::<i32>() else { return false };
+        let ours = std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ludoteca");
+        ours && kill(Pid::from_raw(pid), signal).is_ok()
+    }
+
+    /// Starts Postgres again after a crash, with what it had.
+    pub(super) async fn restart_postgres(&mut self) -> Result<()> {
+        let folder = self.folder.join("postgres");
+        self.postgres = Postgres::start(&folder, self.postgres_port, &self.postgres_password, true).await?;
+        Ok(())
+    }
+
+    /// Connections of our own that nothing has broken.
+    pub(super) async fn reconnect(&mut self) -> Result<()> {
+        self.foundation = Foundation::connect(&self.store, self.stop.clone()).await?;
+        Ok(())
+    }
+
+    /// Makes the PSP behave like this from now on; as soon as it answers, where it is down.
+    pub(super) async fn psp_behaves(&self, behaviour: &Value) -> Result<()> {
+        let url = format!("{}/control", self.psp_url);
+        let deadline = Instant::now().checked_add(PATIENCE);
+        loop {
+            let told = http()?.put(&url).bearer_auth(PSP_KEY).timeout(Duration::from_secs(2)).json(behaviour).send();
+            if told.await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the PSP does not answer");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// All of a list of the PSP's.
+    pub(super) async fn psp_list(&self, path: &str) -> Result<Vec<Value>> {
+        let (http, mut listed) = (http()?, Vec::<Value>::new());
+        loop {
+            let last = listed.last().and_then(|last| last.get("id")).and_then(Value::as_str);
+            let after = last.map_or_else(String::new, |id| format!("&starting_after={id}"));
+            let url = format!("{}{path}{after}", self.psp_url);
+            let page: Value = http.get(url).bearer_auth(PSP_KEY).send().await?.error_for_status()?.json().await?;
+            let data = page.get("data").and_then(Value::as_array).context("no list")?;
+            listed.extend(data.iter().cloned());
+            if page.get("has_more") != Some(&json!(true)) {
+                return Ok(listed);
+            }
+        }
+    }
+
+    pub(super) async fn admin(&self) -> Result<Api> {
+        Api::visit(&self.url)?.log_in(ADMIN, &self.admin_password).await
+    }
+
+    /// Ends everything; what was kept stays in the folder.
+    pub(super) async fn end(self, roles: Roles) -> Result<()> {
+        self.stop.cancel();
+        roles.finish().await?;
+        self.postgres.stop().await
+    }
+}

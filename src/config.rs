@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use domain::Currency;
+use domain::order::DisputePolicy;
 use secrecy::SecretString;
 
 /// Where the store's data lives, and the key to what is sealed in it.
@@ -33,6 +35,9 @@ pub struct StoreConfig {
     /// For how many days a buyer may return games without a reason (Brazil: 7, CDC art. 49)
     #[arg(long, env = "REFUND_WINDOW_DAYS", default_value_t = 7)]
     pub refund_window_days: u16,
+    /// What becomes of games whose payment is disputed: suspend (until the bank decides), revoke-when-lost, or keep
+    #[arg(long, env = "DISPUTE_POLICY", default_value = "suspend", value_parser = DisputePolicy::from_str)]
+    pub dispute_policy: DisputePolicy,
 }
 
 /// The database as its owner sees it: for migrations and for a new epoch.

@@ -139,7 +139,7 @@ enum Command {
     Rebuild {
         #[command(flatten)]
         store: StoreConfig,
-        /// users, games, orders, payments or library
+        /// users, games, orders, payments, library or disputes
         projection: String,
     },
     /// Build the search index anew beside the live one, and swap it in

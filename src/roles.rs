@@ -60,7 +60,7 @@ impl Foundation {
         let vault = Vault::open(pool, &config.master_key)?;
         let nats = Nats::connect(config.nats_url.expose_secret()).await?.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
-        let rules = Rules { currency: config.currency, refund_window };
+        let rules = Rules { currency: config.currency, refund_window, dispute_policy: config.dispute_policy };
         let commands = Commands::new(journal.clone(), vault.clone(), rules);
         tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })

@@ -183,7 +183,7 @@ pub(crate) async fn money(journal: &Journal) -> Result<Vec<Finding>> {
     let checks = [
         (
             "paid orders have games",
-            "select count(*) from read.orders o where o.status = 'completed' and exists (
+            "select count(*) from read.orders o where o.status = 'completed' and o.standing <> 'revoked' and exists (
                select from jsonb_array_elements(o.lines) line
                where not exists (select from read.library l
                                  where l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid)
@@ -214,7 +214,7 @@ pub(crate) async fn money(journal: &Journal) -> Result<Vec<Finding>> {
         (
             "refunds are as agreed",
             "select count(*) from read.orders o join read.payments p using (payment_id)
-             where o.status in ('completed', 'refunded') and p.refunded <>
+             where o.status in ('completed', 'refunded') and o.standing <> 'revoked' and p.refunded <>
                (select coalesce(sum((refund ->> 'amount')::bigint), 0) from jsonb_array_elements(o.refunds) refund
                 where refund ->> 'status' = 'refunded')",
         ),

@@ -6,6 +6,7 @@
 mod actor;
 mod catalog;
 mod dead_letter;
+mod dispute;
 mod error;
 mod executor;
 mod game;
@@ -18,6 +19,7 @@ mod user;
 
 use chrono::TimeDelta;
 use domain::Currency;
+use domain::order::DisputePolicy;
 use journal::{Journal, Vault};
 use uuid::Uuid;
 
@@ -40,6 +42,8 @@ pub struct Rules {
     pub currency: Currency,
     /// For how long a buyer may return games without a reason.
     pub refund_window: TimeDelta,
+    /// What becomes of games whose payment is disputed.
+    pub dispute_policy: DisputePolicy,
 }
 
 /// Everything that the store can be asked to do.

@@ -5,16 +5,22 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::aggregate;
 use crate::game::AgeRating;
 use crate::money::{Money, Price};
-use crate::payment::{Failure, PaymentMethod};
+use crate::payment::PaymentMethod;
 use crate::text::Title;
 use crate::{GameId, PaymentId, UserId};
 
+mod command;
+mod dispute;
 mod error;
+mod event;
 mod refund;
 #[cfg(test)]
 mod tests;
 
+pub use command::OrderCommand;
+pub use dispute::DisputePolicy;
 pub use error::OrderError;
+pub use event::OrderEvent;
 use refund::refund;
 pub use refund::{OpenRefund, RefundGround, RefundReason};
 
@@ -86,6 +92,8 @@ pub enum Order {
         refunds_asked: u32,
         /// Those of them whose end is not known.
         open_refunds: Vec<OpenRefund>,
+        /// Whether the games are out of reach because their payment is disputed.
+        suspended: bool,
     },
     /// Given up before it was paid.
     Cancelled {
@@ -96,148 +104,6 @@ pub enum Order {
     Refunded {
         /// Who had bought.
         buyer: UserId,
-    },
-}
-
-/// What can be asked of an order.
-#[derive(Debug, Clone)]
-pub enum OrderCommand {
-    /// Buy games.
-    Place {
-        /// Who buys.
-        buyer: UserId,
-        /// Their age today, in years.
-        buyer_age: u32,
-        /// What, at today's prices.
-        offers: Vec<Offer>,
-        /// How they will pay.
-        payment_method: PaymentMethod,
-    },
-    /// Note that a payment failed or was cancelled.
-    RecordPaymentFailure {
-        /// Which.
-        payment: PaymentId,
-        /// Its number, from 1.
-        attempt: u32,
-        /// Why.
-        failure: Failure,
-    },
-    /// Hand over the games: they are paid.
-    Complete {
-        /// What paid.
-        payment: PaymentId,
-    },
-    /// Give it up.
-    Cancel {
-        /// Why.
-        reason: CancelReason,
-    },
-    /// Ask for the money of games.
-    RequestRefund {
-        /// Which; all that are left where none is named.
-        games: Vec<GameId>,
-        /// By what right.
-        ground: RefundGround,
-    },
-    /// Take games back whose money went back.
-    Refund {
-        /// Which refund.
-        number: u32,
-    },
-    /// Leave games with the buyer whose money cannot go back.
-    FailRefund {
-        /// Which refund.
-        number: u32,
-        /// Why.
-        failure: Failure,
-    },
-}
-
-/// What happened to an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
-pub enum OrderEvent {
-    /// It was placed.
-    OrderCreated {
-        /// Who buys.
-        buyer: UserId,
-        /// What, at the prices of that moment.
-        lines: Vec<Line>,
-        /// Their sum.
-        total: Money,
-        /// How the first attempt pays.
-        payment_method: PaymentMethod,
-    },
-    /// A payment failed; the buyer may pay again.
-    OrderPaymentFailed {
-        /// Who buys.
-        buyer: UserId,
-        /// Which payment.
-        payment: PaymentId,
-        /// Its number, from 1.
-        attempt: u32,
-        /// Why.
-        failure: Failure,
-    },
-    /// One game became the buyer's.
-    PurchaseCompleted {
-        /// Who bought.
-        buyer: UserId,
-        /// What.
-        line: Line,
-    },
-    /// All games of the order are the buyer's.
-    OrderCompleted {
-        /// Who bought.
-        buyer: UserId,
-        /// What paid; nothing for a free order.
-        payment: Option<PaymentId>,
-        /// How much.
-        total: Money,
-    },
-    /// It was given up; the games can be ordered again.
-    OrderCancelled {
-        /// Who would have bought.
-        buyer: UserId,
-        /// The number of the payment that may be under way.
-        open_attempt: u32,
-        /// Why.
-        reason: CancelReason,
-    },
-    /// The money of games is to go back.
-    OrderRefundRequested {
-        /// Who bought.
-        buyer: UserId,
-        /// What paid; nothing for a free order.
-        payment: Option<PaymentId>,
-        /// The refund's number within the order, from 1.
-        number: u32,
-        /// Which games.
-        games: Vec<GameId>,
-        /// What they had cost together.
-        amount: Money,
-        /// Why, where staff decided so.
-        reason: Option<RefundReason>,
-    },
-    /// The money cannot go back; the games stay.
-    OrderRefundFailed {
-        /// Who bought.
-        buyer: UserId,
-        /// The refund's number.
-        number: u32,
-        /// Why.
-        failure: Failure,
-    },
-    /// Games went back.
-    OrderRefunded {
-        /// Who had bought.
-        buyer: UserId,
-        /// The refund's number.
-        number: u32,
-        /// Which games.
-        games: Vec<GameId>,
-        /// Whether nothing of the order is left.
-        whole: bool,
     },
 }
 
@@ -307,6 +173,10 @@ impl Order {
             }
             (Self::Cancelled { .. }, OrderCommand::Cancel { .. }) => Ok(vec![]),
 
+            (_, OrderCommand::Dispute { payment, status, policy }) => Ok(self.dispute(payment, status, policy)),
+            (Self::Completed { suspended: true, .. }, OrderCommand::RequestRefund { .. }) => {
+                Err(OrderError::OrderDisputed)
+            }
             (Self::Completed { .. }, OrderCommand::RequestRefund { games, ground }) => {
                 self.request_refund(games, ground)
             }
@@ -342,7 +212,8 @@ impl Order {
             }
             (OrderEvent::OrderCompleted { buyer, payment, .. }, Self::Open { lines, .. }) => {
                 let lines = std::mem::take(lines);
-                *self = Self::Completed { buyer, lines, payment, refunds_asked: 0, open_refunds: vec![] };
+                *self =
+                    Self::Completed { buyer, lines, payment, refunds_asked: 0, open_refunds: vec![], suspended: false };
             }
             (OrderEvent::OrderCancelled { buyer, .. }, _) => *self = Self::Cancelled { buyer },
             (OrderEvent::OrderRefunded { buyer, whole: true, .. }, _) => *self = Self::Refunded { buyer },
@@ -363,6 +234,14 @@ impl Order {
             (OrderEvent::OrderRefundFailed { number, .. }, Self::Completed { open_refunds, .. }) => {
                 open_refunds.retain(|refund| refund.number != number);
             }
+            (OrderEvent::OrderSuspended { .. }, Self::Completed { suspended, .. }) => *suspended = true,
+            (OrderEvent::OrderReinstated { .. }, Self::Completed { suspended, .. }) => *suspended = false,
+            // Nothing is left that could go back.
+            (OrderEvent::OrderRevoked { .. }, Self::Completed { lines, open_refunds, suspended, .. }) => {
+                lines.clear();
+                open_refunds.clear();
+                *suspended = false;
+            }
             // The games are the library's; and facts that do not fit the state change nothing.
             (
                 OrderEvent::PurchaseCompleted { .. }
@@ -370,7 +249,10 @@ impl Order {
                 | OrderEvent::OrderCompleted { .. }
                 | OrderEvent::OrderRefundRequested { .. }
                 | OrderEvent::OrderRefundFailed { .. }
-                | OrderEvent::OrderRefunded { .. },
+                | OrderEvent::OrderRefunded { .. }
+                | OrderEvent::OrderSuspended { .. }
+                | OrderEvent::OrderReinstated { .. }
+                | OrderEvent::OrderRevoked { .. },
                 _,
             ) => (),
         }

@@ -11,8 +11,17 @@ use crate::money::Money;
 use crate::text::Text;
 use crate::{OrderId, UserId};
 
+mod command;
+mod dispute;
+mod error;
+mod event;
 #[cfg(test)]
 mod tests;
+
+pub use command::PaymentCommand;
+pub use dispute::{Dispute, DisputeStatus};
+pub use error::PaymentError;
+pub use event::PaymentEvent;
 
 /// What the PSP calls a payment method that was given to it by the buyer's browser; no card data.
 pub type MethodToken = Text<1, 200>;
@@ -107,6 +116,8 @@ pub enum Payment {
         refunded: Money,
         /// The refunds that this was.
         refunds: Vec<Refund>,
+        /// What the buyer's bank disputes, or did.
+        disputes: Vec<(PspReference, DisputeStatus)>,
     },
     /// Refused.
     Failed(Terms),
@@ -116,138 +127,6 @@ pub enum Payment {
 
 /// The PSP's own id of a payment.
 pub type PspReference = Text<1, 255>;
-
-/// What can be asked of a payment.
-#[derive(Debug, Clone)]
-pub enum PaymentCommand {
-    /// Begin.
-    Initiate(Terms),
-    /// Note that the PSP knows it, before it is asked to charge.
-    Submit {
-        /// The PSP's id.
-        reference: PspReference,
-    },
-    /// Note that it waits.
-    RecordPending {
-        /// For what.
-        next_action: Option<NextAction>,
-    },
-    /// Note that the money came.
-    Succeed {
-        /// The PSP's id.
-        reference: PspReference,
-    },
-    /// Note that the money will not come.
-    Fail(Failure),
-    /// Note that it was cancelled at the PSP, or before the PSP knew of it.
-    Cancel,
-    /// Note that its dead work was put back into the queue.
-    Redrive(LetterNote),
-    /// Note that its dead work was forgotten.
-    Discard(LetterNote),
-    /// Note that money went back.
-    Refund {
-        /// How much this time.
-        amount: Money,
-        /// Which refund.
-        refund: Refund,
-    },
-}
-
-/// What happened to a payment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
-pub enum PaymentEvent {
-    /// It was begun.
-    PaymentInitiated(Terms),
-    /// The PSP knows it.
-    PaymentSubmitted {
-        /// The PSP's id.
-        reference: PspReference,
-    },
-    /// It waits for the buyer or the bank.
-    PaymentPending {
-        /// For what.
-        next_action: Option<NextAction>,
-    },
-    /// The money came.
-    PaymentSucceeded {
-        /// What is paid.
-        order: OrderId,
-        /// The PSP's id.
-        reference: PspReference,
-        /// Whether it came after the payment was given up.
-        late: bool,
-    },
-    /// The money will not come.
-    PaymentFailed {
-        /// What was to be paid.
-        order: OrderId,
-        /// Who was to pay.
-        buyer: UserId,
-        /// The attempt's number.
-        attempt: u32,
-        /// Why.
-        failure: Failure,
-    },
-    /// It was given up.
-    PaymentCancelled {
-        /// What was to be paid.
-        order: OrderId,
-        /// The attempt's number.
-        attempt: u32,
-    },
-    /// Its dead work was put back into the queue; who did so, the event's metadata says.
-    PaymentRedriven(LetterNote),
-    /// Its dead work was forgotten; who did so, the event's metadata says.
-    PaymentDiscarded(LetterNote),
-    /// Money went back.
-    PaymentRefunded {
-        /// What had been paid.
-        order: OrderId,
-        /// How much this time.
-        amount: Money,
-        /// The PSP's id of the refund.
-        refund: PspReference,
-        /// Which of the order's refunds; none where the order was not to be paid by this payment.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        number: Option<u32>,
-    },
-}
-
-/// Why a payment refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum PaymentError {
-    /// The attempt runs already, on other terms.
-    #[error("this payment was begun already")]
-    PaymentInProgress,
-    /// No payment has this id.
-    #[error("there is no such payment")]
-    UnknownPayment,
-    /// The PSP has not been asked yet.
-    #[error("this payment was not submitted to the PSP yet")]
-    NotSubmitted,
-    /// The PSP speaks of another charge.
-    #[error("the PSP knows this payment by another reference")]
-    OtherReference,
-    /// It ended already.
-    #[error("this payment is settled")]
-    PaymentSettled,
-    /// There is nothing to give back.
-    #[error("this payment did not succeed")]
-    NotSucceeded,
-    /// More than was paid.
-    #[error("{refunded} of {paid} went back already; {asked} more is too much")]
-    RefundTooLarge {
-        /// What was paid.
-        paid: Money,
-        /// What went back so far.
-        refunded: Money,
-        /// What was asked now.
-        asked: Money,
-    },
-}
 
 impl Payment {
     /// What was agreed; nothing before it is begun.
@@ -297,6 +176,7 @@ impl Payment {
             (_, PaymentCommand::Succeed { reference }) => self.succeed(reference),
             (_, PaymentCommand::Fail(failure)) => self.fail(failure),
             (_, PaymentCommand::Cancel) => self.cancel(),
+            (_, PaymentCommand::RecordDispute(dispute)) => self.dispute(dispute),
             (_, PaymentCommand::Refund { amount, refund }) => self.refund(amount, refund),
             // Whatever became of the payment: that somebody acted is a fact.
             (_, PaymentCommand::Redrive(note)) => Ok(vec![PaymentEvent::PaymentRedriven(note)]),
@@ -400,10 +280,21 @@ impl Payment {
             }
             PaymentEvent::PaymentSucceeded { reference, late, .. } => {
                 let refunded = Money::zero(terms.amount.currency);
-                *self = Self::Succeeded { terms, reference, late, refunded, refunds: vec![] };
+                *self = Self::Succeeded { terms, reference, late, refunded, refunds: vec![], disputes: vec![] };
             }
             PaymentEvent::PaymentFailed { .. } => *self = Self::Failed(terms),
             PaymentEvent::PaymentCancelled { .. } => *self = Self::Cancelled(terms),
+            PaymentEvent::PaymentDisputed { dispute, .. } => {
+                if let Self::Succeeded { disputes, .. } = self {
+                    disputes.push((dispute, DisputeStatus::Open));
+                }
+            }
+            PaymentEvent::PaymentDisputeClosed { dispute, outcome, .. } => {
+                if let Self::Succeeded { disputes, .. } = self {
+                    disputes.retain(|(known, _)| *known != dispute);
+                    disputes.push((dispute, outcome));
+                }
+            }
             PaymentEvent::PaymentRefunded { amount, refund, number, .. } => {
                 if let Self::Succeeded { refunded, refunds, .. } = self
                     && let Ok(sum) = refunded.plus(amount)

@@ -290,6 +290,9 @@ fn buyer(event: &OrderEvent) -> UserId {
         | OrderEvent::OrderCancelled { buyer, .. }
         | OrderEvent::OrderRefundRequested { buyer, .. }
         | OrderEvent::OrderRefundFailed { buyer, .. }
+        | OrderEvent::OrderSuspended { buyer, .. }
+        | OrderEvent::OrderReinstated { buyer, .. }
+        | OrderEvent::OrderRevoked { buyer, .. }
         | OrderEvent::OrderRefunded { buyer, .. } => *buyer,
     }
 }

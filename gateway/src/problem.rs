@@ -185,6 +185,7 @@ fn order_status(refusal: &OrderError) -> StatusCode {
         | OrderError::OrderCompleted
         | OrderError::OrderCancelled
         | OrderError::OrderRefunded
+        | OrderError::OrderDisputed
         | OrderError::RefundInProgress
         | OrderError::RefundWindowClosed(_)
         | OrderError::OrderNotCompleted => StatusCode::CONFLICT,

@@ -1,4 +1,5 @@
 mod dead_letters;
+mod disputes;
 mod events;
 mod games;
 mod health;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> impl OpenApi {
         orders::Orders,
         games::Games,
         payments::Payments,
+        disputes::Disputes,
         library::Library,
         live::LiveUpdates,
         events::Events,

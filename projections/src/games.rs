@@ -96,12 +96,16 @@ async fn describe(
 async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> sqlx::Result<()> {
     let (games, sold) = match event {
         OrderEvent::PurchaseCompleted { line, .. } => (vec![line.game.as_uuid()], 1_i64),
-        OrderEvent::OrderRefunded { games, .. } => (games.iter().map(|game| game.as_uuid()).collect(), -1),
+        OrderEvent::OrderRefunded { games, .. } | OrderEvent::OrderRevoked { games, .. } => {
+            (games.iter().map(|game| game.as_uuid()).collect(), -1)
+        }
         OrderEvent::OrderCreated { .. }
         | OrderEvent::OrderPaymentFailed { .. }
         | OrderEvent::OrderCompleted { .. }
         | OrderEvent::OrderRefundRequested { .. }
         | OrderEvent::OrderRefundFailed { .. }
+        | OrderEvent::OrderSuspended { .. }
+        | OrderEvent::OrderReinstated { .. }
         | OrderEvent::OrderCancelled { .. } => return Ok(()),
     };
     sqlx::query("update games set sales = sales + $2, sequence = $3 where game_id = any($1)")

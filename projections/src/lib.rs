@@ -5,6 +5,7 @@
 
 pub mod consistency;
 mod cursor;
+pub mod disputes;
 mod fact;
 mod fold;
 pub mod games;
@@ -29,5 +30,6 @@ macro_rules! for_each_projection {
         $each!($crate::orders::Orders);
         $each!($crate::payments::Payments);
         $each!($crate::library::Library);
+        $each!($crate::disputes::Disputes);
     };
 }

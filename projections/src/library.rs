@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::order::{Order, OrderEvent};
-use domain::{GameId, StoreEvent, UserId};
+use domain::{GameId, OrderId, StoreEvent, UserId};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -35,7 +35,9 @@ impl Projection for Library {
                 .execute(db)
                 .await?;
             }
-            OrderEvent::OrderRefunded { buyer, games, .. } => {
+            OrderEvent::OrderSuspended { games, .. } => suspend(db, *order, games, true).await?,
+            OrderEvent::OrderReinstated { games, .. } => suspend(db, *order, games, false).await?,
+            OrderEvent::OrderRefunded { buyer, games, .. } | OrderEvent::OrderRevoked { buyer, games } => {
                 sqlx::query("delete from library where user_id = $1 and game_id = any ($2) and order_id = $3")
                     .bind(buyer.as_uuid())
                     .bind(games.iter().copied().map(GameId::as_uuid).collect::<Vec<_>>())
@@ -52,6 +54,16 @@ impl Projection for Library {
         }
         Ok(())
     }
+}
+
+async fn suspend(db: &mut PgConnection, order: OrderId, games: &[GameId], suspended: bool) -> sqlx::Result<()> {
+    sqlx::query("update library set suspended = $3 where order_id = $1 and game_id = any ($2)")
+        .bind(order.as_uuid())
+        .bind(games.iter().copied().map(GameId::as_uuid).collect::<Vec<_>>())
+        .bind(suspended)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 /// A game on somebody's shelf.
@@ -75,7 +87,7 @@ pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor
     let (at, id) = Cursor::or_start(after);
     let rows = sqlx::query_as(
         "select game_id, title, order_id, acquired_at from read.library
-         where user_id = $1 and (acquired_at, game_id) < ($2, $3)
+         where user_id = $1 and not suspended and (acquired_at, game_id) < ($2, $3)
          order by acquired_at desc, game_id desc limit $4",
     )
     .bind(owner.as_uuid())
@@ -87,7 +99,7 @@ pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor
     Ok(Page::of(rows, limit, |shelf: &ShelfView| Cursor { at: shelf.acquired_at, id: shelf.game_id }))
 }
 
-/// The games that somebody has.
+/// The games that somebody has, out of reach or not: none of them can be bought again.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -46,6 +46,8 @@ impl Projection for Orders {
                 | PaymentEvent::PaymentCancelled { .. }
                 | PaymentEvent::PaymentRedriven(_)
                 | PaymentEvent::PaymentDiscarded(_)
+                | PaymentEvent::PaymentDisputed { .. }
+                | PaymentEvent::PaymentDisputeClosed { .. }
                 | PaymentEvent::PaymentRefunded { .. },
             )
             | StoreEvent::User(..)
@@ -70,6 +72,17 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
             };
             return request_refund(db, fact, order, &refund).await;
         }
+        OrderEvent::OrderSuspended { .. } => return stand(db, fact, order, "suspended").await,
+        OrderEvent::OrderReinstated { .. } => return stand(db, fact, order, "good").await,
+        OrderEvent::OrderRevoked { .. } => {
+            sqlx::query(
+                r#"update orders set refunds = replace(refunds::text, '"requested"', '"failed"')::jsonb where order_id = $1"#,
+            )
+            .bind(order.as_uuid())
+            .execute(&mut *db)
+            .await?;
+            return stand(db, fact, order, "revoked").await;
+        }
         OrderEvent::OrderRefundFailed { number, .. } => return end_refund(db, fact, order, *number, "failed").await,
         OrderEvent::OrderRefunded { number, whole: false, .. } => {
             return end_refund(db, fact, order, *number, "refunded").await;
@@ -92,6 +105,16 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
     sqlx::query("update orders set status = $2, updated_at = $3 where order_id = $1")
         .bind(order.as_uuid())
         .bind(status)
+        .bind(fact.at)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+async fn stand(db: &mut PgConnection, fact: &Fact, order: OrderId, standing: &str) -> sqlx::Result<()> {
+    sqlx::query("update orders set standing = $2, updated_at = $3 where order_id = $1")
+        .bind(order.as_uuid())
+        .bind(standing)
         .bind(fact.at)
         .execute(db)
         .await
@@ -178,6 +201,8 @@ pub struct OrderView {
     pub lines: Json<Vec<Line>>,
     /// What was, or is to be, paid back.
     pub refunds: Json<Vec<RefundView>>,
+    /// `good`; `suspended` or `revoked` where the payment is, or was, disputed.
+    pub standing: String,
     /// The latest payment.
     pub payment_id: Option<Uuid>,
     /// When it was placed.
@@ -243,7 +268,8 @@ pub async fn unpaid_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<V
 /// When the database does not answer.
 pub async fn refunding_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
     sqlx::query_as(
-        r#"select payment_id, 'refunding' as status from read.orders where payment_id is not null and refunds @> '[{"status": "requested"}]' and updated_at < $1
+        r#"select payment_id, 'refunding' as status from read.orders where payment_id is not null and refunds @> '[{"status": "requested"}]'
+             and standing <> 'revoked' and updated_at < $1
            order by updated_at"#,
     )
     .bind(since)

@@ -46,8 +46,11 @@ impl Projection for Payments {
             PaymentEvent::PaymentCancelled { .. } => update(
                 "update payments set status = 'cancelled', updated_at = $2, next_action = null where payment_id = $1",
             ),
-            // What people did to its work is for the event stream.
-            PaymentEvent::PaymentRedriven(_) | PaymentEvent::PaymentDiscarded(_) => return Ok(()),
+            // What people did to its work is for the event stream; disputes have a table of their own.
+            PaymentEvent::PaymentRedriven(_)
+            | PaymentEvent::PaymentDiscarded(_)
+            | PaymentEvent::PaymentDisputed { .. }
+            | PaymentEvent::PaymentDisputeClosed { .. } => return Ok(()),
             PaymentEvent::PaymentRefunded { amount, .. } => update(
                 "update payments set updated_at = $2, refunded = refunded + $3,
                                      status = case when refunded + $3 >= amount then 'refunded' else status end

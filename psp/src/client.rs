@@ -3,6 +3,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
+use crate::dispute::Dispute;
 use crate::error::PspError;
 use crate::intent::{Intent, IntentPage, Method};
 use crate::refund::{Refund, RefundPage};
@@ -143,6 +144,14 @@ impl PspClient {
         let query = [("payment_intent", intent), ("limit", "100")];
         let page: RefundPage = self.send(self.http.get(format!("{}/v1/refunds", self.base)).query(&query)).await?;
         Ok(page.data)
+    }
+
+    /// Where a dispute stands.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn dispute(&self, dispute: &str) -> Result<Dispute, PspError> {
+        self.send(self.http.get(format!("{}/v1/disputes/{dispute}", self.base))).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)], key: &str) -> Result<T, PspError> {

@@ -5,6 +5,7 @@
 //! There is one adapter and so no trait: a PSP that speaks Stripe's wire is reached by its address.
 
 mod client;
+mod dispute;
 mod error;
 mod intent;
 mod refund;
@@ -12,6 +13,7 @@ pub mod sandbox;
 pub mod signature;
 
 pub use client::{NewIntent, PspClient, RefundRequest};
+pub use dispute::{Dispute, DisputeStatus};
 pub use error::PspError;
 pub use intent::{Intent, IntentPage, IntentStatus, Method, NextAction};
 pub use refund::{Refund, RefundStatus};

@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::dispute::{Dispute, DisputeStatus};
 use crate::refund::RefundStatus;
 use control::Control;
 use ledger::Ledger;
@@ -55,6 +56,9 @@ pub async fn serve(
     for intent in sandbox.ledger.waiting_for_pix() {
         sandbox.clone().pay_by_pix_soon(intent);
     }
+    for (intent, refund) in sandbox.ledger.pending_refunds() {
+        sandbox.clone().end_refund_soon(intent, refund);
+    }
     let server = poem::Server::new_with_acceptor(acceptor);
     server
         .run_with_graceful_shutdown(routes::routes(sandbox), stop.cancelled_owned(), Some(Duration::from_secs(1)))
@@ -79,6 +83,26 @@ impl Sandbox {
             tokio::time::sleep(self.config.pix_delay).await;
             if let Some(paid) = self.ledger.pay_if_waiting(&intent) {
                 self.deliver("payment_intent.succeeded", &paid);
+            }
+        });
+    }
+
+    /// The holder of the card tells their bank that they did not agree.
+    fn dispute_soon(self: Arc<Self>, intent: String) {
+        tokio::spawn(async move {
+            tokio::time::sleep(self.config.pix_delay).await;
+            let disputed = self.ledger.change(&intent, |entry| {
+                let dispute = Dispute {
+                    id: new_id("dp"),
+                    status: DisputeStatus::Other,
+                    amount: entry.intent.amount,
+                    reason: "fraudulent".to_owned(),
+                    payment_intent: entry.intent.id.clone(),
+                };
+                entry.dispute.get_or_insert(dispute).clone()
+            });
+            if let Some(dispute) = disputed {
+                self.deliver("charge.dispute.created", &dispute);
             }
         });
     }

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use commands::{Actor, Commands, Context, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
+use domain::order::DisputePolicy;
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use journal::clock;
 use sqlx::PgPool;
@@ -36,7 +37,7 @@ pub async fn run(args: &AppendArgs) -> Result<()> {
     let commands = Commands::new(
         bench.journal.clone(),
         bench.vault.clone(),
-        Rules { currency: Currency::BRL, refund_window: TimeDelta::zero() },
+        Rules { currency: Currency::BRL, refund_window: TimeDelta::zero(), dispute_policy: DisputePolicy::Keep },
     );
     let change = change()?;
     let sample = sample(&commands, &change).await?;

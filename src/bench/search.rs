@@ -121,6 +121,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
         master_key: crate::up::new_master_key(),
         currency: domain::Currency::BRL,
         refund_window_days: 7,
+        dispute_policy: domain::order::DisputePolicy::Suspend,
     };
     let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
     let port = free_port(0)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use domain::Currency;
+use domain::order::DisputePolicy;
 use journal::migrate;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -68,6 +69,7 @@ impl Stage {
             master_key: new_master_key(),
             currency: Currency::BRL,
             refund_window_days: 7,
+            dispute_policy: DisputePolicy::Suspend,
         };
         let key_file = folder.join("jwt-key.pem");
         std::fs::write(&key_file, gateway::generate_key()?.expose_secret())?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use domain::Currency;
+use domain::order::DisputePolicy;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{UpArgs, new_master_key, port_beside};
@@ -109,6 +110,7 @@ impl Settings {
             master_key: get("MASTER_KEY")?.into(),
             currency: Currency::BRL,
             refund_window_days: 7,
+            dispute_policy: DisputePolicy::Suspend,
         })
     }
 
@@ -181,6 +183,7 @@ impl Settings {
             master_key: self.master_key.clone(),
             currency: Currency::BRL,
             refund_window_days: 7,
+            dispute_policy: DisputePolicy::Suspend,
         }
     }
 

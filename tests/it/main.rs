@@ -16,6 +16,7 @@ mod architecture;
 mod bad_input;
 mod browser;
 mod dead_letters;
+mod disputes;
 mod games;
 mod invariants;
 mod journal;

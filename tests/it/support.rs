@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::Currency;
+use domain::order::DisputePolicy;
 use ludoteca::config::{
     GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
@@ -68,6 +69,8 @@ pub struct Wishes {
     pub psp_timeout: Option<Duration>,
     /// How long a Pix payment takes; 200 ms without it.
     pub pix: Option<Duration>,
+    /// What becomes of games whose payment is disputed; they are suspended without it.
+    pub dispute_policy: Option<DisputePolicy>,
     /// Another PSP than the sandbox.
     pub psp_url: Option<String>,
 }
@@ -91,6 +94,7 @@ impl TestApp {
             master_key: new_master_key(),
             currency: Currency::BRL,
             refund_window_days: wishes.refund_window_days.unwrap_or(7),
+            dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 

@@ -5,11 +5,11 @@ import * as api from '../api.js';
 import { moment, money, number, t } from '../i18n.js';
 import { Dialog, Failure, Field, Form, Price, state, Title, useLoaded } from '../ui.js';
 
-const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', events: 'Events', health: 'Health' };
+const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', disputes: 'Disputes', events: 'Events', health: 'Health' };
 
 export function Admin({ rest: [tab = '', id] }) {
   if (state.user?.role !== 'admin') return html`<${Title}>${t('Admin')}<//><p>${t('Only for admins.')}</p>`;
-  const Page = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, events: Events, health: Health }[tab] || Catalogue;
+  const Page = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, events: Events, health: Health }[tab] || Catalogue;
   return html`<${Title}>${t('Admin')}<//><nav class="tabs" aria-label=${t('Admin')}>${Object.entries(TABS).map(([to, label]) => html`<a href="#/admin${to && `/${to}`}" aria-current=${(tab === 'game' ? '' : tab) === to ? 'page' : undefined}>${t(label)}</a>`)}</nav>
     <${Page} id=${id} />`;
 }
@@ -118,6 +118,14 @@ function DeadLetters() {
       <tbody>${letters.map((letter) => html`<tr key=${letter.sequence}><td><span class="tag">${t(letter.class)}</span></td><td>${letter.cause}</td><td class="num">${letter.attempts}</td><td>${moment(letter.failed_at)}</td><td>${letter.order_id && html`<a href="#/order/${letter.order_id}">${letter.order_id.slice(-8)}</a>`}</td>
         <td class="row"><button class="button small" onClick=${() => redrive(letter)}>${t('Redrive')}</button><button class="button danger small" onClick=${() => setDiscarding(letter)}>${t('Discard')}</button></td></tr>`)}</tbody></table></div>`}
     ${discarding && html`<${Dialog} title=${t('Discard')} close=${() => setDiscarding(null)}><${Form} submit=${discard} label=${t('Discard')} danger><${Field} name="reason" label=${t('Reason')} required maxlength="200" /><//><//>`}`;
+}
+
+function Disputes() {
+  const [disputes, error] = useLoaded(() => api.all('/disputas'), 'disputes');
+  return html`<${Failure} error=${error} />${disputes?.length === 0 && html`<p>${t('No payment is disputed.')}</p>`}
+    ${disputes?.length > 0 && html`<div class="table"><table><thead><tr><th scope="col">${t('Since')}</th><th scope="col">${t('Reason')}</th><th scope="col">${t('Status')}</th><th scope="col" class="num">${t('Amount')}</th><th scope="col">${t('Order')}</th><th scope="col">${t('Payment')}</th></tr></thead>
+      <tbody>${disputes.map((dispute) => html`<tr key=${dispute.id}><td>${moment(dispute.opened_at)}</td><td>${dispute.reason}</td><td><span class="tag">${t(dispute.status)}</span></td><td class="num">${money(dispute.amount)}</td><td><a href="#/order/${dispute.order_id}">${dispute.order_id.slice(-8)}</a></td>
+        <td><a href="#/admin/events/${dispute.payment_id}">${dispute.payment_id.slice(-8)}</a></td></tr>`)}</tbody></table></div>`}`;
 }
 
 function Events({ id }) {

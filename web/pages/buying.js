@@ -78,7 +78,9 @@ export function Order({ rest: [id] }) {
     <div class="split pay"><div class="panel">
       <p class="row"><span class="tag">${live ? t('Live') : t('Connecting')}</span><span class="soft">${moment(order.created_at)}</span></p>
       <ol class="steps" aria-live="polite" data-status=${order.status}>${steps(order, payment).map(([name, is]) => html`<li class=${is} key=${name}>${t(name)}</li>`)}</ol>
-      ${order.status === 'completed' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a><${Return} order=${order} />`}
+      ${order.standing === 'suspended' && html`<p class="note warn">${t('Your bank disputes the payment. The games are out of reach until it decides.')}</p>`}
+      ${order.standing === 'revoked' && html`<p class="note error">${t('Your bank took the money back, so the games are gone.')}</p>`}
+      ${order.status === 'completed' && order.standing === 'good' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a><${Return} order=${order} />`}
       ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message.replace(/\.$/, '')}. ` : '. '}${t('Nothing was charged.')}</p>
         <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
       ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use commands::{CommandError, Context};
 use domain::order::OrderEvent;
-use domain::payment::{Failure, PaymentEvent};
+use domain::payment::{DisputeStatus, Failure, PaymentEvent};
 use domain::user::UserEvent;
 use domain::{OrderId, PaymentId, StoreEvent};
 use nats::{ConsumerSpec, Delivery, EVENTS, Verdict};
@@ -35,6 +35,8 @@ impl Checkout {
                 "events.payment.*.PaymentFailed",
                 "events.payment.*.PaymentCancelled",
                 "events.payment.*.PaymentRefunded",
+                "events.payment.*.PaymentDisputed",
+                "events.payment.*.PaymentDisputeClosed",
                 "events.user.*.UserErased",
             ]
             .map(str::to_owned)
@@ -107,7 +109,10 @@ impl Checkout {
             | OrderEvent::OrderPaymentFailed { .. }
             | OrderEvent::PurchaseCompleted { .. }
             | OrderEvent::OrderCompleted { .. }
-            | OrderEvent::OrderRefunded { .. } => Ok(()),
+            | OrderEvent::OrderRefunded { .. }
+            | OrderEvent::OrderSuspended { .. }
+            | OrderEvent::OrderReinstated { .. }
+            | OrderEvent::OrderRevoked { .. } => Ok(()),
         }
     }
 
@@ -135,6 +140,13 @@ impl Checkout {
             }
             PaymentEvent::PaymentRefunded { order, number: Some(number), .. } => {
                 Ok(self.0.commands.refund_order(context, *order, *number).await?)
+            }
+            // The games follow the bank, as far as the store's policy wants it.
+            PaymentEvent::PaymentDisputed { order, .. } => {
+                Ok(self.0.commands.dispute_order(context, *order, payment, DisputeStatus::Open).await?)
+            }
+            PaymentEvent::PaymentDisputeClosed { order, outcome, .. } => {
+                Ok(self.0.commands.dispute_order(context, *order, payment, *outcome).await?)
             }
             // Nothing follows
             PaymentEvent::PaymentSubmitted { .. }

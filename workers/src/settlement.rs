@@ -1,8 +1,8 @@
 //! The one door through which what the PSP says becomes events, whoever heard it: payment worker or webhook function.
 
 use commands::{CommandError, Commands, Context};
-use domain::payment::{Failure, NextAction, PspReference};
-use domain::{OrderId, PaymentId};
+use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference};
+use domain::{Currency, Money, OrderId, PaymentId};
 use psp::{Intent, IntentStatus};
 
 use crate::metrics::OUTCOMES;
@@ -81,6 +81,31 @@ impl Settlement {
         let outcome = format!("failed: {}", failure.code);
         if self.commands.fail_payment(case.context, case.payment, failure).await? {
             self.note(case, psp, &outcome);
+        }
+        Ok(())
+    }
+
+    /// Records where a dispute stands.
+    pub(crate) async fn dispute(
+        &self,
+        case: &Case<'_>,
+        dispute: psp::Dispute,
+        currency: Currency,
+    ) -> Result<(), CommandError> {
+        let status = match dispute.status {
+            psp::DisputeStatus::Won | psp::DisputeStatus::WarningClosed => DisputeStatus::Won,
+            psp::DisputeStatus::Lost => DisputeStatus::Lost,
+            psp::DisputeStatus::Other => DisputeStatus::Open,
+        };
+        let known = Dispute {
+            reference: reference(&dispute.id)?,
+            amount: Money { amount: dispute.amount, currency },
+            reason: dispute.reason.clone(),
+            status,
+        };
+        if self.commands.record_dispute(case.context, case.payment, known).await? {
+            let outcome = format!("dispute {status}: {}", dispute.reason);
+            self.note(case, Some(&dispute.payment_intent), &outcome);
         }
         Ok(())
     }

@@ -79,6 +79,9 @@ impl WebhookFunction {
         if entry.kind.starts_with("refund.") || entry.kind.starts_with("charge.refund") {
             return self.look_at_refund(entry, object).await;
         }
+        if entry.kind.starts_with("charge.dispute.") {
+            return self.look_at_dispute(entry, object).await;
+        }
         let Some(reference) = object.get("id").and_then(Value::as_str) else { return Ok(()) };
         if !entry.kind.starts_with("payment_intent.") {
             tracing::debug!(kind = entry.kind, "A webhook of a kind that the store has no use for");
@@ -120,6 +123,22 @@ impl WebhookFunction {
         let state = self.shared.commands.payment(payment).await?;
         let order = state.payment.terms().context("a payment without terms")?.order;
         Ok(self.shared.enqueue(payment, order, &format!("webhook:{}", entry.event_id)).await?)
+    }
+
+    /// A dispute is recorded as the PSP has it now, whatever the delivery says.
+    async fn look_at_dispute(&self, entry: &InboxEntry, dispute: &Value) -> anyhow::Result<()> {
+        let Some(id) = dispute.get("id").and_then(Value::as_str) else { return Ok(()) };
+        let dispute = self.desk.psp.dispute(id).await?;
+        let intent = self.desk.psp.retrieve(&dispute.payment_intent).await?;
+        let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
+        // Not of this store; the PSP's account may serve others.
+        let Some(payment) = named else { return Ok(()) };
+        let state = self.shared.commands.payment(payment).await?;
+        let terms = state.payment.terms().context("a payment without terms")?;
+        let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
+        let context = Context::because("webhook", cause, state.correlation);
+        let case = Case { by: "webhook", context: &context, payment, order: terms.order };
+        Ok(self.desk.settlement.dispute(&case, dispute, terms.amount.currency).await?)
     }
 
     async fn payment(&self, object: &Value, reference: &str) -> anyhow::Result<Option<PaymentId>> {

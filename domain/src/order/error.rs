@@ -47,6 +47,9 @@ pub enum OrderError {
     /// A game that is not, or no longer, in the order.
     #[error("game {0} is not in this order")]
     GameNotInOrder(GameId),
+    /// The bank decides about the money.
+    #[error("the payment of this order is disputed; the bank decides about the money")]
+    OrderDisputed,
     /// Nothing left to ask for.
     #[error("a refund of this game is under way already")]
     RefundInProgress,

@@ -45,7 +45,7 @@ impl Order {
         games: Vec<GameId>,
         ground: RefundGround,
     ) -> Result<Vec<OrderEvent>, OrderError> {
-        let Self::Completed { buyer, lines, payment, refunds_asked, open_refunds } = self else {
+        let Self::Completed { buyer, lines, payment, refunds_asked, open_refunds, .. } = self else {
             return Err(OrderError::OrderNotCompleted);
         };
         let reason = match ground {

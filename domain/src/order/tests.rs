@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::money::{Currency, InvalidMoney};
 use crate::payment::MethodToken;
+use crate::payment::{DisputeStatus, Failure};
 
 fn order() -> TestFramework<Order> {
     TestFramework::with(())
@@ -264,6 +265,57 @@ fn what_was_free_goes_back_at_once() {
     order().given(free).when(ask(vec![])).then_expect_events(vec![requested, refunded(1, vec![game(1)], true)]);
 }
 
+fn dispute(n: u128, status: DisputeStatus, policy: DisputePolicy) -> OrderCommand {
+    OrderCommand::Dispute { payment: payment(n), status, policy }
+}
+
+fn both() -> Vec<GameId> {
+    vec![game(1), game(2)]
+}
+
+fn suspended() -> OrderEvent {
+    OrderEvent::OrderSuspended { buyer: buyer(), games: both() }
+}
+
+fn revoked() -> OrderEvent {
+    OrderEvent::OrderRevoked { buyer: buyer(), games: both() }
+}
+
+#[test]
+fn games_of_a_disputed_payment_are_out_of_reach_until_the_bank_decides() {
+    use DisputeStatus::{Lost, Open, Won};
+    let waiting = || [bought(), vec![suspended()]].concat();
+    let suspend = |status| dispute(1, status, DisputePolicy::Suspend);
+    order().given(bought()).when(suspend(Open)).then_expect_events(vec![suspended()]);
+    order().given(waiting()).when(suspend(Open)).then_expect_events(vec![]);
+    order().given(waiting()).when(ask(vec![])).then_expect_error(OrderError::OrderDisputed);
+    let reinstated = OrderEvent::OrderReinstated { buyer: buyer(), games: both() };
+    order().given(waiting()).when(suspend(Won)).then_expect_events(vec![reinstated]);
+    order().given(waiting()).when(suspend(Lost)).then_expect_events(vec![revoked()]);
+    let over = [waiting(), vec![revoked()]].concat();
+    order().given(over).when(suspend(Lost)).then_expect_events(vec![]);
+}
+
+#[test]
+fn the_policy_says_what_a_dispute_takes() {
+    use DisputeStatus::{Lost, Open};
+    for (policy, opened, lost) in [
+        (DisputePolicy::Suspend, vec![suspended()], vec![revoked()]),
+        (DisputePolicy::RevokeWhenLost, vec![], vec![revoked()]),
+        (DisputePolicy::Keep, vec![], vec![]),
+    ] {
+        order().given(bought()).when(dispute(1, Open, policy)).then_expect_events(opened);
+        order().given(bought()).when(dispute(1, Lost, policy)).then_expect_events(lost);
+    }
+}
+
+#[test]
+fn a_dispute_of_another_payment_takes_no_games() {
+    let lost = dispute(2, DisputeStatus::Lost, DisputePolicy::Suspend);
+    order().given(bought()).when(lost.clone()).then_expect_events(vec![]);
+    order().given(vec![placed(), cancelled()]).when(lost).then_expect_events(vec![]);
+}
+
 #[test]
 fn an_unknown_order_refuses_everything_but_being_placed() {
     for command in [fail(1), complete(1), cancel(), ask(vec![]), refund(1), fail_refund(1)] {
@@ -274,7 +326,8 @@ fn an_unknown_order_refuses_everything_but_being_placed() {
 #[test]
 fn the_stored_form_of_every_event_is_pinned() {
     let refunds = vec![asked(1, vec![game(1)], 5990), refund_failed(1), refunded(1, vec![game(1)], false)];
-    let events = [vec![placed(), failed(1)], completed(), vec![cancelled()], refunds].concat();
+    let disputed = vec![suspended(), OrderEvent::OrderReinstated { buyer: buyer(), games: both() }, revoked()];
+    let events = [vec![placed(), failed(1)], completed(), vec![cancelled()], refunds, disputed].concat();
     insta::assert_json_snapshot!(events);
 }
 
@@ -288,6 +341,9 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
         proptest::collection::vec(1..4_u128, 0..3).prop_map(|games| ask(games.into_iter().map(game).collect())),
         (1..4_u32).prop_map(refund),
         (1..4_u32).prop_map(fail_refund),
+        (1..3_u128).prop_map(|n| dispute(n, DisputeStatus::Open, DisputePolicy::Suspend)),
+        (1..3_u128).prop_map(|n| dispute(n, DisputeStatus::Won, DisputePolicy::Suspend)),
+        (1..3_u128).prop_map(|n| dispute(n, DisputeStatus::Lost, DisputePolicy::Suspend)),
     ]
 }
 
@@ -314,10 +370,14 @@ proptest! {
                         prop_assert_eq!(payment.is_none(), total == 0);
                     }
                     OrderEvent::OrderCancelled { .. } => cancellations += 1,
-                    OrderEvent::OrderRefunded { games, .. } => returned += games.len(),
+                    OrderEvent::OrderRefunded { games, .. } | OrderEvent::OrderRevoked { games, .. } => {
+                        returned += games.len();
+                    }
                     OrderEvent::OrderPaymentFailed { .. }
                     | OrderEvent::OrderRefundRequested { .. }
-                    | OrderEvent::OrderRefundFailed { .. } => (),
+                    | OrderEvent::OrderRefundFailed { .. }
+                    | OrderEvent::OrderSuspended { .. }
+                    | OrderEvent::OrderReinstated { .. } => (),
                 }
                 order.apply(event);
             }

@@ -196,6 +196,37 @@ fn an_unknown_payment_refuses_everything_but_being_begun() {
     }
 }
 
+fn dispute(status: DisputeStatus) -> PaymentCommand {
+    let (reference, reason) = (reference("dp_1"), "fraudulent".to_owned());
+    PaymentCommand::RecordDispute(Dispute { reference, amount: brl(5990), reason, status })
+}
+
+fn disputed() -> PaymentEvent {
+    let Terms { order, buyer, .. } = terms();
+    let (dispute, reason) = (reference("dp_1"), "fraudulent".to_owned());
+    PaymentEvent::PaymentDisputed { order, buyer, dispute, amount: brl(5990), reason }
+}
+
+fn closed(outcome: DisputeStatus) -> PaymentEvent {
+    PaymentEvent::PaymentDisputeClosed { order: terms().order, dispute: reference("dp_1"), outcome }
+}
+
+#[test]
+fn a_dispute_is_recorded_once_in_whatever_order_it_is_reported() {
+    use DisputeStatus::{Lost, Open, Won};
+    let paid = || vec![initiated(), submitted(), succeeded(false)];
+    payment().given(paid()).when(dispute(Open)).then_expect_events(vec![disputed()]);
+    payment().given(paid()).when(dispute(Lost)).then_expect_events(vec![disputed(), closed(Lost)]);
+    let open = || [paid(), vec![disputed()]].concat();
+    payment().given(open()).when(dispute(Open)).then_expect_events(vec![]);
+    payment().given(open()).when(dispute(Won)).then_expect_events(vec![closed(Won)]);
+    let over = || [open(), vec![closed(Won)]].concat();
+    for late in [Open, Won, Lost] {
+        payment().given(over()).when(dispute(late)).then_expect_events(vec![]);
+    }
+    payment().given(vec![initiated()]).when(dispute(Open)).then_expect_error(PaymentError::NotSucceeded);
+}
+
 #[test]
 fn the_payment_of_an_attempt_has_always_the_same_id() {
     let order = terms().order;
@@ -215,6 +246,8 @@ fn the_stored_form_of_every_event_is_pinned() {
         refunded(5990),
         PaymentEvent::PaymentRedriven(note()),
         PaymentEvent::PaymentDiscarded(note()),
+        disputed(),
+        closed(DisputeStatus::Lost),
     ]);
 }
 

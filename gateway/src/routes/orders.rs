@@ -115,6 +115,8 @@ pub(super) struct Order {
     games: Vec<OrderedGame>,
     /// What was, or is to be, paid back.
     refunds: Vec<RefundDto>,
+    /// `good`; `suspended` or `revoked` where the payment is, or was, disputed.
+    standing: String,
     payment_id: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -297,6 +299,7 @@ impl From<OrderView> for Order {
             status: view.status,
             games: games.collect(),
             refunds: refunds.collect(),
+            standing: view.standing,
             total: MoneyDto { amount: view.total, currency: Str(view.currency) },
             payment_id: view.payment_id.map(|payment| payment.to_string()),
             created_at: view.created_at,

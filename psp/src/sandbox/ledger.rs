@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dispute::Dispute;
 use crate::intent::{Intent, IntentStatus, Method};
 use crate::refund::{Refund, RefundStatus};
 
@@ -18,6 +19,8 @@ pub(super) struct Entry {
     pub(super) method: Method,
     pub(super) confirmations: u32,
     pub(super) refunds: Vec<Refund>,
+    #[serde(default)]
+    pub(super) dispute: Option<Dispute>,
 }
 
 impl Entry {
@@ -67,6 +70,14 @@ impl Ledger {
         waiting.map(|entry| entry.intent.id.clone()).collect()
     }
 
+    /// Refunds that the bank is at, with their intents.
+    pub(super) fn pending_refunds(&self) -> Vec<(String, String)> {
+        let memory = self.memory();
+        let refunds = memory.entries.values().flat_map(|entry| entry.refunds.iter());
+        let pending = refunds.filter(|refund| refund.status == RefundStatus::Pending);
+        pending.map(|refund| (refund.payment_intent.clone(), refund.id.clone())).collect()
+    }
+
     pub(super) fn put(&self, entry: Entry) {
         self.memory().record(entry);
     }
@@ -82,6 +93,13 @@ impl Ledger {
         let outcome = change(&mut entry);
         memory.record(entry);
         Some(outcome)
+    }
+
+    /// The dispute of an id.
+    pub(super) fn dispute(&self, id: &str) -> Option<Dispute> {
+        let memory = self.memory();
+        let mut disputes = memory.entries.values().filter_map(|entry| entry.dispute.as_ref());
+        disputes.find(|dispute| dispute.id == id).cloned()
     }
 
     pub(super) fn pay_if_waiting(&self, id: &str) -> Option<Intent> {

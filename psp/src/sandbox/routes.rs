@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use super::control::Behaviour;
 use super::ledger::{Answered, Entry};
 use super::{Sandbox, new_id, seconds_now};
+use crate::dispute::{Dispute, DisputeStatus};
 use crate::intent::{Intent, IntentStatus, Method, NextAction, PaymentError, PixCode};
 use crate::refund::{Refund, RefundStatus};
 
@@ -22,6 +23,7 @@ pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
         .at("/v1/payment_intents/:id/confirm", post(confirm))
         .at("/v1/payment_intents/:id/cancel", post(cancel))
         .at("/v1/refunds", get(refunds).post(refund))
+        .at("/v1/disputes/:id", get(dispute).post(respond_to_dispute))
         .at("/control", get(behaviour).put(behave))
         .around(|endpoint, request| async move { guarded(&endpoint, request).await })
         .data(sandbox)
@@ -172,7 +174,7 @@ fn create(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
         last_payment_error: None,
         next_action: None,
     };
-    sandbox.ledger.put(Entry { intent: intent.clone(), method, confirmations: 0, refunds: vec![] });
+    sandbox.ledger.put(Entry { intent: intent.clone(), method, confirmations: 0, refunds: vec![], dispute: None });
     respond(described(&intent))
 }
 
@@ -207,6 +209,9 @@ async fn confirm(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
     if let Some(kind) = event {
         sandbox.deliver(kind, &intent);
     }
+    if event == Some("payment_intent.succeeded") && entry.method == Method::Card("pm_card_createDispute".to_owned()) {
+        Arc::clone(sandbox.0).dispute_soon(intent.id.clone());
+    }
     if intent.status == IntentStatus::RequiresAction {
         Arc::clone(sandbox.0).pay_by_pix_soon(intent.id);
     }
@@ -234,7 +239,7 @@ fn confirm_entry(entry: &mut Entry) -> (Answer, Option<&'static str>, Intent) {
                 let failed = error(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "Something went wrong");
                 return (failed, None, intent.clone());
             }
-            "pm_card_visa" | "pm_card_flaky" | "pm_card_pendingRefund" => {
+            "pm_card_visa" | "pm_card_flaky" | "pm_card_pendingRefund" | "pm_card_createDispute" => {
                 intent.status = Succeeded;
                 intent.last_payment_error = None;
                 "payment_intent.succeeded"
@@ -320,4 +325,34 @@ fn refund(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
         }
         None => respond(unknown_intent(intent)),
     }
+}
+
+fn unknown_dispute(id: &str) -> Answer {
+    error(StatusCode::NOT_FOUND, "resource_missing", &format!("No such dispute: {id}"))
+}
+
+#[handler]
+fn dispute(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
+    let dispute = sandbox.ledger.dispute(&id.0);
+    respond(
+        dispute.map_or_else(|| unknown_dispute(&id.0), |dispute| (StatusCode::OK, described_as("dispute", dispute))),
+    )
+}
+
+/// Evidence decides at once, by the words that Stripe's test mode knows.
+/// <https://docs.stripe.com/testing#evidence>
+#[handler]
+fn respond_to_dispute(sandbox: Data<&Arc<Sandbox>>, id: Path<String>, form: Form<HashMap<String, String>>) -> Response {
+    let Some(known) = sandbox.ledger.dispute(&id.0) else { return respond(unknown_dispute(&id.0)) };
+    let status = match form.0.get("evidence[uncategorized_text]").map(String::as_str) {
+        Some("winning_evidence") => DisputeStatus::Won,
+        Some("losing_evidence") => DisputeStatus::Lost,
+        _ => known.status,
+    };
+    let decided = Dispute { status, ..known };
+    sandbox.ledger.change(&decided.payment_intent, |entry| entry.dispute = Some(decided.clone()));
+    if status != DisputeStatus::Other {
+        sandbox.deliver("charge.dispute.closed", &decided);
+    }
+    respond((StatusCode::OK, described_as("dispute", decided)))
 }

@@ -129,6 +129,16 @@ assert too_much.code == "charge_already_refunded"
 assert refunds.create({"payment_intent": intent.id}).amount == 4990
 assert sum(refund.amount for refund in refunds.list({"payment_intent": intent.id}).data) == 5990
 
+# A dispute, and the bank's word after evidence was given.
+disputed = new("pm_card_createDispute")
+assert intents.confirm(disputed.id).status == "succeeded"
+event("payment_intent.succeeded")
+dispute = event("charge.dispute.created").data.object
+assert isinstance(dispute, stripe.Dispute) and (dispute.payment_intent, dispute.reason) == (disputed.id, "fraudulent")
+assert disputes.retrieve(dispute.id).status == "needs_response"
+assert disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}}).status == "won"
+assert event("charge.dispute.closed").data.object.status == "won"
+
 # A webhook that is not signed with the secret is not believed: the SDK would have said so above.
 refused(stripe.SignatureVerificationError, lambda: stripe.Webhook.construct_event(b"{}", "t=1,v1=00", secret))
 assert events.empty()

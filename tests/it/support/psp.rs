@@ -62,6 +62,12 @@ impl TestApp {
         answer(http().unwrap().post(self.psp("/v1/refunds")).form(&form)).await;
     }
 
+    /// Gives the PSP evidence, upon which the bank decides a dispute.
+    pub async fn decide_dispute(&self, dispute: &Value, evidence: &str) {
+        let url = self.psp(&format!("/v1/disputes/{}", dispute["id"].as_str().unwrap()));
+        answer(http().unwrap().post(url).form(&[("evidence[uncategorized_text]", evidence)])).await;
+    }
+
     /// Makes the PSP behave like this from now on.
     pub async fn psp_behaves(&self, behaviour: Value) {
         answer(http().unwrap().put(self.psp("/control")).json(&behaviour)).await;

@@ -1,0 +1,96 @@
+//! Payments that the buyer's bank disputes.
+
+use domain::order::DisputePolicy;
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestApp, Wishes, eventually};
+
+async fn under(policy: DisputePolicy) -> (TestApp, Person, String) {
+    let app = TestApp::start_with(Wishes { dispute_policy: Some(policy), ..Wishes::default() }).await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = ana.buy(&[&game], "pm_card_createDispute").await;
+    ana.sees_order(&order, "completed").await;
+    sees_dispute(&app, "open").await;
+    (app, ana, order)
+}
+
+/// Waits for the status of the only dispute that staff see.
+async fn sees_dispute(app: &TestApp, status: &str) -> Value {
+    eventually(&format!("the dispute is {status}"), || async {
+        let seen = app.admin.get("/disputas").await.expect(200)["items"][0]["status"].clone();
+        (seen, json!(status))
+    })
+    .await;
+    app.admin.get("/disputas").await.expect(200)["items"][0].clone()
+}
+
+async fn sees_standing(buyer: &Person, order: &str, standing: &str) {
+    eventually(&format!("the order's standing is {standing}"), || async {
+        (buyer.order(order).await.unwrap()["standing"].clone(), json!(standing))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disputed_game_is_out_of_reach_and_comes_back_when_the_bank_decides_for_the_store() {
+    let (app, ana, order) = under(DisputePolicy::Suspend).await;
+    ana.owns(&[]).await;
+    sees_standing(&ana, &order, "suspended").await;
+    let game = ana.order(&order).await.unwrap()["games"][0]["id"].as_str().unwrap().to_owned();
+    ana.try_buy(&[&game], "pm_card_visa").await.refused(409, "game_owned_or_pending");
+    ana.post(&format!("/pedidos/{order}/reembolso"), &json!({})).await.refused(409, "order_disputed");
+
+    let dispute = sees_dispute(&app, "open").await;
+    assert_eq!((&dispute["order_id"], &dispute["reason"]), (&json!(order), &json!("fraudulent")));
+    app.decide_dispute(&dispute, "winning_evidence").await;
+    sees_dispute(&app, "won").await;
+    ana.owns(&["Summit"]).await;
+    sees_standing(&ana, &order, "good").await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_game_whose_dispute_is_lost_is_gone_and_can_be_bought_again() {
+    let (app, ana, order) = under(DisputePolicy::Suspend).await;
+    let dispute = sees_dispute(&app, "open").await;
+    app.decide_dispute(&dispute, "losing_evidence").await;
+    sees_dispute(&app, "lost").await;
+    sees_standing(&ana, &order, "revoked").await;
+    ana.owns(&[]).await;
+    let game = ana.order(&order).await.unwrap()["games"][0]["id"].as_str().unwrap().to_owned();
+    let again = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&again, "completed").await;
+    ana.owns(&["Summit"]).await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_store_may_wait_for_the_bank_or_let_the_games_go() {
+    for (policy, left) in [(DisputePolicy::RevokeWhenLost, vec![]), (DisputePolicy::Keep, vec!["Summit"])] {
+        let (app, ana, order) = under(policy).await;
+        ana.owns(&["Summit"]).await;
+        sees_standing(&ana, &order, "good").await;
+        let dispute = sees_dispute(&app, "open").await;
+        app.decide_dispute(&dispute, "losing_evidence").await;
+        sees_dispute(&app, "lost").await;
+        ana.owns(&left).await;
+        app.verify().await;
+    }
+}
+
+#[tokio::test]
+async fn disputes_are_for_admins_and_are_recorded_once() {
+    let (app, ana, _) = under(DisputePolicy::Suspend).await;
+    ana.get("/disputas").await.refused(403, "forbidden");
+    let dispute = sees_dispute(&app, "open").await;
+    app.psp_behaves(json!({ "webhooks": { "copies": 5 } })).await;
+    app.decide_dispute(&dispute, "winning_evidence").await;
+    sees_dispute(&app, "won").await;
+    ana.owns(&["Summit"]).await;
+    let unhandled = "select count(*) from vault.webhook_inbox where handled_at is null";
+    eventually("every delivery is worked off", || async {
+        (sqlx::query_scalar::<_, i64>(unhandled).fetch_one(app.pool()).await.unwrap(), 0)
+    })
+    .await;
+    assert_eq!((app.events("PaymentDisputed").await, app.events("PaymentDisputeClosed").await), (1, 1));
+}

@@ -30,7 +30,15 @@ struct Event<'a, T> {
 
 #[derive(Serialize)]
 struct Data<'a, T> {
-    object: &'a T,
+    object: Named<'a, T>,
+}
+
+/// A thing with the word for what it is.
+#[derive(Serialize)]
+struct Named<'a, T> {
+    object: &'static str,
+    #[serde(flatten)]
+    thing: &'a T,
 }
 
 const TRIES: u32 = 12;
@@ -45,7 +53,13 @@ impl Webhooks {
 
     /// Delivers an event, or keeps it back.
     pub(super) fn deliver(&self, kind: &str, object: &impl Serialize, behaviour: &Behaviour) {
-        let event = Event { id: new_id("evt"), object: "event", kind, created: seconds_now(), data: Data { object } };
+        let word = match kind {
+            _ if kind.starts_with("charge.dispute.") => "dispute",
+            _ if kind.starts_with("refund.") => "refund",
+            _ => "payment_intent",
+        };
+        let data = Data { object: Named { object: word, thing: object } };
+        let event = Event { id: new_id("evt"), object: "event", kind, created: seconds_now(), data };
         let Ok(body) = serde_json::to_string(&event) else { return };
         if behaviour.webhooks.hold {
             self.held.lock().unwrap_or_else(PoisonError::into_inner).push(body);

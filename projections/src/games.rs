@@ -92,10 +92,11 @@ async fn describe(
     query.execute(db).await.map(drop)
 }
 
-/// What was sold, net of what came back.
-async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> sqlx::Result<()> {
-    let (games, sold) = match event {
-        OrderEvent::PurchaseCompleted { line, .. } => (vec![line.game.as_uuid()], 1_i64),
+/// The games whose number of sales an event changed, and by how much each.
+#[must_use]
+pub fn sold(event: &OrderEvent) -> (Vec<Uuid>, i64) {
+    match event {
+        OrderEvent::PurchaseCompleted { line, .. } => (vec![line.game.as_uuid()], 1),
         OrderEvent::OrderRefunded { games, .. } | OrderEvent::OrderRevoked { games, .. } => {
             (games.iter().map(|game| game.as_uuid()).collect(), -1)
         }
@@ -106,8 +107,15 @@ async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> 
         | OrderEvent::OrderRefundFailed { .. }
         | OrderEvent::OrderSuspended { .. }
         | OrderEvent::OrderReinstated { .. }
-        | OrderEvent::OrderCancelled { .. } => return Ok(()),
-    };
+        | OrderEvent::OrderCancelled { .. } => (vec![], 0),
+    }
+}
+
+async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> sqlx::Result<()> {
+    let (games, sold) = sold(event);
+    if games.is_empty() {
+        return Ok(());
+    }
     sqlx::query("update games set sales = sales + $2, sequence = $3 where game_id = any($1)")
         .bind(games)
         .bind(sold)

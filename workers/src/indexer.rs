@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::StoreEvent;
-use domain::order::OrderEvent;
 use nats::{ConsumerSpec, Delivery, EVENTS, Nats, Verdict};
 use projections::search::reindex::{Writer, indexed_up_to};
 use projections::search::{SearchEngine, Side};
@@ -37,7 +36,12 @@ pub struct Indexer {
 impl Indexer {
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
-        let subjects = ["events.game.>", "events.order.*.PurchaseCompleted", "events.order.*.OrderRefunded"];
+        let subjects = [
+            "events.game.>",
+            "events.order.*.PurchaseCompleted",
+            "events.order.*.OrderRefunded",
+            "events.order.*.OrderRevoked",
+        ];
         let spec = ConsumerSpec {
             stream: EVENTS,
             name: "indexer".to_owned(),
@@ -90,10 +94,7 @@ impl Indexer {
 fn games_of(mirrored: &Mirrored) -> Vec<Uuid> {
     match mirrored.event() {
         Ok(StoreEvent::Game(game, _)) => vec![game.as_uuid()],
-        Ok(StoreEvent::Order(_, OrderEvent::PurchaseCompleted { line, .. })) => vec![line.game.as_uuid()],
-        Ok(StoreEvent::Order(_, OrderEvent::OrderRefunded { games, .. })) => {
-            games.iter().map(|game| game.as_uuid()).collect()
-        }
-        Ok(StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::User(..)) | Err(_) => Vec::new(),
+        Ok(StoreEvent::Order(_, event)) => projections::games::sold(&event).0,
+        Ok(StoreEvent::Payment(..) | StoreEvent::User(..)) | Err(_) => Vec::new(),
     }
 }

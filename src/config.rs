@@ -91,18 +91,29 @@ pub struct MeiliOwnerConfig {
     pub search_words: Option<PathBuf>,
 }
 
+/// What the gateway reads again whenever it changes; `ludoteca keys` changes it.
+#[derive(Debug, Clone, Args)]
+pub struct SecretsConfig {
+    /// A file with the Ed25519 private keys of access tokens (PKCS #8 PEM); the first one signs
+    #[arg(long, env = "JWT_KEY_FILE")]
+    pub jwt_key_file: PathBuf,
+    /// A file with the secrets that the PSP may sign webhooks with, one a line
+    #[arg(long, env = "PSP_WEBHOOK_SECRETS_FILE")]
+    pub psp_webhook_secrets_file: Option<PathBuf>,
+    /// The secrets that the PSP may sign webhooks with, separated by commas, where there is no such file
+    #[arg(long, env = "PSP_WEBHOOK_SECRET", hide_env_values = true, value_delimiter = ',')]
+    pub psp_webhook_secret: Vec<SecretString>,
+}
+
 /// The gateway.
 #[derive(Debug, Clone, Args)]
 pub struct GatewayConfig {
     /// Where it listens
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// A file with the Ed25519 private key of access tokens (PKCS #8 PEM)
-    #[arg(long, env = "JWT_KEY_FILE")]
-    pub jwt_key_file: PathBuf,
-    /// The secrets that the PSP may sign webhooks with, separated by commas
-    #[arg(long, env = "PSP_WEBHOOK_SECRET", hide_env_values = true, value_delimiter = ',', required = true)]
-    pub psp_webhook_secret: Vec<SecretString>,
+    /// Keys and secrets.
+    #[command(flatten)]
+    pub secrets: SecretsConfig,
     /// After how long an unsettled payment that somebody looks at is asked about anew, in milliseconds
     #[arg(long, env = "PAYMENT_STALE_MS", default_value = "10000", value_parser = millis)]
     pub payment_stale: Duration,

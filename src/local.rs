@@ -45,3 +45,21 @@ fn private_folder(path: &Path) -> Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     Ok(())
 }
+
+/// Writes a file that only its owner can read, in one step: whoever reads it sees the old text or the new one.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt;
+    let name = || path.display().to_string();
+    let fresh = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .with_context(name)?;
+    file.write_all(text.as_bytes()).with_context(name)?;
+    file.sync_all().with_context(name)?;
+    std::fs::rename(&fresh, path).with_context(name)
+}

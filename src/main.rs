@@ -13,12 +13,13 @@ use ludoteca::config::{
     ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
+use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
 use ludoteca::local::{Postgres, free_port, new_secret};
 use ludoteca::replay::ReplayArgs;
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::UpArgs;
-use ludoteca::{bench, chaos, demo, dlq, load, operations, progress, replay, search, up, verify};
+use ludoteca::{bench, chaos, demo, dlq, keys, load, operations, progress, replay, search, up, verify};
 use nats::Nats;
 use projections::{Projection, rebuild};
 use secrecy::{ExposeSecret, SecretString};
@@ -160,6 +161,8 @@ enum Command {
     },
     /// Look at dead letters, put their work back, or forget it
     Dlq(DlqArgs),
+    /// Exchange the keys of access tokens and the secrets of webhooks while the gateways run
+    Keys(KeysArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),
     /// Buy much at once through the gateway and print throughput and latencies
@@ -298,6 +301,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
         Command::Verify { store, search } => verify::run(&Foundation::connect(&store, stop).await?, &search).await,
         Command::Dlq(args) => dlq::run(&args).await,
+        Command::Keys(args) => keys::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Load(args) => load::run(&args).await,
         Command::Chaos(args) => chaos::run(&args, stop).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
-use gateway::{Keys, Limits, Store};
+use gateway::{Limits, Store};
 use journal::{Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -23,7 +23,7 @@ use workers::{
 use crate::config::{
     GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
-use crate::search;
+use crate::{search, secrets};
 
 /// What each role of the store is called, as a subcommand and in logs; the sandbox PSP is no part of the store.
 pub const ROLES: [&str; 10] = [
@@ -82,14 +82,11 @@ impl Foundation {
         search: &SearchConfig,
         acceptor: impl Acceptor + 'static,
     ) -> Result<()> {
-        let pem = std::fs::read_to_string(&config.jwt_key_file)
-            .with_context(|| format!("JWT key {}", config.jwt_key_file.display()))?;
         let store = Store {
             commands: self.shared.commands.clone(),
             nats: self.shared.nats.clone(),
             search: search::reading(search, self.journal().pool())?,
-            keys: Keys::from_pem(&pem.into())?,
-            webhook_secrets: config.psp_webhook_secret.clone(),
+            secrets: secrets::follow(&config.secrets, self.stop.clone())?,
             payment_stale: config.payment_stale,
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
         };

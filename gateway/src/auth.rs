@@ -17,7 +17,7 @@ use crate::Store;
 use crate::problem::Problem;
 
 /// How long an access token is good for, in seconds.
-pub(crate) const LIFETIME: i64 = 15 * 60;
+pub const LIFETIME: i64 = 15 * 60;
 /// How much two clocks may differ, in seconds.
 const LEEWAY: u64 = 5;
 const ISSUER: &str = "ludoteca";
@@ -35,17 +35,24 @@ struct Claims {
     exp: i64,
 }
 
-/// The key pair of the gateway.
-pub struct Keys {
+/// A key pair of the gateway.
+struct Key {
     id: String,
     public: String,
     signing: EncodingKey,
     verifying: DecodingKey,
 }
 
+/// The key pairs of the gateway: the first signs, all are believed and published, so that one can follow another
+/// without anybody being logged out.
+pub struct Keys {
+    first: Key,
+    others: Vec<Key>,
+}
+
 /// A key that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("the JWT key must be an Ed25519 private key in PKCS #8 PEM")]
+#[error("the JWT keys must be Ed25519 private keys in PKCS #8 PEM")]
 pub struct KeyError;
 
 /// A new private key, as PEM.
@@ -58,12 +65,24 @@ pub fn generate_key() -> Result<SecretString, KeyError> {
     Ok(pem.as_str().into())
 }
 
-impl Keys {
-    /// Reads a private key from PEM.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+/// The single keys of a file of PEM blocks.
+#[must_use]
+pub fn split_keys(pem: &str) -> Vec<SecretString> {
+    const END: &str = "-----END PRIVATE KEY-----";
+    let blocks = pem.split_inclusive(END).map(str::trim).filter(|block| !block.is_empty());
+    blocks.map(|block| format!("{block}\n").into()).collect()
+}
+
+/// What a private key (PEM) is called in tokens.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn key_id(pem: &SecretString) -> Result<String, KeyError> {
+    Ok(Key::from_pem(pem)?.id)
+}
+
+impl Key {
+    fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let key = SigningKey::from_pkcs8_pem(pem.expose_secret()).map_err(|_| KeyError)?;
         let der = key.to_pkcs8_der().map_err(|_| KeyError)?;
         let public = key.verifying_key();
@@ -75,6 +94,21 @@ impl Keys {
             signing: EncodingKey::from_ed_der(der.as_bytes()),
             verifying: DecodingKey::from_ed_der(public.as_bytes()),
         })
+    }
+}
+
+impl Keys {
+    /// Reads private keys from PEM, the one that signs first.
+    ///
+    /// # Errors
+    /// [`KeyError`] where one is none, or there is none.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let mut keys = split_keys(pem).iter().map(Key::from_pem).collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(Self { first: keys.next().ok_or(KeyError)?, others: keys.collect() })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// A token for somebody who has logged in.
@@ -89,14 +123,15 @@ impl Keys {
             nbf: now,
             exp: now.saturating_add(LIFETIME),
         };
-        let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::EdDSA) };
-        jsonwebtoken::encode(&header, &claims, &self.signing)
+        let header = Header { kid: Some(self.first.id.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, &claims, &self.first.signing)
     }
 
     /// Who a token speaks for; nobody unless it is ours, in time and complete.
     pub(crate) fn verify(&self, token: &str) -> Option<Actor> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(&self.id) {
+        let key = self.all().find(|key| header.kid.as_deref() == Some(&key.id))?;
+        if header.alg != Algorithm::EdDSA {
             return None;
         }
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -105,16 +140,18 @@ impl Keys {
         validation.set_audience(&[AUDIENCE]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.verifying, &validation).ok()?.claims;
         Some(Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role })
     }
 
-    /// The public key as a JSON Web Key Set (RFC 7517).
+    /// The public keys as a JSON Web Key Set (RFC 7517).
     pub(crate) fn jwks(&self) -> serde_json::Value {
-        let key = serde_json::json!({
-            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id, "x": self.public,
+        let keys = self.all().map(|key| {
+            serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.id, "x": key.public,
+            })
         });
-        serde_json::json!({ "keys": [key] })
+        serde_json::json!({ "keys": keys.collect::<Vec<_>>() })
     }
 }
 
@@ -151,7 +188,7 @@ impl Visitor {
 /// A token of somebody who was erased speaks for nobody.
 async fn speaks_for(store: &Store, token: &str) -> poem::Result<Actor> {
     let refused = || poem::Error::from(poem_openapi::error::AuthorizationError);
-    let actor = store.keys.verify(token).ok_or_else(refused)?;
+    let actor = store.secrets().keys.verify(token).ok_or_else(refused)?;
     let user = actor.user().ok_or_else(refused)?;
     let known = store.commands.vault().knows(user).await.map_err(|error| poem::Error::from(Problem::from(error)))?;
     if known { Ok(actor) } else { Err(refused()) }

@@ -25,10 +25,19 @@ use poem::listener::Acceptor;
 use poem::{Endpoint, EndpointExt, Route};
 use projections::search::SearchEngine;
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{KeyError, Keys, generate_key};
+pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use throttle::Limits;
+
+/// Keys and secrets, as they are now.
+pub struct Secrets {
+    /// What access tokens are signed with.
+    pub keys: Keys,
+    /// The secrets that the PSP may sign webhooks with.
+    pub webhooks: Vec<SecretString>,
+}
 
 /// Everything that a request may need.
 pub struct Store {
@@ -38,10 +47,8 @@ pub struct Store {
     pub nats: Nats,
     /// Who answers searches.
     pub search: SearchEngine,
-    /// What access tokens are signed with.
-    pub keys: Keys,
-    /// The secrets that the PSP may sign webhooks with.
-    pub webhook_secrets: Vec<SecretString>,
+    /// What may be exchanged while the gateway runs.
+    pub secrets: watch::Receiver<Arc<Secrets>>,
     /// After how long an unsettled payment that somebody looks at is asked about anew.
     pub payment_stale: Duration,
     /// How often somebody may try to log in.
@@ -51,6 +58,10 @@ pub struct Store {
 impl Store {
     fn pool(&self) -> &sqlx::PgPool {
         self.commands.journal().pool()
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.borrow().clone()
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::sample::{Question, Sample};
 use super::{Bench, per_second};
-use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, StoreConfig};
+use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, SecretsConfig, StoreConfig};
 use crate::local::{NatsServer, free_port, new_secret};
 use crate::roles::{Foundation, bind};
 use crate::{client, progress, search};
@@ -127,8 +127,11 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
     let port = free_port(0)?;
     let config = GatewayConfig {
         listen: ([127, 0, 0, 1], port).into(),
-        jwt_key_file: key_file,
-        psp_webhook_secret: vec![new_secret("whsec_").into()],
+        secrets: SecretsConfig {
+            jwt_key_file: key_file,
+            psp_webhook_secrets_file: None,
+            psp_webhook_secret: vec![new_secret("whsec_").into()],
+        },
         payment_stale: Duration::from_secs(10),
         login_per_account: std::num::NonZeroU32::MIN,
         login_per_address: std::num::NonZeroU32::MIN,

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{UpArgs, new_master_key, port_beside};
 use crate::config::{
-    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig,
+    SecretsConfig, StoreConfig,
 };
-use crate::local::new_secret;
+use crate::local::{new_secret, write_private};
 use crate::search;
 
 pub(super) const DATABASE: &str = "ludoteca";
@@ -62,6 +62,10 @@ impl Settings {
         if !key_file.is_file() {
             write_private(&key_file, gateway::generate_key()?.expose_secret())?;
         }
+        let psp_webhook_secret = keep("PSP_WEBHOOK_SECRET", &|| new_secret("whsec_"));
+        if !webhook_secrets(data).is_file() {
+            write_private(&webhook_secrets(data), &format!("{psp_webhook_secret}\n"))?;
+        }
         Ok(Self {
             port,
             postgres_port: port_beside(port, 1)?,
@@ -72,7 +76,7 @@ impl Settings {
             nats_password: keep("NATS_PASSWORD", &|| new_secret("n")),
             nats_analyst_password: keep("NATS_ANALYST_PASSWORD", &|| new_secret("n")),
             psp_key: keep("PSP_KEY", &|| new_secret("sk_test_")),
-            psp_webhook_secret: keep("PSP_WEBHOOK_SECRET", &|| new_secret("whsec_")),
+            psp_webhook_secret,
             master_key: keep("MASTER_KEY", &|| new_master_key().expose_secret().to_owned()).into(),
             admin_email: keep("ADMIN_EMAIL", &|| "admin@ludoteca.example".to_owned()),
             admin_password: keep("ADMIN_PASSWORD", &|| new_secret("")).into(),
@@ -131,6 +135,7 @@ impl Settings {
             ("MASTER_KEY", self.master_key.expose_secret().to_owned()),
             ("GATEWAY_LISTEN", Self::listen(self.port).to_string()),
             ("JWT_KEY_FILE", path(data.join("jwt-key.pem"))),
+            ("PSP_WEBHOOK_SECRETS_FILE", path(webhook_secrets(data))),
             ("TEXT_LOG_FOLDER", path(text_logs(data))),
             ("MAIL_FOLDER", path(data.join("outbox"))),
             ("STORE_URL", self.url()),
@@ -190,8 +195,11 @@ impl Settings {
     pub(super) fn gateway(&self, data: &Path) -> GatewayConfig {
         GatewayConfig {
             listen: Self::listen(self.port),
-            jwt_key_file: data.join("jwt-key.pem"),
-            psp_webhook_secret: vec![self.psp_webhook_secret.as_str().into()],
+            secrets: SecretsConfig {
+                jwt_key_file: data.join("jwt-key.pem"),
+                psp_webhook_secrets_file: Some(webhook_secrets(data)),
+                psp_webhook_secret: vec![],
+            },
             payment_stale: Duration::from_secs(10),
             login_per_account: std::num::NonZeroU32::MIN.saturating_add(9),
             login_per_address: std::num::NonZeroU32::MIN.saturating_add(299),
@@ -289,6 +297,11 @@ fn text_logs(data: &Path) -> PathBuf {
     if data == Path::new(".local") { PathBuf::from("logs") } else { data.join("logs") }
 }
 
+/// The secrets that webhooks may be signed with, one a line.
+fn webhook_secrets(data: &Path) -> PathBuf {
+    data.join("webhook-secrets")
+}
+
 /// The keys that an earlier start made, where the master key is not given again.
 fn known_search(args: &UpArgs) -> Option<SearchConfig> {
     let (MeiliOwnerConfig { meili_url, meili_master_key, meili_index, search_words }, known) =
@@ -309,10 +322,4 @@ fn known_search(args: &UpArgs) -> Option<SearchConfig> {
 pub(super) fn known(data: &Path) -> HashMap<String, String> {
     let lines = dotenvy::from_path_iter(data.join(FILE)).into_iter().flatten();
     lines.filter_map(Result::ok).collect()
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
 }

@@ -20,6 +20,7 @@ mod disputes;
 mod games;
 mod invariants;
 mod journal;
+mod keys;
 mod live;
 mod localstripe;
 mod login;

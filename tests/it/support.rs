@@ -14,7 +14,8 @@ use std::time::Duration;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use ludoteca::config::{
-    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
+    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, SecretsConfig, StoreConfig,
+    WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
@@ -100,11 +101,16 @@ impl TestApp {
 
         let key_file = folder.path().join("jwt.pem");
         std::fs::write(&key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
+        let secrets_file = folder.path().join("webhook-secrets");
+        std::fs::write(&secrets_file, "whsec_test\nwhsec_next\n").unwrap();
         let per_account = NonZeroU32::new(wishes.logins.unwrap_or(1_000)).unwrap();
         let gateway = GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
-            jwt_key_file: key_file,
-            psp_webhook_secret: vec!["whsec_test".into(), "whsec_next".into()],
+            secrets: SecretsConfig {
+                jwt_key_file: key_file,
+                psp_webhook_secrets_file: Some(secrets_file),
+                psp_webhook_secret: vec![],
+            },
             payment_stale: Duration::ZERO,
             login_per_account: per_account,
             login_per_address: NonZeroU32::new(10_000).unwrap(),
@@ -261,6 +267,17 @@ impl TestApp {
             ("PSP_KEY", self.payment.psp_key.expose_secret().to_owned()),
             ("TEXT_LOG_FOLDER", self.payment.text_log_folder.display().to_string()),
         ]
+    }
+
+    /// What `ludoteca keys` prints.
+    pub async fn keys(&self, arguments: &[&str]) -> String {
+        let SecretsConfig { jwt_key_file, psp_webhook_secrets_file, .. } = &self.gateway.secrets;
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+        command.env("LUDOTECA_DATA", self.folder.path()).env("JWT_KEY_FILE", jwt_key_file);
+        command.env("PSP_WEBHOOK_SECRETS_FILE", psp_webhook_secrets_file.as_ref().unwrap());
+        let done = command.arg("keys").args(arguments).output().await.unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
     }
 
     /// Proves the store whole, as `ludoteca verify` does.

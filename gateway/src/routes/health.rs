@@ -101,9 +101,9 @@ impl Health {
         }))
     }
 
-    /// The public key of the access tokens (RFC 7517).
+    /// The public keys of the access tokens (RFC 7517).
     #[oai(path = "/.well-known/jwks.json", method = "get")]
     async fn jwks(&self, store: Data<&Arc<Store>>) -> Json<Any<serde_json::Value>> {
-        Json(Any(store.keys.jwks()))
+        Json(Any(store.secrets().keys.jwks()))
     }
 }

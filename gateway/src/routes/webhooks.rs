@@ -37,7 +37,7 @@ impl Webhooks {
         let body = body.0.into_bytes().await.map_err(|_| malformed("the body broke off"))?;
         let now = journal::clock::now().timestamp().unsigned_abs();
         let header = stripe_signature.0.unwrap_or_default();
-        signature::verify(&header, &body, &store.webhook_secrets, now).map_err(|rule| {
+        signature::verify(&header, &body, &store.secrets().webhooks, now).map_err(|rule| {
             tracing::warn!(%rule, "Refused a webhook");
             Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", rule)
         })?;

@@ -1,0 +1,135 @@
+//! `ludoteca keys`: exchanges what the gateway signs with and believes, without a restart and without logging anybody
+//! out. A new key is believed everywhere before it signs anywhere; an old one is retired when its last token has run out.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand};
+use gateway::{LIFETIME, generate_key, key_id, split_keys};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::config::SecretsConfig;
+use crate::local::{new_secret, write_private};
+use crate::secrets::{RELOAD, lines, read};
+
+/// Which keys, and what to do with them.
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    #[command(flatten)]
+    secrets: SecretsConfig,
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Show what there is, by id; never the secrets themselves
+    Ls,
+    /// Make a new key for access tokens; once all gateways know it, sign with it
+    Rotate,
+    /// Believe no token of a key any more
+    Retire {
+        /// Its id, as `ls` shows it
+        id: String,
+    },
+    /// Believe webhooks that are signed with one more secret
+    AddSecret {
+        /// The secret that the PSP gave; a new one is made and printed without it
+        #[arg(long, env = "NEW_WEBHOOK_SECRET", hide_env_values = true)]
+        secret: Option<SecretString>,
+    },
+    /// Believe no webhook of a secret any more
+    RetireSecret {
+        /// Its id, as `ls` shows it
+        id: String,
+    },
+}
+
+/// Does what is asked, and says what to do next.
+///
+/// # Errors
+/// When a file cannot be read or written, or nothing would be left.
+pub async fn run(args: &KeysArgs) -> Result<()> {
+    let keys_file = args.secrets.jwt_key_file.as_path();
+    let secrets_file = || args.secrets.psp_webhook_secrets_file.as_deref().context("set PSP_WEBHOOK_SECRETS_FILE");
+    match &args.command {
+        KeysCommand::Ls => list(keys_file, args.secrets.psp_webhook_secrets_file.as_deref()),
+        KeysCommand::Rotate => rotate(keys_file).await,
+        KeysCommand::Retire { id } => {
+            let keys = split_keys(&read(keys_file)?);
+            let left = keys.iter().filter(|key| key_id(key).ok().as_ref() != Some(id)).collect::<Vec<_>>();
+            ensure!(left.len() < keys.len(), "there is no key {id}");
+            ensure!(!left.is_empty(), "the only key cannot be retired; rotate first");
+            write_keys(keys_file, left)?;
+            println!("Key {id} is retired; its tokens are refused.");
+            Ok(())
+        }
+        KeysCommand::AddSecret { secret } => add_secret(secrets_file()?, secret.as_ref()),
+        KeysCommand::RetireSecret { id } => {
+            let (file, known) = (secrets_file()?, read(secrets_file()?)?);
+            let left: Vec<&str> = lines(&known).filter(|secret| secret_id(secret) != *id).collect();
+            ensure!(left.len() < lines(&known).count(), "there is no secret {id}");
+            ensure!(!left.is_empty(), "the only secret cannot be retired; add another first");
+            write_private(file, &(left.join("\n") + "\n"))?;
+            println!("Secret {id} is retired; webhooks signed with it are refused.");
+            Ok(())
+        }
+    }
+}
+
+fn list(keys_file: &Path, secrets_file: Option<&Path>) -> Result<()> {
+    for (index, key) in split_keys(&read(keys_file)?).iter().enumerate() {
+        println!("key     {}  {}", key_id(key)?, if index == 0 { "signs" } else { "is believed" });
+    }
+    let Some(file) = secrets_file else { return Ok(()) };
+    for secret in lines(&read(file)?) {
+        println!("secret  {}  is believed", secret_id(secret));
+    }
+    Ok(())
+}
+
+async fn rotate(file: &Path) -> Result<()> {
+    let mut keys = split_keys(&read(file)?);
+    let (old, new) = (keys.first().map(key_id).transpose()?, generate_key()?);
+    let id = key_id(&new)?;
+    keys.push(new.clone());
+    write_keys(file, &keys)?;
+    println!("Key {id} is published. Waiting until every gateway believes it");
+    tokio::time::sleep(RELOAD.saturating_mul(3)).await;
+    keys.rotate_right(1);
+    write_keys(file, &keys)?;
+    println!("Key {id} signs.");
+    if let Some(old) = old {
+        println!(
+            "Next, in {} minutes, when the last token of the old one has run out: ludoteca keys retire {old}",
+            LIFETIME / 60
+        );
+    }
+    Ok(())
+}
+
+fn add_secret(file: &Path, given: Option<&SecretString>) -> Result<()> {
+    let made = given.is_none().then(|| new_secret("whsec_"));
+    let secret = given.map(ExposeSecret::expose_secret).or(made.as_deref()).unwrap_or_default().trim();
+    ensure!(!secret.is_empty(), "the secret must not be empty");
+    let known = if file.exists() { read(file)? } else { String::new() };
+    ensure!(!lines(&known).any(|other| other == secret), "this secret is believed already");
+    let all: Vec<&str> = lines(&known).chain([secret]).collect();
+    write_private(file, &(all.join("\n") + "\n"))?;
+    println!("Secret {} is believed as well.", secret_id(secret));
+    if let Some(made) = &made {
+        println!("It is {made}");
+    }
+    println!("Next: let the PSP sign with it, then ludoteca keys retire-secret ID of the old one.");
+    Ok(())
+}
+
+fn write_keys<'a>(file: &Path, keys: impl IntoIterator<Item = &'a SecretString>) -> Result<()> {
+    write_private(file, &keys.into_iter().map(ExposeSecret::expose_secret).collect::<String>())
+}
+
+/// What a secret is called where it must not be shown.
+fn secret_id(secret: &str) -> String {
+    Sha256::digest(secret).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}

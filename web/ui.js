@@ -69,12 +69,12 @@ export function Cover({ game }) {
 }
 
 export const Age = ({ years }) => html`<span class="age age-${years}" title=${t('Age rating')}>${years === 0 ? t('L') : years}<span class="hidden"> ${years === 0 ? t('for all ages') : t('years and older')}</span></span>`;
-export const Price = ({ value }) => html`<span class="price">${value.amount === 0 ? t('Free') : money(value)}</span>`;
+export const Price = ({ value, before }) => html`<span class="price">${before && before.amount > value.amount && html`<del><span class="hidden">${t('before')} </span>${money(before)}</del> `}${value.amount === 0 ? t('Free') : money(value)}</span>`;
 
 export const GameCard = ({ game }) => html`<li class="game"><${Cover} game=${game} /><div>
   <a href="#/game/${game.id}"><${Marked} text=${game.highlight} plain=${game.title} /></a>
   <span class="genre">${(game.genres.length ? game.genres : game.tags).slice(0, 2).join(' · ') || ' '}</span>
-  <span class="foot">${game.owned || state.owned.has(game.id) ? html`<span class="tag">${t('In your library')}</span>` : html`<${Price} value=${game.price} />`}<${Age} years=${game.age_rating} /></span></div></li>`;
+  <span class="foot">${game.owned || state.owned.has(game.id) ? html`<span class="tag">${t('In your library')}</span>` : html`<${Price} value=${game.price} before=${game.list_price} />`}<${Age} years=${game.age_rating} /></span></div></li>`;
 
 export const Cards = ({ games, wait = 6 }) => html`<ul class="grid">${games
   ? games.map((game) => html`<${GameCard} key=${game.id} game=${game} />`)

@@ -13,6 +13,7 @@ mod game;
 mod order;
 mod password;
 mod payment;
+mod promotion;
 mod refund;
 mod session;
 mod user;

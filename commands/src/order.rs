@@ -166,8 +166,11 @@ impl Commands {
         match self.load::<Game>(game.as_uuid()).await?.aggregate {
             Game::New => Err(CommandError::UnknownGame(game)),
             Game::Retired => Err(CommandError::GameNotSold(game)),
-            Game::Listed { details, price } => {
-                Ok(Offer { game, title: details.title.clone(), price, age_rating: details.age_rating })
+            Game::Listed { details, price, promotions } => {
+                let promoted = promotions.at(clock::now()).map(|promotion| promotion.discount.of(price));
+                let price_before = promoted.filter(|promoted| *promoted != price).map(|_| price);
+                let (title, age_rating) = (details.title.clone(), details.age_rating);
+                Ok(Offer { game, title, price: promoted.unwrap_or(price), price_before, age_rating })
             }
         }
     }

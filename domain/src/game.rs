@@ -1,14 +1,17 @@
 //! A game of the catalogue: what it is, what it costs, and whether it is still sold.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
 use crate::money::Price;
 use crate::text::{Description, Labels, Name, Title};
 
+mod promotion;
 #[cfg(test)]
 mod tests;
+
+pub use promotion::{Discount, InvalidPercent, MAX_DAYS, MAX_PROMOTIONS, Percent, Promotion, Promotions};
 
 /// The least age of a buyer, by Brazil's classification: 0 (all), 10, 12, 14, 16 or 18 years.
 /// <https://www.gov.br/mj/pt-br/assuntos/seus-direitos/classificacao-1>
@@ -87,8 +90,10 @@ pub enum Game {
     Listed {
         /// What it is.
         details: Box<GameDetails>,
-        /// What it costs.
+        /// What it costs where no promotion holds.
         price: Price,
+        /// When it costs less.
+        promotions: Promotions,
     },
     /// No longer sold; those who own it keep it.
     Retired,
@@ -113,6 +118,27 @@ pub enum GameCommand {
     ChangePrice {
         /// The new one.
         price: Price,
+    },
+    /// Ask less for a time.
+    SchedulePromotion {
+        /// How much less.
+        discount: Discount,
+        /// From this moment on.
+        starts_at: DateTime<Utc>,
+        /// Until just before this one.
+        ends_at: DateTime<Utc>,
+        /// What time it is.
+        now: DateTime<Utc>,
+    },
+    /// Do so no longer, or not at all.
+    CancelPromotion {
+        /// Which.
+        number: u32,
+    },
+    /// Note which promotions began and which ended.
+    TurnPromotions {
+        /// What time it is.
+        now: DateTime<Utc>,
     },
     /// Stop selling it.
     Retire,
@@ -139,6 +165,26 @@ pub enum GameEvent {
         /// The new one.
         price: Price,
     },
+    /// It is to cost less for a time.
+    GamePromotionScheduled {
+        /// How much less, and when.
+        promotion: Promotion,
+    },
+    /// It costs less from now on.
+    GamePromotionStarted {
+        /// By which promotion.
+        number: u32,
+    },
+    /// A promotion ran out; the game has its price again.
+    GamePromotionEnded {
+        /// Which.
+        number: u32,
+    },
+    /// A promotion was taken back, whether it had begun or not.
+    GamePromotionCancelled {
+        /// Which.
+        number: u32,
+    },
     /// It is no longer sold.
     GameRetired {},
 }
@@ -153,12 +199,36 @@ pub enum GameError {
     /// No game has this id.
     #[error("there is no such game")]
     UnknownGame,
+    /// Not a time that lies ahead.
+    #[error("a promotion must end after it starts, later than now, and within {MAX_DAYS} days")]
+    PromotionWindow,
+    /// Nothing would be cheaper.
+    #[error("a promotion must make the game cheaper")]
+    PromotionWithoutDiscount,
+    /// Two at once.
+    #[error("promotion {0} holds at the same time")]
+    PromotionsOverlap(u32),
+    /// Too many.
+    #[error("a game can have at most {MAX_PROMOTIONS} promotions ahead")]
+    TooManyPromotions,
+    /// Over, taken back, or never there.
+    #[error("the game has no such promotion ahead")]
+    UnknownPromotion,
     /// Retired is final.
     #[error("a retired game cannot be changed")]
     GameRetired,
 }
 
 impl Game {
+    /// The number of the promotion that was scheduled last; 0 where none was.
+    #[must_use]
+    pub fn last_promotion(&self) -> u32 {
+        match self {
+            Self::Listed { promotions, .. } => promotions.last(),
+            Self::New | Self::Retired => 0,
+        }
+    }
+
     /// What happens if `command` reaches a game in this state.
     ///
     /// # Errors
@@ -177,6 +247,12 @@ impl Game {
             (Self::Listed { .. }, GameCommand::ChangePrice { price }) => {
                 Ok(vec![GameEvent::GamePriceChanged { price }])
             }
+            (
+                Self::Listed { price, promotions, .. },
+                GameCommand::SchedulePromotion { discount, starts_at, ends_at, now },
+            ) => promotions.schedule(*price, discount, (starts_at, ends_at), now),
+            (Self::Listed { promotions, .. }, GameCommand::CancelPromotion { number }) => promotions.cancel(number),
+            (Self::Listed { promotions, .. }, GameCommand::TurnPromotions { now }) => Ok(promotions.turn(now)),
             (Self::Listed { .. }, GameCommand::Retire) => Ok(vec![GameEvent::GameRetired {}]),
         }
     }
@@ -185,12 +261,21 @@ impl Game {
     pub fn evolve(&mut self, event: GameEvent) {
         match (event, &mut *self) {
             (GameEvent::GameCreated { details, price }, _) => {
-                *self = Self::Listed { details: Box::new(details), price }
+                *self = Self::Listed { details: Box::new(details), price, promotions: Promotions::default() };
             }
             (GameEvent::GameUpdated { details: new }, Self::Listed { details, .. }) => **details = new,
             (GameEvent::GamePriceChanged { price: new }, Self::Listed { price, .. }) => *price = new,
             (GameEvent::GameRetired {}, _) => *self = Self::Retired,
-            (GameEvent::GameUpdated { .. } | GameEvent::GamePriceChanged { .. }, Self::New | Self::Retired) => (),
+            (event, Self::Listed { promotions, .. }) => promotions.evolve(event),
+            (
+                GameEvent::GameUpdated { .. }
+                | GameEvent::GamePriceChanged { .. }
+                | GameEvent::GamePromotionScheduled { .. }
+                | GameEvent::GamePromotionStarted { .. }
+                | GameEvent::GamePromotionEnded { .. }
+                | GameEvent::GamePromotionCancelled { .. },
+                Self::New | Self::Retired,
+            ) => (),
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Offer {
     pub title: Title,
     /// Its price today.
     pub price: Price,
+    /// What it costs without the promotion of today, if there is one.
+    pub price_before: Option<Price>,
     /// The least age of a buyer.
     pub age_rating: AgeRating,
 }
@@ -49,6 +51,9 @@ pub struct Line {
     pub title: Title,
     /// What it cost when it was ordered.
     pub price: Price,
+    /// What it would have cost without a promotion, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_before: Option<Price>,
 }
 
 /// Why an order was given up.
@@ -269,14 +274,14 @@ fn place(
         return Err(OrderError::TooManyGames);
     }
     let mut lines: Vec<Line> = Vec::with_capacity(offers.len());
-    for Offer { game, title, price, age_rating } in offers {
+    for Offer { game, title, price, price_before, age_rating } in offers {
         if lines.iter().any(|line| line.game == game) {
             return Err(OrderError::DuplicateGame(game));
         }
         if buyer_age < age_rating.years() {
             return Err(OrderError::BuyerTooYoung { game, rating: age_rating.years() });
         }
-        lines.push(Line { game, title, price });
+        lines.push(Line { game, title, price, price_before });
     }
     let total = total_of(&lines)?;
     let created = OrderEvent::OrderCreated { buyer, lines: lines.clone(), total, payment_method };

@@ -150,7 +150,7 @@ impl From<CommandError> for Problem {
                 (StatusCode::NOT_FOUND, "not_found")
             }
             E::User(refusal) => (StatusCode::CONFLICT, refusal.code()),
-            E::Game(refusal) => (StatusCode::CONFLICT, refusal.code()),
+            E::Game(refusal) => (game_status(refusal), refusal.code()),
             E::Order(refusal) => (order_status(refusal), refusal.code()),
             E::Payment(refusal) => (StatusCode::CONFLICT, refusal.code()),
             E::Price(rule) => return Self::field("price", rule),
@@ -168,6 +168,17 @@ impl From<CommandError> for Problem {
             E::Unreadable(cause) => return Self::unavailable("this part of the journal", cause),
         };
         Self::new(status, code, error)
+    }
+}
+
+fn game_status(refusal: &GameError) -> StatusCode {
+    match refusal {
+        GameError::PromotionWindow | GameError::PromotionWithoutDiscount => StatusCode::UNPROCESSABLE_ENTITY,
+        GameError::UnknownGame | GameError::UnknownPromotion => StatusCode::NOT_FOUND,
+        GameError::AlreadyCreated
+        | GameError::GameRetired
+        | GameError::PromotionsOverlap(_)
+        | GameError::TooManyPromotions => StatusCode::CONFLICT,
     }
 }
 

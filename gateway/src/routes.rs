@@ -8,6 +8,7 @@ mod live;
 mod login;
 mod orders;
 mod payments;
+mod promotions;
 mod search;
 mod users;
 mod webhooks;
@@ -45,7 +46,7 @@ pub(crate) fn all() -> impl OpenApi {
         login::Login,
         search::Search,
         orders::Orders,
-        games::Games,
+        (games::Games, promotions::Promotions),
         payments::Payments,
         disputes::Disputes,
         library::Library,

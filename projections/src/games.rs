@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
-use domain::game::{Game, GameDetails, GameEvent};
+use domain::game::{Game, GameDetails, GameEvent, Promotion};
 use domain::order::{Order, OrderEvent};
-use domain::{GameId, Price, StoreEvent};
+use domain::{Currency, GameId, InvalidMoney, Money, Price, StoreEvent};
 use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -31,18 +32,11 @@ impl Projection for Games {
                 describe(db, *game, fact, details, Some(*price)).await?;
             }
             GameEvent::GameUpdated { details } => describe(db, *game, fact, details, None).await?,
-            GameEvent::GamePriceChanged { price } => {
-                sqlx::query(
-                    "update games set version = $2, sequence = $3, price = $4, currency = $5 where game_id = $1",
-                )
-                .bind(game.as_uuid())
-                .bind(fact.version)
-                .bind(fact.sequence)
-                .bind(price.money().amount)
-                .bind(price.money().currency.to_string())
-                .execute(db)
-                .await?;
-            }
+            GameEvent::GamePriceChanged { .. }
+            | GameEvent::GamePromotionScheduled { .. }
+            | GameEvent::GamePromotionStarted { .. }
+            | GameEvent::GamePromotionEnded { .. }
+            | GameEvent::GamePromotionCancelled { .. } => reprice(db, *game, fact, event).await?,
             GameEvent::GameRetired {} => {
                 sqlx::query("update games set version = $2, sequence = $3, retired = true where game_id = $1")
                     .bind(game.as_uuid())
@@ -65,8 +59,8 @@ async fn describe(
 ) -> sqlx::Result<()> {
     let statement = if price.is_some() {
         "insert into games (game_id, version, sequence, title, description, developer, publisher, genres, tags,
-                            platforms, release_date, age_rating, price, currency, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+                            platforms, release_date, age_rating, price, list_price, currency, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)"
     } else {
         "update games set version = $2, sequence = $3, title = $4, description = $5, developer = $6, publisher = $7,
                           genres = $8, tags = $9, platforms = $10, release_date = $11, age_rating = $12
@@ -90,6 +84,66 @@ async fn describe(
         query = query.bind(price.amount).bind(price.currency.to_string()).bind(fact.at);
     }
     query.execute(db).await.map(drop)
+}
+
+/// What a game costs, and when that changes.
+#[derive(FromRow)]
+struct Pricing {
+    list_price: i64,
+    currency: String,
+    promotion: Option<Json<Promotion>>,
+    promotions: Json<Vec<Promotion>>,
+}
+
+impl Pricing {
+    fn evolve(&mut self, event: &GameEvent) {
+        let ahead = &mut self.promotions.0;
+        match event {
+            GameEvent::GamePriceChanged { price } => {
+                self.list_price = price.money().amount;
+                self.currency = price.money().currency.to_string();
+            }
+            GameEvent::GamePromotionScheduled { promotion } => ahead.push(promotion.clone()),
+            GameEvent::GamePromotionStarted { number } => {
+                self.promotion = ahead.iter().find(|promotion| promotion.number == *number).cloned().map(Json);
+            }
+            GameEvent::GamePromotionEnded { number } | GameEvent::GamePromotionCancelled { number } => {
+                ahead.retain(|promotion| promotion.number != *number);
+                self.promotion = self.promotion.take().filter(|promotion| promotion.number != *number);
+            }
+            GameEvent::GameCreated { .. } | GameEvent::GameUpdated { .. } | GameEvent::GameRetired {} => (),
+        }
+    }
+
+    /// What it costs now, in minor units.
+    fn price(&self) -> Result<i64, InvalidMoney> {
+        let currency = Currency::parse(&self.currency)?;
+        let list = Price::parse(Money { amount: self.list_price, currency }, currency)?;
+        let promoted = self.promotion.as_ref().map_or(list, |promotion| promotion.discount.of(list));
+        Ok(promoted.money().amount)
+    }
+}
+
+async fn reprice(db: &mut PgConnection, game: GameId, fact: &Fact, event: &GameEvent) -> Result<(), ApplyError> {
+    let query = "select list_price, currency, promotion, promotions from games where game_id = $1";
+    let mut pricing: Pricing = sqlx::query_as(query).bind(game.as_uuid()).fetch_one(&mut *db).await?;
+    pricing.evolve(event);
+    let price = pricing.price().map_err(|error| ApplyError::Poison(error.to_string()))?;
+    sqlx::query(
+        "update games set version = $2, sequence = $3, price = $4, list_price = $5, currency = $6, promotion = $7,
+                          promotions = $8 where game_id = $1",
+    )
+    .bind(game.as_uuid())
+    .bind(fact.version)
+    .bind(fact.sequence)
+    .bind(price)
+    .bind(pricing.list_price)
+    .bind(pricing.currency)
+    .bind(pricing.promotion)
+    .bind(pricing.promotions)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// The games whose number of sales an event changed, and by how much each.
@@ -148,8 +202,14 @@ pub struct GameView {
     pub release_date: Option<NaiveDate>,
     /// The least age of a buyer, in years.
     pub age_rating: i32,
-    /// Minor units.
+    /// What it costs now, in minor units.
     pub price: i64,
+    /// What it costs without a promotion, in minor units.
+    #[serde(default)]
+    pub list_price: i64,
+    /// The promotion that holds.
+    #[serde(default)]
+    pub promotion: Option<Json<Promotion>>,
     /// ISO 4217.
     pub currency: String,
     /// Whether it is no longer sold.
@@ -165,7 +225,7 @@ pub struct GameView {
 }
 
 pub(crate) const COLUMNS: &str = "game_id, title, description, developer, publisher, genres, tags, platforms,
-    release_date, age_rating, price, currency, retired, version, created_at, sales, sequence";
+    release_date, age_rating, price, list_price, promotion, currency, retired, version, created_at, sales, sequence";
 
 /// One game, retired or not.
 ///
@@ -205,4 +265,35 @@ pub async fn these(pool: &PgPool, games: &[Uuid]) -> sqlx::Result<Vec<GameView>>
         .bind(games)
         .fetch_all(pool)
         .await
+}
+
+/// The promotions of a game that are not over, in the order that they were scheduled in.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn promotions(pool: &PgPool, game: GameId) -> sqlx::Result<Option<Vec<Promotion>>> {
+    let found: Option<Json<Vec<Promotion>>> =
+        sqlx::query_scalar("select promotions from read.games where game_id = $1")
+            .bind(game.as_uuid())
+            .fetch_optional(pool)
+            .await?;
+    Ok(found.map(|Json(promotions)| promotions))
+}
+
+/// Games with a promotion that has begun or ended by now, as far as nobody has noted it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn promotions_due(pool: &PgPool, now: DateTime<Utc>) -> sqlx::Result<Vec<GameId>> {
+    let games: Vec<Uuid> = sqlx::query_scalar(
+        "select game_id from read.games where promotions <> '[]' and not retired and exists (
+           select from jsonb_array_elements(promotions) as ahead
+           where (ahead ->> 'ends_at')::timestamptz <= $1
+              or ((ahead ->> 'starts_at')::timestamptz <= $1
+                  and promotion ->> 'number' is distinct from ahead ->> 'number'))",
+    )
+    .bind(now)
+    .fetch_all(pool)
+    .await?;
+    Ok(games.into_iter().map(GameId::from_uuid).collect())
 }

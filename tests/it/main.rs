@@ -29,6 +29,7 @@ mod operations;
 mod orders;
 mod payments;
 mod projections;
+mod promotions;
 mod psp_faults;
 mod reconciler;
 mod refunds;

@@ -87,8 +87,24 @@ function Edit({ id }) {
       ${text('developer', 'Developer')}${text('publisher', 'Publisher')}${text('genres', 'Genres (separated by commas)')}${text('tags', 'Tags (separated by commas)')}${text('platforms', 'Platforms (separated by commas)')}
       ${text('release_date', 'Release date', { type: 'date' })}
       <${Field} name="age_rating" label=${t('Age rating')}><select id="f-age_rating" name="age_rating">${[0, 10, 12, 14, 16, 18].map((years) => html`<option value=${years} selected=${years === shown.age_rating}>${years}</option>`)}</select><//>
-      <${Field} name="price" label=${t('Price')} type="number" min="0" step="0.01" required value=${(shown.price.amount / 100).toFixed(2)} /><//>
-      ${id !== 'new' && html`<div class="row"><${Form} submit=${retire} label=${t('Retire')} danger /></div>`}</section>`;
+      <${Field} name="price" label=${t('Price')} type="number" min="0" step="0.01" required value=${((shown.list_price || shown.price).amount / 100).toFixed(2)} /><//>
+      ${id !== 'new' && html`<div class="row"><${Form} submit=${retire} label=${t('Retire')} danger /></div>`}</section>
+    ${id !== 'new' && html`<${Promotions} id=${id} currency=${game.price.currency} changed=${() => fetchGame().then(setHeld)} />`}`;
+}
+
+function Promotions({ id, currency, changed }) {
+  const [promotions, error, reload] = useLoaded(() => api.get(`/jogos/${id}/promocoes`), id);
+  const again = () => { reload(); changed(); };
+  const schedule = async ({ percent, amount, starts_at, ends_at }) => {
+    const discount = amount ? { price: { amount: Math.round(Number(amount) * 100), currency } } : { percent: Number(percent) };
+    await api.post(`/jogos/${id}/promocoes`, { ...discount, starts_at: new Date(starts_at).toISOString(), ends_at: new Date(ends_at).toISOString() });
+    again();
+  };
+  const cancel = (number) => async () => { await api.del(`/jogos/${id}/promocoes/${number}`); again(); };
+  return html`<section class="panel"><h2>${t('Promotions')}</h2><${Failure} error=${error} />
+    <ul class="lines">${(promotions?.items || []).map((promotion) => html`<li key=${promotion.number}><strong>${promotion.price ? money(promotion.price) : `−${promotion.percent} %`}</strong><span class="grow">${moment(promotion.starts_at)} – ${moment(promotion.ends_at)}</span><${Form} submit=${cancel(promotion.number)} label=${t('Cancel')} danger /></li>`)}</ul>
+    <${Form} submit=${schedule} label=${t('Schedule')}><div class="two"><${Field} name="percent" label=${t('Percent off')} type="number" min="1" max="100" /><${Field} name="amount" label=${t('or a price')} type="number" min="0" step="0.01" />
+      <${Field} name="starts_at" label=${t('From')} type="datetime-local" required /><${Field} name="ends_at" label=${t('Until')} type="datetime-local" required /></div><//></section>`;
 }
 
 function Orders() {

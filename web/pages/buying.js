@@ -28,7 +28,7 @@ export function Basket() {
     location.hash = `#/order/${order_id}`;
   };
   return html`<${Title}>${t('Basket')}<//><${Failure} error=${error} /><div class="split pay">
-    <div class="panel"><ul class="lines">${(games || []).map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} />
+    <div class="panel"><ul class="lines">${(games || []).map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} before=${game.list_price || game.price_before} />
       <button class="button quiet small" onClick=${() => remove(game.id)} aria-label=${t('remove {title}', { title: game.title })}>${t('Remove')}</button></li>`)}</ul></div>
     <div class="panel"><p class="row">${t('Total')} <strong>${games?.length ? money({ amount: total, currency: games[0].price.currency }) : '…'}</strong></p>
       ${state.user ? html`<${Form} submit=${buy} label=${t('Buy')}><${PayFields} /><//>` : html`<a class="button" href="#/login">${t('Log in to buy')}</a>`}</div></div>`;
@@ -85,7 +85,7 @@ export function Order({ rest: [id] }) {
         <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
       ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}
       ${open && html`<div class="row"><${Form} submit=${cancel} label=${t('Cancel the order')} danger /></div>`}
-    </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Returned} order=${order} game=${game} /><${Price} value=${game.price} /></li>`)}</ul>
+    </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Returned} order=${order} game=${game} /><${Price} value=${game.price} before=${game.list_price || game.price_before} /></li>`)}</ul>
       <p class="row">${t('Total')} <strong>${money(order.total)}</strong></p></div></div>`;
 }
 

@@ -95,7 +95,7 @@ export function Game({ rest: [id] }) {
       <${Title}>${game.title}<//>
       <p class="row"><${Age} years=${game.age_rating} />${game.genres.map((genre) => html`<a class="tag" href="#/search?genre=${encodeURIComponent(genre)}">${genre}</a>`)}</p>
       <p>${game.description}</p>
-      <p class="row"><span class="button quiet" role="presentation"><${Price} value=${game.price} /></span><${Buy} game=${game} /></p>
+      <p class="row"><span class="button quiet" role="presentation"><${Price} value=${game.price} before=${game.list_price} /></span><${Buy} game=${game} /></p>
       <div class="table"><table><tbody>${fact('Developer', game.developer)}${fact('Publisher', game.publisher)}${fact('Released', day(game.release_date))}${fact('Platforms', game.platforms.join(', '))}</tbody></table></div>
       <p class="row">${game.tags.slice(0, 8).map((tag) => html`<a class="tag" href="#/search?tag=${encodeURIComponent(tag)}">${tag}</a>`)}</p>
     </div></div>

@@ -4,6 +4,7 @@
 //! that came after all completes the order), and goes through the PSP's own list for charges that the store does not
 //! know to have succeeded. A question that fails changes nothing; it is asked again later.
 //! What is worth asking about comes from the read models and may be out of date; the journal decides.
+//! It notes as well which promotions began and ended, for it is the part of the store that acts by the clock.
 //! It keeps no state: two of them ask twice, which changes nothing.
 
 mod schedule;
@@ -79,6 +80,7 @@ impl Reconciler {
                         None => break,
                     },
                     _ = round.tick() => {
+                        self.turn_promotions().await;
                         self.expire_unpaid().await;
                         self.ask_unsettled(&mut schedule).await;
                         if Instant::now() >= charges_at {
@@ -93,6 +95,20 @@ impl Reconciler {
 
     fn pool(&self) -> &PgPool {
         self.shared.commands.journal().pool()
+    }
+
+    /// What a game costs follows from the clock; that it does is noted, so that catalogue and index show it.
+    async fn turn_promotions(&self) {
+        match projections::games::promotions_due(self.pool(), clock::now()).await {
+            Ok(games) => {
+                let each = |game| async move {
+                    let turned = self.shared.commands.turn_promotions(game).await;
+                    told(game, turned.map(|news| if news { "promotion" } else { "known" }).map_err(Obstacle::from));
+                };
+                stream::iter(games).for_each_concurrent(SLOTS, each).await;
+            }
+            Err(error) => tracing::warn!(%error, "The reconciler cannot see which promotions begin or end"),
+        }
     }
 
     async fn expire_unpaid(&self) {

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
+
 use cqrs_es::Aggregate;
 use cqrs_es::test::TestFramework;
 use proptest::prelude::*;
@@ -65,6 +67,68 @@ fn saying_again_what_is_so_is_no_event() {
     game().given(vec![created(), retired()]).when(GameCommand::Retire).then_expect_events(vec![]);
 }
 
+fn day(day: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(day * 86_400, 0).unwrap()
+}
+
+fn percent(percent: i32) -> Discount {
+    Discount::Percent(Percent::try_from(percent).unwrap())
+}
+
+fn schedule(discount: Discount, from: i64, to: i64) -> GameCommand {
+    GameCommand::SchedulePromotion { discount, starts_at: day(from), ends_at: day(to), now: day(0) }
+}
+
+fn scheduled(number: u32, from: i64, to: i64) -> GameEvent {
+    let promotion = Promotion { number, discount: percent(25), starts_at: day(from), ends_at: day(to) };
+    GameEvent::GamePromotionScheduled { promotion }
+}
+
+#[test]
+fn a_promotion_begins_and_ends_by_the_clock() {
+    let turn = |now| GameCommand::TurnPromotions { now: day(now) };
+    game().given(vec![created()]).when(schedule(percent(25), 5, 10)).then_expect_events(vec![scheduled(1, 5, 10)]);
+    let ahead = || vec![created(), scheduled(1, 5, 10)];
+    game().given(ahead()).when(turn(4)).then_expect_events(vec![]);
+    let started = GameEvent::GamePromotionStarted { number: 1 };
+    game().given(ahead()).when(turn(5)).then_expect_events(vec![started.clone()]);
+    let running = || [ahead(), vec![GameEvent::GamePromotionStarted { number: 1 }]].concat();
+    game().given(running()).when(turn(6)).then_expect_events(vec![]);
+    let ended = GameEvent::GamePromotionEnded { number: 1 };
+    game().given(running()).when(turn(10)).then_expect_events(vec![ended.clone()]);
+    game().given(ahead()).when(turn(11)).then_expect_events(vec![ended]);
+    let now = vec![scheduled(1, -1, 10), started];
+    game().given(vec![created()]).when(schedule(percent(25), -1, 10)).then_expect_events(now);
+}
+
+#[test]
+fn a_promotion_must_lie_ahead_alone_and_make_the_game_cheaper() {
+    let refused =
+        |command, error| game().given(vec![created(), scheduled(1, 5, 10)]).when(command).then_expect_error(error);
+    refused(schedule(percent(25), -5, 0), GameError::PromotionWindow);
+    refused(schedule(percent(25), 20, 20), GameError::PromotionWindow);
+    refused(schedule(percent(25), 20, 20 + MAX_DAYS + 1), GameError::PromotionWindow);
+    refused(schedule(percent(25), 9, 12), GameError::PromotionsOverlap(1));
+    refused(schedule(Discount::Price(price(5990)), 20, 21), GameError::PromotionWithoutDiscount);
+    refused(GameCommand::CancelPromotion { number: 2 }, GameError::UnknownPromotion);
+    let cancelled = GameEvent::GamePromotionCancelled { number: 1 };
+    let cancel = GameCommand::CancelPromotion { number: 1 };
+    game().given(vec![created(), scheduled(1, 5, 10)]).when(cancel).then_expect_events(vec![cancelled.clone()]);
+    let again = vec![created(), scheduled(1, 5, 10), cancelled];
+    game().given(again).when(schedule(percent(25), 5, 10)).then_expect_events(vec![scheduled(2, 5, 10)]);
+}
+
+#[test]
+fn a_discount_never_makes_a_game_dearer_or_cheaper_than_free() {
+    assert_eq!(percent(25).of(price(5990)), price(4492));
+    assert_eq!(percent(100).of(price(5990)), price(0));
+    assert_eq!(Discount::Price(price(100)).of(price(5990)), price(100));
+    assert_eq!(Discount::Price(price(6000)).of(price(5990)), price(5990));
+    for none in [0, 101, -1, 300] {
+        assert_eq!(Percent::try_from(none), Err(InvalidPercent));
+    }
+}
+
 #[test]
 fn a_retired_game_cannot_be_changed() {
     game().given(vec![created()]).when(GameCommand::Retire).then_expect_events(vec![retired()]);
@@ -127,6 +191,10 @@ fn the_stored_form_of_every_event_is_pinned() {
         created(),
         GameEvent::GameUpdated { details: GameDetails { release_date: None, ..details("Summit II") } },
         GameEvent::GamePriceChanged { price: price(4990) },
+        scheduled(1, 5, 10),
+        GameEvent::GamePromotionStarted { number: 1 },
+        GameEvent::GamePromotionEnded { number: 1 },
+        GameEvent::GamePromotionCancelled { number: 1 },
         retired(),
     ]);
 }
@@ -136,6 +204,9 @@ fn any_command() -> impl Strategy<Value = GameCommand> {
         Just(create()),
         "[a-c]".prop_map(|title| GameCommand::Update { details: details(&title) }),
         (0..3_i64).prop_map(|amount| GameCommand::ChangePrice { price: price(amount) }),
+        (-3..9_i64, 1..5_i64).prop_map(|(from, days)| schedule(percent(50), from, from + days)),
+        (1..4_u32).prop_map(|number| GameCommand::CancelPromotion { number }),
+        (0..12_i64).prop_map(|now| GameCommand::TurnPromotions { now: day(now) }),
         Just(GameCommand::Retire),
     ]
 }

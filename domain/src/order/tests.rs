@@ -36,13 +36,14 @@ fn offer(n: u128, amount: i64, rating: i32) -> Offer {
         game: game(n),
         title: Title::parse(&format!("Game {n}")).unwrap(),
         price: Price::parse(brl(amount), Currency::BRL).unwrap(),
+        price_before: None,
         age_rating: AgeRating::parse(rating).unwrap(),
     }
 }
 
 fn line(n: u128, amount: i64) -> Line {
     let Offer { game, title, price, .. } = offer(n, amount, 0);
-    Line { game, title, price }
+    Line { game, title, price, price_before: None }
 }
 
 fn visa() -> PaymentMethod {

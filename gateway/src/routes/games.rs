@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use commands::{Catalogue, Context, GameChange};
+use commands::{Catalogue, Context, GameChange, Receipt};
 use domain::game::{AgeRating, GameDetails};
 use domain::{Description, GameId, Labels, Name, Title};
+use journal::clock;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Json, PlainText};
@@ -11,6 +12,7 @@ use poem_openapi::{ApiRequest, ApiResponse, Object, OpenApi};
 use projections::games::GameView;
 
 use super::Tag;
+use super::promotions::PromotionDto;
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch, MoneyDto};
@@ -56,7 +58,13 @@ pub(crate) struct Game {
     platforms: Vec<String>,
     release_date: Option<NaiveDate>,
     age_rating: i32,
+    /// What it costs now.
     price: MoneyDto,
+    /// What it costs without a promotion.
+    list_price: MoneyDto,
+    /// The promotion that holds now.
+    #[oai(skip_serializing_if_is_none)]
+    promotion: Option<PromotionDto>,
     /// Whether it is no longer sold.
     retired: bool,
     version: i64,
@@ -179,7 +187,7 @@ impl Games {
         let context = extract::context(&store, actor, "/jogos", &idempotency_key, &body.0)?;
         let id = GameId::from_uuid(extract::new_id(&context));
         let receipt = store.commands.create_game(&context, id, change).await?;
-        let (game, etag) = (body.0.into_game(id, receipt.version), extract::etag(receipt.version));
+        let (game, etag) = (body.0.into_game(id, &receipt), extract::etag(receipt.version));
         Ok(Created::Game(Json(game), format!("/jogos/{id}"), etag, extract::token(receipt.position)))
     }
 
@@ -197,7 +205,7 @@ impl Games {
         let id = extract::path_id(GameId::parse(&id))?;
         let seen = extract::required_version(&if_match)?;
         let receipt = store.commands.update_game(&Context::new(actor), id, seen, body.parse()?).await?;
-        let (game, etag) = (body.0.into_game(id, receipt.version), extract::etag(receipt.version));
+        let (game, etag) = (body.0.into_game(id, &receipt), extract::etag(receipt.version));
         Ok(Changed::Game(Json(game), etag, extract::token(receipt.position)))
     }
 
@@ -235,7 +243,15 @@ impl NewGame {
         Ok(GameChange { details, price: self.price.parse()? })
     }
 
-    fn into_game(self, id: GameId, version: usize) -> Game {
+    fn into_game(self, id: GameId, receipt: &Receipt<domain::game::Game>) -> Game {
+        let version = receipt.version;
+        let (price, promotion) = match &receipt.aggregate {
+            domain::game::Game::Listed { price, promotions, .. } => {
+                let holds = promotions.at(clock::now()).cloned();
+                (Some(holds.as_ref().map_or(*price, |promotion| promotion.discount.of(*price))), holds)
+            }
+            domain::game::Game::New | domain::game::Game::Retired => (None, None),
+        };
         let texts = |labels: Vec<Str>| labels.into_iter().map(|label| label.0).collect();
         Game {
             id: id.to_string(),
@@ -248,7 +264,9 @@ impl NewGame {
             platforms: texts(self.platforms),
             release_date: self.release_date,
             age_rating: self.age_rating,
-            price: self.price,
+            list_price: self.price.clone(),
+            promotion: promotion.map(PromotionDto::from),
+            price: price.map_or(self.price, |price| price.money().into()),
             retired: false,
             version: i64::try_from(version).unwrap_or(i64::MAX),
             sales: None,
@@ -258,7 +276,14 @@ impl NewGame {
 
 impl From<GameView> for Game {
     fn from(view: GameView) -> Self {
+        // One that ran out a moment ago is not noted as such yet.
+        let promotion = view.promotion.map(|promotion| promotion.0).filter(|known| known.holds_at(clock::now()));
+        let price = if promotion.is_some() { view.price } else { view.list_price };
+        let money = |amount| MoneyDto { amount, currency: Str(view.currency.clone()) };
         Self {
+            price: money(price),
+            list_price: money(view.list_price),
+            promotion: promotion.map(PromotionDto::from),
             id: view.game_id.to_string(),
             title: view.title,
             description: view.description,
@@ -269,7 +294,6 @@ impl From<GameView> for Game {
             platforms: view.platforms,
             release_date: view.release_date,
             age_rating: view.age_rating,
-            price: MoneyDto { amount: view.price, currency: Str(view.currency) },
             retired: view.retired,
             version: view.version,
             sales: Some(view.sales),

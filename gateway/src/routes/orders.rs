@@ -71,6 +71,9 @@ struct OrderedGame {
     id: String,
     title: String,
     price: MoneyDto,
+    /// What it would have cost without a promotion, if there was one.
+    #[oai(skip_serializing_if_is_none)]
+    price_before: Option<MoneyDto>,
 }
 
 /// Games on their way back, or back.
@@ -287,6 +290,7 @@ impl From<OrderView> for Order {
             id: line.game.to_string(),
             title: line.title.into(),
             price: line.price.money().into(),
+            price_before: line.price_before.map(|price| price.money().into()),
         });
         let refunds = view.refunds.0.into_iter().map(|refund| RefundDto {
             number: refund.number,

@@ -56,6 +56,8 @@ impl Sample {
             release_date: NaiveDate::from_num_days_from_ce_opt(self.rng.gen_range(733_000..738_700)),
             age_rating: other.details.age_rating.into(),
             price: other.price.amount,
+            list_price: other.price.amount,
+            promotion: None,
             currency: other.price.currency.to_string(),
             retired: false,
             version: 1,

@@ -106,6 +106,27 @@ impl Nats {
         Ok(subscription.map(|question| String::from_utf8_lossy(&question.payload).into_owned()))
     }
 
+    /// What somebody who answers on `subject` says at once; nothing where nobody does.
+    pub async fn ask(&self, subject: &'static str, patience: Duration) -> Option<String> {
+        let asked = self.client.request(subject, bytes::Bytes::new());
+        let answer = tokio::time::timeout(patience, asked).await.ok()?.ok()?;
+        Some(String::from_utf8_lossy(&answer.payload).into_owned())
+    }
+
+    /// Answers on `subject` for as long as this is awaited.
+    ///
+    /// # Errors
+    /// When the connection is closed for good.
+    pub async fn answer(&self, subject: &'static str, say: impl Fn() -> &'static str) -> Result<(), NatsError> {
+        let mut asked = self.client.subscribe(subject).await.map_err(NatsError::of("answer"))?;
+        while let Some(question) = asked.next().await {
+            if let Some(reply) = question.reply {
+                self.client.publish(reply, say().into()).await.map_err(NatsError::of("answer"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The wake-ups on `subject` from now on.
     ///
     /// # Errors

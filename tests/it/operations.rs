@@ -6,8 +6,17 @@ use crate::support::TestApp;
 async fn health_tells_the_truth() {
     let mut app = TestApp::start().await;
     assert_eq!(app.visitor().get("/health/live").await.expect(200), json!({ "status": "live" }));
-    let ready = app.visitor().get("/health/ready").await.expect(200);
-    assert_eq!(ready, json!({ "status": "ready", "postgres": "up", "nats": "up" }));
+    let well = json!({ "status": "ready", "postgres": "up", "nats": "up", "psp": "up" });
+    let ready = || async { app.visitor().get("/health/ready").await.body };
+    crate::support::eventually("the store is well", || async { (ready().await, well.clone()) }).await;
+    // A key that is not taken opens the circuit breaker.
+    app.psp_behaves(json!({ "fault": "unauthorised" })).await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    ana.buy(&[&game], "pm_card_visa").await;
+    let blocked = json!({ "status": "degraded", "postgres": "up", "nats": "up", "psp": "blocked" });
+    crate::support::eventually("payments wait", || async { (ready().await, blocked.clone()) }).await;
+    app.psp_behaves(json!({})).await;
+    crate::support::eventually("the store is well again", || async { (ready().await, well.clone()) }).await;
     app.stop_nats().await;
     crate::support::eventually("NATS is down", || async {
         app.visitor().get("/health/ready").await.body["nats"] == "down"

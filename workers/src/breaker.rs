@@ -55,6 +55,11 @@ impl Breaker {
         }
     }
 
+    /// How it stands, in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.open.load(Ordering::Relaxed) { "blocked" } else { "up" }
+    }
+
     fn trip(&self, error: &PspError) {
         if !self.open.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "The PSP cannot be used; payments wait");

@@ -15,7 +15,9 @@ use domain::order::Order;
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
-use nats::{ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, REDRIVEN_BY, Verdict};
+use nats::{
+    ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, PSP_HEALTH, REDRIVEN_BY, Verdict,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
@@ -97,7 +99,19 @@ impl PaymentWorker {
                 delivery.answer(verdict).await;
             }
         };
-        self.shared.nats.consume(&spec, slots.into(), stop, each).await;
+        tokio::select! {
+            () = self.shared.nats.consume(&spec, slots.into(), stop, each) => (),
+            () = self.tell_health() => (),
+        }
+    }
+
+    /// Answers whoever asks how it stands with the PSP.
+    async fn tell_health(&self) {
+        while let Err(error) = self.shared.nats.answer(PSP_HEALTH, || self.breaker.word()).await {
+            tracing::debug!(%error, "Nobody is told how it stands with the PSP");
+            tokio::time::sleep(self.patience.pause).await;
+        }
+        std::future::pending::<()>().await;
     }
 
     async fn take(&self, delivery: &Delivery) -> Verdict {

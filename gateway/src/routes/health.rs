@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nats::{DLQ, EVENTS, PAYMENTS};
+use nats::{DLQ, EVENTS, PAYMENTS, PSP_HEALTH};
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
@@ -19,13 +20,19 @@ struct Live {
     status: String,
 }
 
+/// How long a payment worker may take to say how it stands with the PSP.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// What the store leans on, each `up` or `down`.
 #[derive(Object)]
 struct Ready {
-    /// `ready`, `degraded` (readers lag behind, nothing is lost) or `down`.
+    /// `ready`, `degraded` (readers lag behind or payments wait, nothing is lost) or `down`.
     status: String,
     postgres: String,
     nats: String,
+    /// `blocked` while the circuit breaker towards the PSP is open, and payments wait; `unknown` without a payment
+    /// worker.
+    psp: String,
 }
 
 /// How far everything is behind, in events, and how much waits.
@@ -67,12 +74,14 @@ impl Health {
         let word = |up| if up { "up" } else { "down" }.to_owned();
         let postgres = sqlx::query("select 1 from journal.events limit 1").fetch_optional(store.pool()).await.is_ok();
         let nats = store.nats.is_connected();
-        let status = match (postgres, nats) {
+        let psp = if nats { store.nats.ask(PSP_HEALTH, PATIENCE).await } else { None };
+        let psp = psp.unwrap_or_else(|| "unknown".to_owned());
+        let status = match (postgres, nats && psp == "up") {
             (true, true) => "ready",
             (true, false) => "degraded",
             (false, _) => "down",
         };
-        let ready = Json(Ready { status: status.to_owned(), postgres: word(postgres), nats: word(nats) });
+        let ready = Json(Ready { status: status.to_owned(), postgres: word(postgres), nats: word(nats), psp });
         if postgres { Readiness::Ready(ready) } else { Readiness::Down(ready) }
     }
 

@@ -9,7 +9,7 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use super::free_port;
-use super::nats_server::spawn;
+use super::nats_server::{CONFIG, spawn};
 
 /// How many servers a cluster has, and on how many each stream is kept.
 pub const SERVERS: usize = 3;
@@ -50,7 +50,7 @@ impl NatsCluster {
                 "--routes".to_owned(),
                 routes.join(","),
             ];
-            let child = spawn(&folder, port, password, password, &arguments).await?;
+            let child = spawn(&folder, port, (password, password), CONFIG, &arguments).await?;
             nodes.push(Node { folder, port, arguments, child });
         }
         let cluster = Self { nodes, password: password.to_owned() };
@@ -87,7 +87,7 @@ impl NatsCluster {
     pub async fn restart(&mut self, index: usize) -> Result<()> {
         let node = self.nodes.get_mut(index).context("no such server")?;
         node.child.wait().await?;
-        node.child = spawn(&node.folder, node.port, &self.password, &self.password, &node.arguments).await?;
+        node.child = spawn(&node.folder, node.port, (&self.password, &self.password), CONFIG, &node.arguments).await?;
         Ok(())
     }
 

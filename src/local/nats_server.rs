@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{find_program, private_folder};
 
-const CONFIG: &str = include_str!("../../nats/nats-server.conf");
+pub(super) const CONFIG: &str = include_str!("../../nats/nats-server.conf");
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server with JetStream in a folder. It ends with its handle.
@@ -29,7 +29,22 @@ impl NatsServer {
     /// # Errors
     /// When nats-server is not installed or does not start.
     pub async fn start(folder: &Path, port: u16, password: &str, analyst_password: &str) -> Result<Self> {
-        let child = spawn(folder, port, password, analyst_password, &[]).await?;
+        Self::start_with(folder, port, (password, analyst_password), None).await
+    }
+
+    /// The same, with a limit to what it may keep on disk, in bytes.
+    ///
+    /// # Errors
+    /// As [`NatsServer::start`].
+    pub async fn start_with(
+        folder: &Path,
+        port: u16,
+        (password, analyst_password): (&str, &str),
+        disk: Option<u64>,
+    ) -> Result<Self> {
+        let limit = disk.map(|bytes| format!("jetstream {{ max_file: {bytes} }}"));
+        let config = limit.map_or_else(|| CONFIG.to_owned(), |limit| CONFIG.replace("jetstream {}", &limit));
+        let child = spawn(folder, port, (password, analyst_password), &config, &[]).await?;
         let (password, analyst_password) = (password.to_owned(), analyst_password.to_owned());
         let mut server = Self { child, port, password, analyst_password };
         server.until_ready(folder).await?;
@@ -92,20 +107,20 @@ impl NatsServer {
 pub(super) async fn spawn(
     folder: &Path,
     port: u16,
-    password: &str,
-    analyst_password: &str,
+    (password, analyst_password): (&str, &str),
+    config: &str,
     more: &[String],
 ) -> Result<Child> {
     let program = find_program("nats-server", &[PathBuf::from(".local/tools/bin"), PathBuf::from("target/tools/bin")])?;
     private_folder(folder)?;
     let pid_file = folder.join("nats-server.pid");
     end_stray(&pid_file).await?;
-    let config = folder.join("nats-server.conf");
-    std::fs::write(&config, CONFIG)?;
+    let config_file = folder.join("nats-server.conf");
+    std::fs::write(&config_file, config)?;
     Command::new(program)
         .args(["-a", "127.0.0.1", "-p", &port.to_string()])
         .arg("-c")
-        .arg(&config)
+        .arg(&config_file)
         .arg("-sd")
         .arg(folder.join("streams"))
         .arg("-P")

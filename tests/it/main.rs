@@ -17,6 +17,7 @@ mod bad_input;
 mod browser;
 mod dead_letters;
 mod disputes;
+mod faults;
 mod games;
 mod invariants;
 mod journal;

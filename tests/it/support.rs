@@ -72,6 +72,8 @@ pub struct Wishes {
     pub pix: Option<Duration>,
     /// What becomes of games whose payment is disputed; they are suspended without it.
     pub dispute_policy: Option<DisputePolicy>,
+    /// How many bytes nats-server may keep until it is started again; all that there are without it.
+    pub nats_disk: Option<u64>,
     /// Another PSP than the sandbox.
     pub psp_url: Option<String>,
 }
@@ -85,7 +87,7 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let (owner_url, database_url) = new_database().await;
         let nats_port = free_port(0).unwrap();
-        let nats = start_nats(&folder, nats_port).await;
+        let nats = start_nats(&folder, nats_port, wishes.nats_disk).await;
         let stop = CancellationToken::new();
         let store = StoreConfig {
             database_url,
@@ -230,7 +232,7 @@ impl TestApp {
 
     /// Starts the nats-server again where it was.
     pub async fn start_nats(&mut self) {
-        self.nats = start_nats(&self.folder, self.nats_port).await;
+        self.nats = start_nats(&self.folder, self.nats_port, None).await;
     }
 
     pub fn pool(&self) -> &PgPool {
@@ -305,8 +307,9 @@ impl Drop for TestApp {
     }
 }
 
-async fn start_nats(folder: &TempDir, port: u16) -> NatsServer {
-    NatsServer::start(&folder.path().join("nats"), port, "nsecret", "nanalyst").await.unwrap()
+async fn start_nats(folder: &TempDir, port: u16, disk: Option<u64>) -> NatsServer {
+    let folder = folder.path().join("nats");
+    NatsServer::start_with(&folder, port, ("nsecret", "nanalyst"), disk).await.unwrap()
 }
 
 fn address(acceptor: &impl Acceptor) -> String {
@@ -314,7 +317,7 @@ fn address(acceptor: &impl Acceptor) -> String {
     format!("http://{}", address.unwrap())
 }
 
-fn server_url() -> String {
+pub fn server_url() -> String {
     std::env::var("TEST_DATABASE_URL").expect("the tests need a Postgres of their own: run scripts/test")
 }
 

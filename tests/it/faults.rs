@@ -1,0 +1,211 @@
+//! One fault at a time, made to happen at the worst moment; what `ludoteca chaos` does at random.
+//!
+//! The others have their tests where they belong: webhooks before the API's answer, doubled and reordered
+//! (`psp_faults`), a hundred identical ones (`webhooks`), a lost advisory and a redrive of settled work
+//! (`dead_letters`), a lost queue (`reconciler`), a clock that is wrong (`psp_faults`).
+
+use domain::payment::PspReference;
+use domain::{OrderId, PaymentId, PaymentWork};
+use ludoteca::client::http;
+use nats::{DeadLetter, PAYMENTS, PAYMENTS_QUEUE};
+use psp::sandbox::seconds_now;
+use psp::signature::sign;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::support::{Answer, PSP_KEY, Person, TestApp, Wishes, eventually, payment_method};
+
+/// How much nats-server may keep where its disk is full, in bytes.
+const DISK: u64 = 64 << 10;
+
+/// An order whose payment work waits, for there is no worker.
+async fn waiting(app: &mut TestApp, method: &str) -> (Person, OrderId, PaymentId) {
+    for role in ["payments", "reconciler", "webhooks"] {
+        app.kill_role(role).await;
+    }
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = OrderId::parse(&ana.buy(&[&game], method).await).unwrap();
+    eventually("its work is queued", || async { app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().0 == 1 })
+        .await;
+    (ana, order, PaymentId::for_attempt(order, 1))
+}
+
+async fn ends_with_one_charge(app: &TestApp, buyer: &Person, order: OrderId) {
+    buyer.sees_order(&order.to_string(), "completed").await;
+    app.queue_is_empty().await;
+    assert_eq!(app.charges().await.into_values().collect::<Vec<_>>(), [1]);
+    assert_eq!((app.events("PaymentSucceeded").await, app.events("PurchaseCompleted").await), (1, 1));
+    app.verify().await;
+}
+
+/// What a worker does until it has the PSP's reference, and the journal too.
+async fn submit(app: &TestApp, payment: PaymentId) -> String {
+    let form = [
+        ("amount", "5990"),
+        ("currency", "brl"),
+        ("payment_method", "pm_card_visa"),
+        ("payment_method_types[]", "card"),
+        ("metadata[payment_id]", &payment.to_string()),
+    ];
+    let intent = psp(app, "/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
+    let reference = PspReference::parse(&intent).unwrap();
+    app.foundation.shared.commands.submit_payment(&by_hand(), payment, reference).await.unwrap();
+    intent
+}
+
+async fn psp(app: &TestApp, path: &str, form: &[(&str, &str)]) -> Value {
+    let request = http().unwrap().post(format!("{}{path}", app.payment.psp_url)).bearer_auth(PSP_KEY).form(form);
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+fn by_hand() -> commands::Context {
+    commands::Context::new(commands::Actor::System("test"))
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_the_charge_and_its_event_charges_once() {
+    let mut app = TestApp::start().await;
+    let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
+    let intent = submit(&app, payment).await;
+    psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    assert_eq!(
+        (app.psp_status(&payment.to_string()).await, app.events("PaymentSucceeded").await),
+        ("succeeded".into(), 0)
+    );
+    app.start_role("payments");
+    ends_with_one_charge(&app, &ana, order).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charges_once() {
+    let mut app = TestApp::start().await;
+    let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
+    let intent = submit(&app, payment).await;
+    psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    let reference = PspReference::parse(&intent).unwrap();
+    app.foundation.shared.commands.succeed_payment(&by_hand(), payment, reference).await.unwrap();
+    assert_eq!(app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().0, 1, "the work is still queued");
+    app.start_role("payments");
+    ends_with_one_charge(&app, &ana, order).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_the_dead_letter_and_the_end_of_the_work_leaves_one_dead_letter() {
+    let mut app = TestApp::start().await;
+    let (ana, order, payment) = waiting(&mut app, "pm_card_chargeCustomerFail").await;
+    let letter = DeadLetter {
+        queue: PAYMENTS_QUEUE.to_owned(),
+        class: "declined".to_owned(),
+        key: payment.to_string(),
+        cause: "card_declined: by the worker that died".to_owned(),
+        attempts: 1,
+        first_at: String::new(),
+        failed_at: String::new(),
+        work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap().into(),
+    };
+    app.foundation.shared.nats.bury(letter).await.unwrap();
+    app.start_role("payments");
+    ana.sees_order(&order.to_string(), "payment_failed").await;
+    app.queue_is_empty().await;
+    let letters = app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone();
+    assert_eq!((letters.len(), app.events("PaymentFailed").await), (1, 1));
+    assert!(letters[0]["cause"].as_str().unwrap().ends_with("the worker that died"), "{letters:?}");
+}
+
+#[tokio::test]
+async fn a_failure_that_is_reported_after_the_success_changes_nothing() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
+    ana.sees_order(&order.to_string(), "completed").await;
+    let payment = PaymentId::for_attempt(order, 1).to_string();
+    let reference = ana.get(&format!("/pagamento/{payment}")).await.expect(200)["psp_reference"].clone();
+    for kind in ["payment_intent.payment_failed", "payment_intent.canceled", "payment_intent.processing"] {
+        let object =
+            json!({ "id": reference, "status": "requires_payment_method", "metadata": { "payment_id": payment } });
+        let body = json!({ "id": format!("evt_{kind}"), "type": kind, "data": { "object": object } }).to_string();
+        let delivery = app.visitor().request(Method::POST, "/webhooks/psp");
+        let delivery = delivery.header("Stripe-Signature", sign(body.as_bytes(), &"whsec_test".into(), seconds_now()));
+        Answer::of(delivery.header("Content-Type", "application/json").body(body)).await.expect(200);
+    }
+    let open = "select count(*) from vault.webhook_inbox where handled_at is null";
+    eventually("every delivery is worked off", || async {
+        (sqlx::query_scalar::<_, i64>(open).fetch_one(app.pool()).await.unwrap(), 0)
+    })
+    .await;
+    ends_with_one_charge(&app, &ana, order).await;
+    assert_eq!(app.events("PaymentFailed").await, 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_of_nats_delays_and_loses_nothing() {
+    let mut app = TestApp::start_with(Wishes { nats_disk: Some(DISK), ..Wishes::default() }).await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    // Commands go on; the mirror cannot.
+    for n in 0..100 {
+        app.admin.post("/jogos", &crate::support::game(&format!("Game {n}"), 100, 0)).await.expect(201);
+    }
+    let mirrored = || async { app.foundation.shared.nats.extent(nats::EVENTS).await.unwrap().1 };
+    let recorded = app.foundation.journal().extent().await.unwrap().0.unsigned_abs();
+    let jetstream = app.nats.jetstream().await.unwrap();
+    eventually("the disk is full", || async { jetstream.query_account().await.unwrap().storage + 2_000 > DISK }).await;
+    assert!(mirrored().await < recorded);
+    let order = ana.try_buy(&[&game], "pm_card_visa").await.expect(202)["order_id"].as_str().unwrap().to_owned();
+    app.stop_nats().await;
+    app.start_nats().await;
+    ana.sees_order(&order, "completed").await;
+    ends_with_one_charge(&app, &ana, OrderId::parse(&order).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_takes_no_connections_delays_and_loses_nothing() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let first = ana.buy(&[&game], "pix").await;
+    let mut owner = PgConnection::connect(&crate::support::server_url()).await.unwrap();
+    let database: String = sqlx::query_scalar("select current_database()").fetch_one(app.pool()).await.unwrap();
+    let refuse = format!("alter database {database} allow_connections false");
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    owner.execute(refuse.as_str()).await.unwrap();
+    sqlx::query(cut).bind(&database).execute(&mut owner).await.unwrap();
+    let other = json!({ "games": [game], "payment_method": payment_method("pix") });
+    eventually("the store says that it cannot", || async {
+        let answer = ana.post("/jogos/compra", &other).await;
+        let ready = app.visitor().get("/health/ready").await.status;
+        (answer.status, ready) == (503, 503)
+    })
+    .await;
+    owner.execute(format!("alter database {database} allow_connections true").as_str()).await.unwrap();
+    eventually("the order is paid", || async {
+        ana.order(&first).await.is_some_and(|order| order["status"] == "completed")
+    })
+    .await;
+    ends_with_one_charge(&app, &ana, OrderId::parse(&first).unwrap()).await;
+}
+
+#[tokio::test]
+async fn transactions_that_commit_out_of_order_under_load_are_mirrored_in_one_order() {
+    let app = TestApp::start().await;
+    let mut game_ids = Vec::new();
+    for n in 0..20 {
+        game_ids.push(app.game(&format!("Game {n}"), 0).await);
+    }
+    let people = futures::future::join_all((0..4).map(|n| app.customer(["ana", "ben", "eva", "ivo"][n]))).await;
+    let mut slow = PgConnection::connect(secrecy::ExposeSecret::expose_secret(&app.owner_url)).await.unwrap();
+    for game in &game_ids {
+        // A transaction that has its number before all of these purchases and ends after them.
+        let mut open = slow.begin().await.unwrap();
+        open.execute("insert into read.search_words (word) values (md5(random()::text))").await.unwrap();
+        futures::future::join_all(people.iter().map(|buyer| async move { buyer.buy(&[game], "pm_card_visa").await }))
+            .await;
+        open.rollback().await.unwrap();
+    }
+    for buyer in &people {
+        eventually("every game has arrived", || async {
+            (buyer.get("/biblioteca?limit=100").await.body["items"].as_array().unwrap().len(), game_ids.len())
+        })
+        .await;
+    }
+    app.verify().await;
+}

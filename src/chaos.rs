@@ -38,9 +38,9 @@ pub struct ChaosArgs {
     /// What the choices follow from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// For how long things are broken
-    #[arg(long, default_value_t = 5)]
-    minutes: u64,
+    /// For how long things are broken; half a minute is 0.5
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
     /// How many people buy at once
     #[arg(long, default_value_t = 24)]
     buyers: u64,
@@ -72,7 +72,7 @@ pub async fn run(args: &ChaosArgs, stop: CancellationToken) -> Result<()> {
 }
 
 async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
-    let games = priced_games(&stage.url).await?;
+    let games = Api::visit(&stage.url)?.priced_games().await?;
     let mut buyers = Vec::new();
     for number in 0..args.buyers.max(1) {
         buyers.push(Buyer::register(&stage.url, number, args.seed, &games).await?);
@@ -81,7 +81,8 @@ async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
     let stranger = bought_before(&stage.url, &games).await?;
 
     let begun = Instant::now();
-    let deadline = begun.checked_add(Duration::from_secs(args.minutes.saturating_mul(60))).context("too long")?;
+    let lasting = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
+    let deadline = begun.checked_add(lasting).context("--minutes")?;
     let mut shopping = JoinSet::new();
     for buyer in buyers {
         let strangers = [stranger.clone()];
@@ -125,13 +126,6 @@ async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
     }
     println!("No violation.");
     Ok(())
-}
-
-async fn priced_games(url: &str) -> Result<Vec<String>> {
-    let page = Api::visit(url)?.get("/jogos?limit=100").await?;
-    let games = page.get("items").and_then(Value::as_array).context("no catalogue")?;
-    let priced = games.iter().filter(|game| game.pointer("/price/amount").and_then(Value::as_i64) > Some(0));
-    Ok(priced.filter_map(|game| Some(game.get("id")?.as_str()?.to_owned())).collect())
 }
 
 /// An order of somebody who has nothing to do with the others.

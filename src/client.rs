@@ -83,6 +83,17 @@ impl Api {
         Self::send(self.request(Method::GET, path)).await
     }
 
+    /// The ids of games that cost something; at most a hundred.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn priced_games(&self) -> Result<Vec<String>> {
+        let page = self.get("/jogos?limit=100").await?;
+        let games = page.get("items").and_then(Value::as_array).context("no catalogue")?;
+        let priced = games.iter().filter(|game| game.pointer("/price/amount").and_then(Value::as_i64) > Some(0));
+        Ok(priced.filter_map(|game| Some(game.get("id")?.as_str()?.to_owned())).collect())
+    }
+
     /// What a POST answers.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
@@ -54,7 +54,7 @@ impl Measured {
 pub async fn run(args: &LoadArgs) -> Result<()> {
     ensure!(args.clients > 0 && args.purchases > 0, "--clients and --purchases must be at least 1");
     let visitor = Api::visit(&args.client.url)?;
-    let games: Arc<Vec<String>> = Arc::new(priced_games(&visitor).await?);
+    let games: Arc<Vec<String>> = Arc::new(visitor.priced_games().await?);
     ensure!(!games.is_empty(), "the catalogue has no priced game");
     let run = format!("{:08x}", rand::random::<u32>());
     let share = args.purchases.div_ceil(args.clients);
@@ -129,13 +129,6 @@ async fn newest(buyer: &Api) -> Result<Option<String>> {
     // A store whose parts are being killed may not answer for a moment; that is what patience is for.
     let Ok(library) = buyer.get("/biblioteca?limit=1").await else { return Ok(None) };
     Ok(library.pointer("/items/0/game/id").and_then(Value::as_str).map(str::to_owned))
-}
-
-async fn priced_games(visitor: &Api) -> Result<Vec<String>> {
-    let page = visitor.get("/jogos?limit=100").await?;
-    let games = page.get("items").and_then(Value::as_array).context("no catalogue")?;
-    let priced = games.iter().filter(|game| game.pointer("/price/amount").and_then(Value::as_i64) > Some(0));
-    Ok(priced.filter_map(|game| Some(game.get("id")?.as_str()?.to_owned())).collect())
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -1,219 +1,30 @@
 //! The store's one program; each role and each tool is a subcommand.
 
+mod cli;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
-use ludoteca::chaos::ChaosArgs;
-use ludoteca::config::{
-    ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
-};
-use ludoteca::dlq::DlqArgs;
-use ludoteca::keys::KeysArgs;
-use ludoteca::load::LoadArgs;
+use ludoteca::config::MeiliOwnerConfig;
 use ludoteca::local::{Postgres, free_port, new_secret};
-use ludoteca::replay::ReplayArgs;
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::up::UpArgs;
 use ludoteca::{bench, chaos, demo, dlq, keys, load, operations, progress, replay, search, up, verify};
 use nats::Nats;
 use projections::{Projection, rebuild};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::{Bench, Cli, Command, JournalCommand, Worker};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Ludoteca, an event-sourced online game store.
-///
-/// Settings come from flags, the environment, and the file that `ludoteca up` wrote into its folder
-/// (`.local/ludoteca.env`, or `$LUDOTECA_DATA/ludoteca.env`), in that order.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the whole store on this machine, with servers of its own
-    Up(UpArgs),
-    /// Stop what `up --detach` started
-    Down {
-        /// The folder that was given to `up`
-        #[arg(long, env = "LUDOTECA_DATA", default_value = ".local")]
-        data: PathBuf,
-    },
-    /// Buy by card and by Pix through the gateway, have a card declined, and print each event as it happens
-    Demo(ClientConfig),
-    /// Role: serve HTTP
-    Gateway {
-        #[command(flatten)]
-        store: StoreConfig,
-        #[command(flatten)]
-        gateway: GatewayConfig,
-        #[command(flatten)]
-        search: SearchConfig,
-    },
-    /// Role: mirror the journal to JetStream
-    Relay(Worker),
-    /// Role: project the read models
-    Projector(Worker),
-    /// Role: keep the search index like the catalogue
-    Indexer {
-        #[command(flatten)]
-        worker: Worker,
-        #[command(flatten)]
-        search: SearchConfig,
-    },
-    /// Role: turn events into the commands that follow from them
-    Checkout(Worker),
-    /// Role: work off the payment queue
-    Payments(Payer),
-    /// Role: work off what the PSP delivered
-    Webhooks(Payer),
-    /// Role: ask the PSP about what stays unsettled, and give up what is not paid
-    Reconciler {
-        #[command(flatten)]
-        payer: Payer,
-        #[command(flatten)]
-        reconcile: ReconcileConfig,
-    },
-    /// Role: bring payment work whose worker died at every delivery to the dead letters
-    DlqWatcher {
-        #[command(flatten)]
-        worker: Worker,
-        #[command(flatten)]
-        watcher: WatcherConfig,
-    },
-    /// Role: send mail
-    Notifier {
-        #[command(flatten)]
-        worker: Worker,
-        #[command(flatten)]
-        mail: MailConfig,
-    },
-    /// Role: a PSP to try the store with; moves no money
-    PspSandbox(SandboxArgs),
-    /// Bring the database's schema up to date
-    Migrate(OwnerConfig),
-    /// Create the streams that are missing, and Meilisearch's index, settings and keys where there is a Meilisearch
-    Provision {
-        /// The NATS server, with user and password
-        #[arg(long, env = "NATS_URL", hide_env_values = true)]
-        nats_url: SecretString,
-        /// On how many servers of a NATS cluster each stream is kept
-        #[arg(long, env = "NATS_REPLICAS", default_value_t = 1)]
-        nats_replicas: usize,
-        #[command(flatten)]
-        meili: MeiliOwnerConfig,
-        /// Print the keys that the gateway and the indexer need; they are secrets
-        #[arg(long)]
-        print_keys: bool,
-    },
-    /// Create an admin, unless they are there
-    CreateAdmin {
-        #[command(flatten)]
-        store: StoreConfig,
-        /// Their address
-        #[arg(long, env = "ADMIN_EMAIL")]
-        admin_email: String,
-        /// Their password
-        #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true)]
-        admin_password: SecretString,
-    },
-    /// Import a catalogue (CSV)
-    Import {
-        #[command(flatten)]
-        store: StoreConfig,
-        /// The file; the demo catalogue without one
-        file: Option<PathBuf>,
-    },
-    /// Fold a read model anew from the journal; also empties its park once the cause is mended
-    Rebuild {
-        #[command(flatten)]
-        store: StoreConfig,
-        /// users, games, orders, payments, library or disputes
-        projection: String,
-    },
-    /// Build the search index anew beside the live one, and swap it in
-    Reindex {
-        #[command(flatten)]
-        store: StoreConfig,
-        #[command(flatten)]
-        search: SearchConfig,
-    },
-    /// List the events that projections could not apply
-    Parked(StoreConfig),
-    /// Compare journal, mirror, read models and search index; fails on any difference
-    Verify {
-        #[command(flatten)]
-        store: StoreConfig,
-        #[command(flatten)]
-        search: SearchConfig,
-    },
-    /// Look at dead letters, put their work back, or forget it
-    Dlq(DlqArgs),
-    /// Exchange the keys of access tokens and the secrets of webhooks while the gateways run
-    Keys(KeysArgs),
-    /// Print events as NDJSON
-    Replay(ReplayArgs),
-    /// Buy much at once through the gateway and print throughput and latencies
-    Load(LoadArgs),
-    /// Break a store of its own under load, let it settle, and prove the ten invariants
-    Chaos(ChaosArgs),
-    /// Measure, beside what it is measured against
-    #[command(subcommand)]
-    Bench(Bench),
-    /// Care for the journal
-    #[command(subcommand)]
-    Journal(JournalCommand),
-    /// Run a private Postgres for tests until it is told to stop; prints its URL
-    LocalPostgres {
-        /// Its folder
-        #[arg(long)]
-        data: PathBuf,
-    },
-}
-
-#[derive(clap::Args)]
-struct Worker {
-    #[command(flatten)]
-    store: StoreConfig,
-    #[command(flatten)]
-    operations: OperationsConfig,
-}
-
-#[derive(clap::Args)]
-struct Payer {
-    #[command(flatten)]
-    worker: Worker,
-    #[command(flatten)]
-    payment: PaymentConfig,
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// Appends through the command layer, beside plain inserts
-    Append(bench::AppendArgs),
-    /// The relay, beside a raw pipelined publish
-    Mirror(bench::MirrorArgs),
-    /// Searches through the gateway, beside the same asked of Meilisearch itself
-    Search(bench::SearchArgs),
-}
-
-#[derive(Subcommand)]
-enum JournalCommand {
-    /// Begin a new epoch after the database was restored into another cluster
-    Rebase(OwnerConfig),
-}
 
 fn main() -> ExitCode {
     match start() {

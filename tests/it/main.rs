@@ -15,6 +15,7 @@ mod analysts;
 mod architecture;
 mod bad_input;
 mod browser;
+mod chaos;
 mod dead_letters;
 mod disputes;
 mod faults;

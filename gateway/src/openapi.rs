@@ -88,6 +88,7 @@ fn refine(part: &mut Value) {
     }
     match part.get("format").and_then(Value::as_str) {
         Some("naive-date") => put(part, &json!({ "format": "date" })),
+        Some("uint32") => put(part, &json!({ "minimum": 0, "maximum": u32::MAX })),
         Some("uint64") => put(part, &json!({ "minimum": 0, "maximum": i64::MAX })),
         _ => (),
     }

@@ -26,6 +26,6 @@ pub struct Dispute {
     pub amount: i64,
     /// Such as `fraudulent`.
     pub reason: String,
-    /// The intent that was paid.
-    pub payment_intent: String,
+    /// The intent that was paid; nothing for charges of other kinds, which are none of ours.
+    pub payment_intent: Option<String>,
 }

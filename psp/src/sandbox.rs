@@ -97,7 +97,7 @@ impl Sandbox {
                     status: DisputeStatus::Other,
                     amount: entry.intent.amount,
                     reason: "fraudulent".to_owned(),
-                    payment_intent: entry.intent.id.clone(),
+                    payment_intent: Some(entry.intent.id.clone()),
                 };
                 entry.dispute.get_or_insert(dispute).clone()
             });

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::wire::Wire;
 use crate::client::{Api, http};
 use crate::config::StoreConfig;
-use crate::local::{NatsCluster, Postgres, free_port, new_secret};
+use crate::local::{NatsCluster, Postgres, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
 use crate::up::{self, new_master_key, supervise};
 
@@ -72,7 +72,7 @@ impl Stage {
             dispute_policy: DisputePolicy::Suspend,
         };
         let key_file = folder.join("jwt-key.pem");
-        std::fs::write(&key_file, gateway::generate_key()?.expose_secret())?;
+        write_private(&key_file, gateway::generate_key()?.expose_secret())?;
         let path = |name: &str| folder.join(name).display().to_string();
         let wired = format!("postgres://ludoteca:{app_password}@127.0.0.1:{}/postgres", to_postgres.port);
         let webhook_secret = new_secret("whsec_");
@@ -110,7 +110,7 @@ impl Stage {
         for (name, value) in settings {
             writeln!(file, "{name}={value}")?;
         }
-        std::fs::write(folder.join("ludoteca.env"), file)?;
+        write_private(&folder.join("ludoteca.env"), &file)?;
 
         let foundation = Foundation::connect(&store, stop.clone()).await?;
         let admin_password: SecretString = new_secret("").into();

@@ -102,6 +102,8 @@ async fn a_delivery_is_a_hint_and_not_believed_over_the_psp() {
     }
     let foreign = event("evt_foreign", "payment_intent.succeeded", &json!({ "id": "pi_of_another_store" }));
     deliver(&app, &foreign, signed(&foreign)).await.expect(200);
+    let unknown = event("evt_unknown", "charge.dispute.created", &json!({ "id": "dp_that_the_psp_does_not_know" }));
+    deliver(&app, &unknown, signed(&unknown)).await.expect(200);
     eventually("the inbox is worked off", || async { app.foundation.vault.deliveries_waiting().await.unwrap() == 0 })
         .await;
     assert_eq!((app.events("PaymentFailed").await, app.events("PaymentCancelled").await), (0, 0));

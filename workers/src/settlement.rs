@@ -105,7 +105,7 @@ impl Settlement {
         };
         if self.commands.record_dispute(case.context, case.payment, known).await? {
             let outcome = format!("dispute {status}: {}", dispute.reason);
-            self.note(case, Some(&dispute.payment_intent), &outcome);
+            self.note(case, dispute.payment_intent.as_deref(), &outcome);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use domain::PaymentId;
 use futures::StreamExt;
 use journal::vault::InboxEntry;
 use nats::WEBHOOK_WAKE;
+use psp::PspError;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -65,6 +66,11 @@ impl WebhookFunction {
         let Some(entry) = vault.next_delivery(LEASE).await? else { return Ok(false) };
         match self.take(&entry).await {
             Ok(()) => vault.delivery_handled(&entry.event_id).await?,
+            // What it is about the PSP does not know, or no longer: asking again would not help.
+            Err(error) if matches!(error.downcast_ref(), Some(PspError::Refused { .. })) => {
+                tracing::warn!(webhook.id = entry.event_id, %error, "A webhook is about what the PSP does not know");
+                vault.delivery_handled(&entry.event_id).await?;
+            }
             Err(error) => {
                 let wait = Duration::from_millis(500 << entry.attempts.clamp(0, 12));
                 tracing::warn!(webhook.id = entry.event_id, attempt = entry.attempts, %error, "A webhook will be tried again");
@@ -129,7 +135,8 @@ impl WebhookFunction {
     async fn look_at_dispute(&self, entry: &InboxEntry, dispute: &Value) -> anyhow::Result<()> {
         let Some(id) = dispute.get("id").and_then(Value::as_str) else { return Ok(()) };
         let dispute = self.desk.psp.dispute(id).await?;
-        let intent = self.desk.psp.retrieve(&dispute.payment_intent).await?;
+        let Some(intent) = dispute.payment_intent.as_deref() else { return Ok(()) };
+        let intent = self.desk.psp.retrieve(intent).await?;
         let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
         // Not of this store; the PSP's account may serve others.
         let Some(payment) = named else { return Ok(()) };

@@ -350,7 +350,8 @@ fn respond_to_dispute(sandbox: Data<&Arc<Sandbox>>, id: Path<String>, form: Form
         _ => known.status,
     };
     let decided = Dispute { status, ..known };
-    sandbox.ledger.change(&decided.payment_intent, |entry| entry.dispute = Some(decided.clone()));
+    let intent = decided.payment_intent.as_deref().unwrap_or_default();
+    sandbox.ledger.change(intent, |entry| entry.dispute = Some(decided.clone()));
     if status != DisputeStatus::Other {
         sandbox.deliver("charge.dispute.closed", &decided);
     }

@@ -111,12 +111,12 @@ pub async fn run(args: &DlqArgs) -> Result<()> {
         Action::Redrive { which, reason, rate } => {
             let pause = Duration::from_secs(1).checked_div(rate.get()).unwrap_or_default();
             let done = each(&api, which, (Method::POST, "/redrive"), reason, pause).await?;
-            println!("Redrove {done} dead letters. Next: ludoteca dlq ls");
+            println!("Redrove {}. Next: ludoteca dlq ls", counted(done));
             Ok(())
         }
         Action::Discard { which, reason } => {
             let done = each(&api, which, (Method::DELETE, ""), reason, Duration::ZERO).await?;
-            println!("Discarded {done} dead letters.");
+            println!("Discarded {}.", counted(done));
             Ok(())
         }
     }
@@ -132,7 +132,7 @@ async fn list(api: &Api, filter: &Filter) -> Result<()> {
         let failed_at = failed_at.get(..19).unwrap_or(failed_at);
         println!("{sequence:>9}  {class:<13} {payment:<36}  {failed_at:<20} {cause}");
     }
-    println!("{} dead letters.", letters.len());
+    println!("{}.", counted(letters.len()));
     Ok(())
 }
 
@@ -183,4 +183,8 @@ async fn each(
     }
     bar.finish_and_clear();
     Ok(sequences.len())
+}
+
+fn counted(letters: usize) -> String {
+    format!("{letters} dead letter{}", if letters == 1 { "" } else { "s" })
 }

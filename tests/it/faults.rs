@@ -1,9 +1,8 @@
 //! One fault at a time, made to happen at the worst moment; what `ludoteca chaos` does at random.
 //!
-//! The others have their tests where they belong: webhooks before the API's answer, doubled and reordered
-//! (`psp_faults`), a hundred identical ones and a failure after the
-//! success (`webhooks`), a lost advisory and a redrive of settled work
-//! (`dead_letters`), a lost queue (`reconciler`), a clock that is wrong (`psp_faults`).
+//! The others have their tests where they belong: webhooks before the API's answer, doubled and reordered, and a clock
+//! that is wrong (`psp_faults`); a hundred identical webhooks, and a failure after the success (`webhooks`); a lost
+//! advisory (`dead_letters`); a lost queue (`reconciler`).
 
 use domain::payment::PspReference;
 use domain::{OrderId, PaymentId, PaymentWork};
@@ -57,6 +56,21 @@ async fn psp(app: &TestApp, path: &str, form: &[(&str, &str)]) -> Value {
     request.send().await.unwrap().json().await.unwrap()
 }
 
+/// The dead letter of an order's first payment.
+fn letter(order: OrderId, class: &str, cause: &str) -> DeadLetter {
+    let payment = PaymentId::for_attempt(order, 1);
+    DeadLetter {
+        queue: PAYMENTS_QUEUE.to_owned(),
+        class: class.to_owned(),
+        key: payment.to_string(),
+        cause: cause.to_owned(),
+        attempts: 1,
+        first_at: String::new(),
+        failed_at: String::new(),
+        work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap().into(),
+    }
+}
+
 fn by_hand() -> commands::Context {
     commands::Context::new(commands::Actor::System("test"))
 }
@@ -91,17 +105,8 @@ async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charge
 #[tokio::test]
 async fn a_worker_that_dies_between_the_dead_letter_and_the_end_of_the_work_leaves_one_dead_letter() {
     let mut app = TestApp::start().await;
-    let (ana, order, payment) = waiting(&mut app, "pm_card_chargeCustomerFail").await;
-    let letter = DeadLetter {
-        queue: PAYMENTS_QUEUE.to_owned(),
-        class: "declined".to_owned(),
-        key: payment.to_string(),
-        cause: "card_declined: by the worker that died".to_owned(),
-        attempts: 1,
-        first_at: String::new(),
-        failed_at: String::new(),
-        work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap().into(),
-    };
+    let (ana, order, _) = waiting(&mut app, "pm_card_chargeCustomerFail").await;
+    let letter = letter(order, "declined", "card_declined: by the worker that died");
     app.foundation.shared.nats.bury(letter).await.unwrap();
     app.start_role("payments");
     ana.sees_order(&order.to_string(), "payment_failed").await;
@@ -109,6 +114,21 @@ async fn a_worker_that_dies_between_the_dead_letter_and_the_end_of_the_work_leav
     let letters = app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone();
     assert_eq!((letters.len(), app.events("PaymentFailed").await), (1, 1));
     assert!(letters[0]["cause"].as_str().unwrap().ends_with("the worker that died"), "{letters:?}");
+}
+
+#[tokio::test]
+async fn a_redrive_of_work_that_succeeded_meanwhile_changes_nothing() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
+    ana.sees_order(&order.to_string(), "completed").await;
+    app.foundation.shared.nats.bury(letter(order, "exhausted", "no answer")).await.unwrap();
+    let letters = app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone();
+    let redrive = format!("/dlq/{}/redrive?reason=again", letters[0]["sequence"]);
+    app.admin.post(&redrive, &json!({})).await.expect(202);
+    let worked_off = "the worker has looked at it";
+    eventually(worked_off, || async { app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().1 == 2 }).await;
+    ends_with_one_charge(&app, &ana, order).await;
 }
 
 #[tokio::test]

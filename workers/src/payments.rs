@@ -122,7 +122,9 @@ impl PaymentWorker {
         };
         let this = Try { attempt: delivery.attempt(), sequence: delivery.sequence() };
         if let (1, Some(who)) = (this.attempt, delivery.header(REDRIVEN_BY)) {
-            let context = Context::because("payment-worker", payment.as_uuid(), payment.as_uuid());
+            let known = self.shared.commands.payment(payment).await;
+            let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
+            let context = Context::because("payment-worker", payment.as_uuid(), correlation);
             let case = Case { by: "worker", context: &context, payment, order };
             self.desk.settlement.note(&case, None, &format!("redriven: by {who}"));
         }

@@ -6,11 +6,13 @@ import { t } from '../i18n.js';
 import { change, Dialog, Failure, Field, Form, loadUser, state, Title, useLoaded } from '../ui.js';
 
 async function begin(email, password) {
+  const here = location.hash;
   await api.post('/login/session', { email, password });
   api.remember(true);
   await loadUser();
   if (!state.user) throw new Error(t('Your browser did not keep the session. Open the shop over HTTPS.'));
-  location.hash = state.basket.length ? '#/basket' : '#/';
+  // Whoever went elsewhere meanwhile stays there.
+  if (location.hash === here) location.hash = state.basket.length ? '#/basket' : '#/';
 }
 
 export function Register() {

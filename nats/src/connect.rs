@@ -18,6 +18,9 @@ impl NatsError {
     }
 }
 
+/// How long to wait before somebody is answered again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A connection to the server. Cheap to clone; reconnects by itself.
 #[derive(Clone)]
 pub struct Nats {
@@ -113,11 +116,21 @@ impl Nats {
         Some(String::from_utf8_lossy(&answer.payload).into_owned())
     }
 
-    /// Answers on `subject` for as long as this is awaited.
-    ///
-    /// # Errors
-    /// When the connection is closed for good.
-    pub async fn answer(&self, subject: &'static str, say: impl Fn() -> &'static str) -> Result<(), NatsError> {
+    /// Answers on `subject` for as long as this is awaited; it does not return.
+    pub async fn answer(&self, subject: &'static str, say: impl Fn() -> &'static str) {
+        loop {
+            if let Err(error) = self.answer_while_connected(subject, &say).await {
+                tracing::debug!(%error, subject, "Nobody is answered on {subject}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn answer_while_connected(
+        &self,
+        subject: &'static str,
+        say: &impl Fn() -> &'static str,
+    ) -> Result<(), NatsError> {
         let mut asked = self.client.subscribe(subject).await.map_err(NatsError::of("answer"))?;
         while let Some(question) = asked.next().await {
             if let Some(reply) = question.reply {

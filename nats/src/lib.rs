@@ -21,5 +21,5 @@ pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
 pub use streams::{
     ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH,
-    StreamName, WEBHOOK_WAKE,
+    RELAY_HEALTH, StreamName, WEBHOOK_WAKE,
 };

@@ -32,6 +32,8 @@ pub const WEBHOOK_WAKE: &str = "wake.webhooks";
 /// Core subject, not kept: somebody looks at a payment, named in the body, that may be out of date.
 pub const PAYMENT_QUESTION: &str = "question.payment";
 
+/// Core subject, not kept: how it stands with the mirror. The relay that leads answers `up` or `halted`.
+pub const RELAY_HEALTH: &str = "health.relay";
 /// Core subject, not kept: how it stands with the PSP. A payment worker answers `up` or `blocked`.
 pub const PSP_HEALTH: &str = "health.psp";
 

@@ -6,14 +6,14 @@ use crate::support::TestApp;
 async fn health_tells_the_truth() {
     let mut app = TestApp::start().await;
     assert_eq!(app.visitor().get("/health/live").await.expect(200), json!({ "status": "live" }));
-    let well = json!({ "status": "ready", "postgres": "up", "nats": "up", "psp": "up" });
+    let well = json!({ "status": "ready", "postgres": "up", "nats": "up", "relay": "up", "psp": "up" });
     let ready = || async { app.visitor().get("/health/ready").await.body };
     crate::support::eventually("the store is well", || async { (ready().await, well.clone()) }).await;
     // A key that is not taken opens the circuit breaker.
     app.psp_behaves(json!({ "fault": "unauthorised" })).await;
     let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
     ana.buy(&[&game], "pm_card_visa").await;
-    let blocked = json!({ "status": "degraded", "postgres": "up", "nats": "up", "psp": "blocked" });
+    let blocked = json!({ "status": "degraded", "postgres": "up", "nats": "up", "relay": "up", "psp": "blocked" });
     crate::support::eventually("payments wait", || async { (ready().await, blocked.clone()) }).await;
     app.psp_behaves(json!({})).await;
     crate::support::eventually("the store is well again", || async { (ready().await, well.clone()) }).await;

@@ -101,17 +101,8 @@ impl PaymentWorker {
         };
         tokio::select! {
             () = self.shared.nats.consume(&spec, slots.into(), stop, each) => (),
-            () = self.tell_health() => (),
+            () = self.shared.nats.answer(PSP_HEALTH, || self.breaker.word()) => (),
         }
-    }
-
-    /// Answers whoever asks how it stands with the PSP.
-    async fn tell_health(&self) {
-        while let Err(error) = self.shared.nats.answer(PSP_HEALTH, || self.breaker.word()).await {
-            tracing::debug!(%error, "Nobody is told how it stands with the PSP");
-            tokio::time::sleep(self.patience.pause).await;
-        }
-        std::future::pending::<()>().await;
     }
 
     async fn take(&self, delivery: &Delivery) -> Verdict {

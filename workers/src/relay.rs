@@ -5,12 +5,14 @@
 //! transaction horizon that it reads below). Should two lead at once, every publish names the sequence it expects
 //! before it, so they cannot interleave. The stream's last message is the checkpoint; nothing else is trusted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use journal::{Journal, JournalError, Position, Recorded, clock};
-use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError};
+use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError, RELAY_HEALTH};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -93,13 +95,15 @@ pub struct Relay {
     nats: Nats,
     tail: Option<Tail>,
     next: Option<Batch>,
+    /// Whether mirror and journal contradict each other.
+    halted: Arc<AtomicBool>,
 }
 
 impl Relay {
     /// A relay from a journal to a server.
     #[must_use]
     pub fn new(journal: Journal, nats: Nats) -> Self {
-        Self { journal, nats, tail: None, next: None }
+        Self { journal, nats, tail: None, next: None, halted: Arc::default() }
     }
 
     /// Leads, or waits to lead, until `stop`.
@@ -122,6 +126,15 @@ impl Relay {
             }
         }
         tracing::info!("The relay leads");
+        let (nats, halted) = (self.nats.clone(), self.halted.clone());
+        let health = || if halted.load(Ordering::Relaxed) { "halted" } else { "up" };
+        tokio::select! {
+            led = self.mirror(&mut lock, stop) => led,
+            () = nats.answer(RELAY_HEALTH, health) => Ok(()),
+        }
+    }
+
+    async fn mirror(&mut self, lock: &mut PgConnection, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
         let mut woken = Instant::now();
         while !stop.is_cancelled() {
@@ -179,6 +192,11 @@ impl Relay {
         Ok(Step::Worked)
     }
 
+    fn halt(&self, halted: bool) {
+        self.halted.store(halted, Ordering::Relaxed);
+        RELAY_HALTED.set(f64::from(u8::from(halted)));
+    }
+
     /// Where the mirror ends, and that the journal agrees.
     async fn find_tail(&mut self) -> Result<Tail, RelayError> {
         self.next = None;
@@ -199,11 +217,11 @@ impl Relay {
         };
         match (position, known) {
             (Some(position), Some(known)) if Uuid::try_parse(&event) == Ok(known) => {
-                RELAY_HALTED.set(0.0);
+                self.halt(false);
                 Ok(Tail { sequence: last.sequence, position })
             }
             _ => {
-                RELAY_HALTED.set(1.0);
+                self.halt(true);
                 Err(RelayError::Ahead { sequence: last.sequence, event, position })
             }
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nats::{DLQ, EVENTS, PAYMENTS, PSP_HEALTH};
+use nats::{DLQ, EVENTS, PAYMENTS, PSP_HEALTH, RELAY_HEALTH};
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
@@ -20,7 +20,7 @@ struct Live {
     status: String,
 }
 
-/// How long a payment worker may take to say how it stands with the PSP.
+/// How long a worker may take to say how it stands.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the store leans on, each `up` or `down`.
@@ -30,6 +30,8 @@ struct Ready {
     status: String,
     postgres: String,
     nats: String,
+    /// `halted` while journal and mirror contradict each other, and readers see nothing new; `unknown` without a relay.
+    relay: String,
     /// `blocked` while the circuit breaker towards the PSP is open, and payments wait; `unknown` without a payment
     /// worker.
     psp: String,
@@ -74,14 +76,15 @@ impl Health {
         let word = |up| if up { "up" } else { "down" }.to_owned();
         let postgres = sqlx::query("select 1 from journal.events limit 1").fetch_optional(store.pool()).await.is_ok();
         let nats = store.nats.is_connected();
-        let psp = if nats { store.nats.ask(PSP_HEALTH, PATIENCE).await } else { None };
-        let psp = psp.unwrap_or_else(|| "unknown".to_owned());
-        let status = match (postgres, nats && psp == "up") {
+        let ask = async |subject| if nats { store.nats.ask(subject, PATIENCE).await } else { None };
+        let (relay, psp) = tokio::join!(ask(RELAY_HEALTH), ask(PSP_HEALTH));
+        let [relay, psp] = [relay, psp].map(|said| said.unwrap_or_else(|| "unknown".to_owned()));
+        let status = match (postgres, nats && relay == "up" && psp == "up") {
             (true, true) => "ready",
             (true, false) => "degraded",
             (false, _) => "down",
         };
-        let ready = Json(Ready { status: status.to_owned(), postgres: word(postgres), nats: word(nats), psp });
+        let ready = Json(Ready { status: status.to_owned(), postgres: word(postgres), nats: word(nats), relay, psp });
         if postgres { Readiness::Ready(ready) } else { Readiness::Down(ready) }
     }
 

@@ -32,13 +32,13 @@ impl Bench {
     async fn start(connections: u32) -> Result<Self> {
         let folder = std::env::temp_dir().join(new_secret("ludoteca-bench-"));
         let password = new_secret("p");
-        let postgres = Postgres::start(&folder.join("postgres"), free_port(0)?, &password, true).await?;
+        let postgres = Postgres::start(&folder.join("postgres"), free_port()?, &password, true).await?;
         let owner_url: SecretString = postgres.url("postgres", &password, "postgres").into();
         let app_url: SecretString = postgres.url("ludoteca", &password, "postgres").into();
         migrate(&owner_url, &app_url).await?;
         let owner = connect(&owner_url, connections).await?;
         let pool = connect(&app_url, connections).await?;
-        let vault = Vault::open(pool.clone(), &crate::up::new_master_key())?;
+        let vault = Vault::open(pool.clone(), &crate::up::new_master_key()).await?;
         Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url })
     }
 

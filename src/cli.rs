@@ -10,33 +10,61 @@ use ludoteca::config::{
     ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
+use ludoteca::doctor::DoctorArgs;
 use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
+use ludoteca::local::default_data;
 use ludoteca::replay::ReplayArgs;
+use ludoteca::table::Output;
 use ludoteca::up::UpArgs;
 use secrecy::SecretString;
 
 /// Ludoteca, an event-sourced online game store.
 ///
 /// Settings come from flags, the environment, and the file that `ludoteca up` wrote into its folder
-/// (`.local/ludoteca.env`, or `$LUDOTECA_DATA/ludoteca.env`), in that order.
+/// (`.local/ludoteca.env`, or `$LUDOTECA_DATA/ludoteca.env`), in that order. The help of each command names its own.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = ENVIRONMENT)]
 pub(crate) struct Cli {
+    /// What is logged: a level, or levels by module such as `info,workers=debug`
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info,async_nats=warn,sqlx=warn")]
+    pub(crate) log: String,
+    /// How it is logged
+    #[arg(long, global = true, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Variables that no option stands for.
+const ENVIRONMENT: &str = "\
+Environment:
+  LUDOTECA_DATA     The folder of the store that is meant [default: .local beside scripts/]
+  LUDOTECA_HOME     Where the store is installed, with its tools [default: set by scripts/ludoteca]
+  LUDOTECA_PROFILE  The profile that scripts/ludoteca builds, such as release [default: dev]
+  CARGO_TARGET_DIR  Where scripts/ludoteca and scripts/test build [default: target beside scripts/]";
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the whole store on this machine, with servers of its own
     Up(UpArgs),
-    /// Stop what `up --detach` started
+    /// Stop what `up --detach` started, or what a killed `up` left running
     Down {
         /// The folder that was given to `up`
-        #[arg(long, env = "LUDOTECA_DATA", default_value = ".local")]
+        #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
         data: PathBuf,
     },
+    /// Look at the machine, the folder and the running store, and say what is wrong and what to do
+    Doctor(DoctorArgs),
     /// Buy by card and by Pix through the gateway, have a card declined, and print each event as it happens
     Demo(ClientConfig),
     /// Role: serve HTTP
@@ -121,6 +149,9 @@ pub(crate) enum Command {
         store: StoreConfig,
         /// The file; the demo catalogue without one
         file: Option<PathBuf>,
+        /// Import the demo catalogue, unless there are games already
+        #[arg(long, conflicts_with = "file")]
+        if_empty: bool,
     },
     /// Fold a read model anew from the journal; also empties its park once the cause is mended
     Rebuild {
@@ -136,14 +167,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         search: SearchConfig,
     },
-    /// List the events that projections could not apply
-    Parked(StoreConfig),
+    /// List the events that projections could not apply; fails where there are any
+    Parked {
+        #[command(flatten)]
+        store: StoreConfig,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Compare journal, mirror, read models and search index; fails on any difference
     Verify {
         #[command(flatten)]
         store: StoreConfig,
         #[command(flatten)]
         search: SearchConfig,
+        #[command(flatten)]
+        output: Output,
     },
     /// Look at dead letters, put their work back, or forget it
     Dlq(DlqArgs),
@@ -155,6 +193,11 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Break a store of its own under load, let it settle, and prove the ten invariants
     Chaos(ChaosArgs),
+    /// Print what makes a shell complete this program's commands and options
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Measure, beside what it is measured against
     #[command(subcommand)]
     Bench(Bench),

@@ -253,3 +253,21 @@ pub struct ClientConfig {
 fn millis(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
+
+/// A role's configuration from settings by the names of their variables; what they leave out comes from the
+/// environment, and then from the defaults above.
+///
+/// # Errors
+/// When a value is invalid, or one that has no default is missing.
+pub fn from_settings<C: Args>(setting: impl Fn(&str) -> Option<String>) -> Result<C, clap::Error> {
+    let command = C::augment_args(clap::Command::new("settings"));
+    let flags: Vec<String> = command
+        .get_arguments()
+        .filter_map(|argument| {
+            let value = setting(argument.get_env()?.to_str()?)?;
+            Some(format!("--{}={value}", argument.get_long()?))
+        })
+        .collect();
+    let matches = command.no_binary_name(true).try_get_matches_from(flags)?;
+    C::from_arg_matches(&matches)
+}

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::client::Api;
 use crate::config::ClientConfig;
 use crate::progress;
+use crate::table::{Output, Table};
 
 /// `ludoteca dlq`
 #[derive(Debug, Args)]
@@ -26,7 +27,12 @@ pub struct DlqArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List dead letters, oldest first
-    Ls(Filter),
+    Ls {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show one
     Show {
         /// Its sequence, as `ls` prints it
@@ -102,7 +108,7 @@ pub async fn run(args: &DlqArgs) -> Result<()> {
     let ClientConfig { url, admin_email, admin_password } = &args.client;
     let api = Api::visit(url)?.log_in(admin_email, admin_password).await?;
     match &args.action {
-        Action::Ls(filter) => list(&api, filter).await,
+        Action::Ls { filter, output } => list(&api, filter, *output).await,
         Action::Show { sequence } => {
             println!("{:#}", api.get(&format!("/dlq/{sequence}")).await?);
             println!("Next: ludoteca dlq redrive {sequence} --reason WHY, or discard");
@@ -122,17 +128,16 @@ pub async fn run(args: &DlqArgs) -> Result<()> {
     }
 }
 
-async fn list(api: &Api, filter: &Filter) -> Result<()> {
+async fn list(api: &Api, filter: &Filter, output: Output) -> Result<()> {
     let letters = matching(api, filter).await?;
-    if !letters.is_empty() {
-        println!("{:>9}  {:<13} {:<36}  {:<20} cause", "sequence", "class", "payment", "failed at");
-    }
+    let mut table = Table::new(["sequence", "class", "payment", "failed_at", "cause"]);
     for Letter { sequence, class, payment_id, failed_at, cause, .. } in &letters {
-        let payment = payment_id.as_deref().unwrap_or("-");
-        let failed_at = failed_at.get(..19).unwrap_or(failed_at);
-        println!("{sequence:>9}  {class:<13} {payment:<36}  {failed_at:<20} {cause}");
+        table.row([json!(sequence), json!(class), json!(payment_id), json!(failed_at.get(..19)), json!(cause)]);
     }
-    println!("{}.", counted(letters.len()));
+    table.print(output);
+    if !output.json {
+        println!("{}.", counted(letters.len()));
+    }
     Ok(())
 }
 

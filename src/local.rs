@@ -4,6 +4,7 @@
 mod nats_cluster;
 mod nats_server;
 mod postgres;
+mod process;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -12,16 +13,61 @@ use anyhow::{Context as _, Result};
 
 pub use nats_cluster::{NatsCluster, SERVERS};
 pub use nats_server::NatsServer;
+pub(crate) use nats_server::nats_pid_file;
 pub use postgres::Postgres;
+pub(crate) use postgres::{cluster_version, postgres_pid_file, programs, server_user};
+pub use process::Process;
 
-/// `preferred` if nobody listens there, else any free port.
+/// Where the store is installed: its tools and its default data are there, whatever the working directory.
+///
+/// `LUDOTECA_HOME`, which `scripts/ludoteca` sets; else the repository that this program was built in; else the
+/// working directory.
+#[must_use]
+pub fn home() -> PathBuf {
+    let set = std::env::var_os("LUDOTECA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let built_in = || {
+        let program = std::env::current_exe().ok()?;
+        program.ancestors().find(|folder| folder.join("scripts/ludoteca").is_file()).map(Path::to_path_buf)
+    };
+    set.or_else(built_in).unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The folder of the store that is meant where nobody names another.
+#[must_use]
+pub fn default_data() -> PathBuf {
+    home().join(".local")
+}
+
+/// Any free port of loopback.
 ///
 /// # Errors
 /// When no port can be had.
-pub fn free_port(preferred: u16) -> Result<u16> {
-    let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listener = at(preferred).or_else(|_| at(0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
+pub fn free_port() -> Result<u16> {
+    Ok(listener(0).context("no free port")?.local_addr()?.port())
+}
+
+/// A free port for each of `preferred`: itself if nobody listens there, else any. All are different.
+///
+/// # Errors
+/// When no port can be had.
+pub fn free_ports<const N: usize>(preferred: [Option<u16>; N]) -> Result<[u16; N]> {
+    // Each stays taken until the last was chosen.
+    let chosen = preferred.map(|port| listener(port.unwrap_or(0)).or_else(|_| listener(0)));
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(chosen) {
+        *port = listener.context("no free port")?.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// Whether a port of loopback can be listened on.
+#[must_use]
+pub(crate) fn is_free(port: u16) -> bool {
+    listener(port).is_ok()
+}
+
+fn listener(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// A password or key of 128 random bits that no configuration file can mistake for a number.
@@ -30,10 +76,11 @@ pub fn new_secret(prefix: &str) -> String {
     format!("{prefix}{:032x}", rand::random::<u128>())
 }
 
-/// Finds a program in `PATH` and in the folders that it is installed to here.
-fn find_program(name: &str, more: &[PathBuf]) -> Result<PathBuf> {
+/// Finds a program among the store's own tools, in the given folders, and in `PATH`.
+pub(crate) fn find_program(name: &str, more: &[PathBuf]) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = more.iter().cloned().chain(std::env::split_paths(&path));
+    let own = home().join(".local/tools/bin");
+    let folders = std::iter::once(own).chain(more.iter().cloned()).chain(std::env::split_paths(&path));
     let found = folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file());
     found.with_context(|| format!("{name} is not installed; scripts/up installs it"))
 }

@@ -1,32 +1,37 @@
 //! The store's one program; each role and each tool is a subcommand.
 
 mod cli;
+mod pipe;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use indicatif::ProgressBar;
 use journal::{connect, migrate, rebase};
 use ludoteca::config::MeiliOwnerConfig;
-use ludoteca::local::{Postgres, free_port, new_secret};
+use ludoteca::local::{Postgres, default_data, free_port, new_secret};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
-use ludoteca::up::UpArgs;
-use ludoteca::{bench, chaos, demo, dlq, keys, load, operations, progress, replay, search, up, verify};
+use ludoteca::table::{Output, Table};
+use ludoteca::up::{UpArgs, env_file};
+use ludoteca::{bench, chaos, demo, dlq, doctor, keys, load, operations, progress, replay, search, stock, up, verify};
 use nats::Nats;
-use projections::{Projection, rebuild};
+use projections::{ParkedEvent, Projection, rebuild};
 use secrecy::ExposeSecret;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Bench, Cli, Command, JournalCommand, Worker};
+use crate::cli::{Bench, Cli, Command, JournalCommand, LogFormat, Worker};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pipe::end_quietly_where_nobody_reads();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -47,12 +52,27 @@ fn told_once(error: &anyhow::Error) -> String {
 }
 
 fn start() -> Result<()> {
-    let data = std::env::var_os("LUDOTECA_DATA").map_or_else(|| PathBuf::from(".local"), PathBuf::from);
-    // What is set already stays as it is; a missing file is no error.
-    let _ = dotenvy::from_path(data.join("ludoteca.env"));
-    let cli = Cli::parse();
-    log_to(&cli.command)?;
+    let data = std::env::var_os("LUDOTECA_DATA").map_or_else(default_data, PathBuf::from);
+    let settings = env_file::path(&data);
+    // `up` makes the settings. Everything else reads them: what is set already stays, a missing file is no error.
+    if std::env::args_os().nth(1).is_none_or(|command| command != "up") {
+        let _ = dotenvy::from_path(&settings);
+    }
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error, &settings));
+    log_to(&cli)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli.command))
+}
+
+/// Says what is wrong with the command line; and where settings would come from, where they are missing.
+fn refuse(error: &clap::Error, settings: &Path) -> ! {
+    if error.kind() == ErrorKind::MissingRequiredArgument && !settings.is_file() {
+        eprintln!(
+            "error: there is no store in {}; start one with scripts/up, or name its folder: LUDOTECA_DATA=FOLDER",
+            settings.parent().unwrap_or(settings).display()
+        );
+        std::process::exit(2);
+    }
+    error.exit()
 }
 
 async fn run(command: Command) -> Result<()> {
@@ -60,6 +80,11 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up(args) => up::run(args, stop).await,
         Command::Down { data } => up::down(&data).await,
+        Command::Doctor(args) => doctor::run(&args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ludoteca", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Demo(config) => demo::run(&config).await,
         Command::Gateway { store, gateway, search } => {
             let acceptor = bind(gateway.listen).await?;
@@ -100,17 +125,22 @@ async fn run(command: Command) -> Result<()> {
             provision_search(&meili, print_keys).await
         }
         Command::CreateAdmin { store, admin_email, admin_password } => {
-            up::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
+            stock::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
             println!("{admin_email} is an admin");
             Ok(())
         }
-        Command::Import { store, file } => up::import(&Foundation::connect(&store, stop).await?, file.as_deref()).await,
+        Command::Import { store, file, if_empty: false } => {
+            stock::import(&Foundation::connect(&store, stop).await?, file.as_deref()).await
+        }
+        Command::Import { store, .. } => stock::import_where_empty(&Foundation::connect(&store, stop).await?).await,
         Command::Rebuild { store, projection } => {
             rebuild_named(&Foundation::connect(&store, stop).await?, &projection).await
         }
-        Command::Parked(store) => parked(&Foundation::connect(&store, stop).await?).await,
+        Command::Parked { store, output } => parked(&Foundation::connect(&store, stop).await?, output).await,
         Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
-        Command::Verify { store, search } => verify::run(&Foundation::connect(&store, stop).await?, &search).await,
+        Command::Verify { store, search, output } => {
+            verify::run(&Foundation::connect(&store, stop).await?, &search, output).await
+        }
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
@@ -182,35 +212,41 @@ fn name_of<P: Projection>(_: &P) -> &'static str {
     P::NAME
 }
 
-async fn parked(foundation: &Foundation) -> Result<()> {
+async fn parked(foundation: &Foundation, output: Output) -> Result<()> {
     let parked = projections::parked(foundation.journal().pool()).await?;
-    for event in &parked {
-        println!("{event}");
+    let mut table = Table::new(["projection", "sequence", "event_type", "aggregate_id", "error"]);
+    for ParkedEvent { projection, sequence, event_type, aggregate_id, error } in &parked {
+        table.row([json!(projection), json!(sequence), json!(event_type), json!(aggregate_id), json!(error)]);
     }
-    println!("{} events are parked. Once the cause is mended: ludoteca rebuild PROJECTION", parked.len());
-    Ok(())
+    table.print(output);
+    match parked.len() {
+        0 if output.json => Ok(()),
+        0 => {
+            println!("No events are parked.");
+            Ok(())
+        }
+        events => bail!("{events} events are parked. Once the cause is mended: ludoteca rebuild PROJECTION"),
+    }
 }
 
 async fn local_postgres(data: &Path, stop: CancellationToken) -> Result<()> {
     let password = new_secret("p");
-    let postgres = Postgres::start(data, free_port(0)?, &password, false).await?;
+    let postgres = Postgres::start(data, free_port()?, &password, false).await?;
     println!("{}", postgres.url("postgres", &password, "postgres"));
     stop.cancelled().await;
     postgres.stop().await
 }
 
 /// `up` logs into its folder, so that the terminal keeps its page; everything else logs to standard error.
-fn log_to(command: &Command) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,sqlx=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
-    let json = std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json");
-    match command {
+fn log_to(cli: &Cli) -> Result<()> {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&cli.log).context("--log")?);
+    match &cli.command {
         Command::Up(UpArgs { data, detach: false, .. }) => {
             std::fs::create_dir_all(data).with_context(|| format!("folder {}", data.display()))?;
             let file = std::fs::OpenOptions::new().create(true).append(true).open(data.join("ludoteca.log"))?;
             log.with_ansi(false).with_writer(file).init();
         }
-        _ if json => log.json().with_writer(std::io::stderr).init(),
+        _ if cli.log_format == LogFormat::Json => log.json().with_writer(std::io::stderr).init(),
         _ => {
             use std::io::IsTerminal;
             log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();

@@ -1,5 +1,6 @@
 //! `ludoteca replay`: the event stream as NDJSON, for analysts. Needs no right but reading.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,7 +58,15 @@ pub async fn run(args: &ReplayArgs) -> Result<()> {
         Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
         None => Box::new(tokio::io::stdout()),
     };
-    let written = write(args, &nats, subject, &mut BufWriter::new(&mut output)).await?;
+    let written = write(args, &nats, subject, &mut BufWriter::new(&mut output)).await;
+    // Whoever reads, such as `head`, has had enough.
+    let closed = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    let written = match written {
+        Err(error) if args.output.is_none() && closed(&error) => return Ok(()),
+        written => written?,
+    };
     if let Some(file) = &args.output {
         eprintln!("Wrote {written} events to {}", file.display());
     }

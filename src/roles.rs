@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
@@ -57,7 +56,7 @@ impl Foundation {
     pub async fn connect(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
         let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
         let journal = Journal::open(pool.clone()).await?;
-        let vault = Vault::open(pool, &config.master_key)?;
+        let vault = Vault::open(pool, &config.master_key).await?;
         let nats = Nats::connect(config.nats_url.expose_secret()).await?.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
         let rules = Rules { currency: config.currency, refund_window, dispute_policy: config.dispute_policy };
@@ -262,16 +261,13 @@ impl Roles {
     }
 }
 
-/// How often a store on one machine sweeps its payment queue.
-const SWEEP: Duration = Duration::from_secs(30);
-
 /// Starts every role of the store but the sandbox PSP.
 pub fn start_all(
     roles: &mut Roles,
     foundation: &Arc<Foundation>,
     gateway: (GatewayConfig, impl Acceptor + 'static),
     search: SearchConfig,
-    (payment, reconcile): (PaymentConfig, ReconcileConfig),
+    (payment, reconcile, watcher): (PaymentConfig, ReconcileConfig, WatcherConfig),
     mail: MailConfig,
 ) {
     let base = || foundation.clone();
@@ -297,8 +293,7 @@ pub fn start_all(
     });
     let (role, config) = (base(), payment.clone());
     roles.start("payments", async move { role.payments(&config).await });
-    let (role, watcher) =
-        (base(), WatcherConfig { text_log_folder: payment.text_log_folder.clone(), sweep_every: SWEEP });
+    let role = base();
     roles.start("dlq-watcher", async move {
         let _: () = role.dlq_watcher(&watcher).await;
         Ok(())

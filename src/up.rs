@@ -1,6 +1,9 @@
 //! `ludoteca up`: the whole store on one machine. Private servers, every role, the sandbox PSP and a catalogue;
 //! what it finds in its folder, it goes on with.
 
+pub mod env_file;
+mod leftovers;
+mod lock;
 mod settings;
 pub(crate) mod supervise;
 
@@ -15,38 +18,37 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use commands::{Actor, CommandError, Context, Password, Registration};
-use domain::user::UserError;
-use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
-use journal::{Journal, clock, connect, migrate};
+use journal::{connect, migrate};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use projections::search::reindex;
 use rand::RngCore;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::config::MeiliOwnerConfig;
-use crate::local::{NatsServer, Postgres};
+use crate::config::{
+    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, ReconcileConfig, SandboxArgs, WatcherConfig,
+};
+use crate::local::{NatsServer, Postgres, default_data};
 use crate::roles::{Foundation, ROLES, Roles, bind, psp_sandbox, start_all};
-use crate::{catalog, local, search};
+use crate::{doctor, search, stock};
 
+pub(crate) use leftovers::names as left_over;
+use lock::Lock;
+pub(crate) use lock::holder;
 pub use settings::Settings;
 
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How to start.
+/// How to start. The roles' own settings (`ludoteca gateway --help` and so on) are taken from the environment.
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
     /// The gateway's port; the servers take the next ones that are free
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// The folder for all data; several stores live side by side in several
-    #[arg(long, env = "LUDOTECA_DATA", default_value = ".local")]
+    #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
     pub data: PathBuf,
     /// Import this catalogue; without one, a store that has no games gets the demo catalogue
     #[arg(long)]
@@ -68,69 +70,83 @@ pub struct UpArgs {
 /// Starts the store and keeps it running until Ctrl-C, or until it is ready with `--detach`.
 ///
 /// # Errors
-/// When a server does not start, a port is taken, or a role fails.
+/// When something is in the way (see `ludoteca doctor`), a server does not start, or a role fails.
 pub async fn run(args: UpArgs, stop: CancellationToken) -> Result<()> {
+    let args = UpArgs { data: std::path::absolute(&args.data)?, ..args };
     if let Some(file) = &args.catalog {
         ensure!(file.is_file(), "there is no catalogue {}", file.display());
     }
     if args.detach {
         return detach(&args).await;
     }
-    let ready_file = ready_file(&args.data);
+    let run_folder = args.data.join("run");
+    std::fs::create_dir_all(&run_folder).with_context(|| format!("folder {}", run_folder.display()))?;
+    let _lock = Lock::take(&args.data)?;
+    let ended = leftovers::end(&args.data).await?;
+    if !ended.is_empty() {
+        println!("Ended what a killed start had left running: {}", ended.join(", "));
+    }
+    doctor::may_start(&args.data, args.port)?;
     let settings = Settings::prepare(&args).await?;
-    let postgres =
-        Postgres::start(&args.data.join("postgres"), settings.postgres_port, &settings.postgres_password, true).await?;
+    let (port, password) = (settings.port("POSTGRES_PORT")?, settings.get("POSTGRES_PASSWORD")?);
+    let postgres = Postgres::start(&args.data.join("postgres"), port, password, true).await?;
     let served = serve(&args, &settings, stop).await;
-    let _ = std::fs::remove_file(&ready_file);
+    let _ = std::fs::remove_file(ready_file(&args.data));
     let stopped = postgres.stop().await;
     served.and(stopped)
 }
 
 async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> Result<()> {
     create_database(settings).await?;
-    let folder = args.data.join("nats");
-    let (password, analyst) = (&settings.nats_password, &settings.nats_analyst_password);
-    let mut nats = NatsServer::start(&folder, settings.nats_port, password, analyst).await?;
-
-    let foundation = Arc::new(Foundation::connect(&settings.store(), stop.clone()).await?);
+    let (password, analyst) = (settings.get("NATS_PASSWORD")?, settings.get("NATS_ANALYST_PASSWORD")?);
+    let mut nats = NatsServer::start(&args.data.join("nats"), settings.port("NATS_PORT")?, password, analyst).await?;
+    let foundation = Arc::new(Foundation::connect(&settings.shared()?, stop.clone()).await?);
     let mut roles = Roles::new(stop.clone());
-    let sandbox = settings.sandbox(&args.data);
-    let acceptor = bind(sandbox.sandbox_listen).await?;
-    let sandbox_stop = stop.clone();
-    roles.start("psp-sandbox", async move { psp_sandbox(&sandbox, acceptor, sandbox_stop).await });
-    if args.processes {
-        supervise::start(&mut roles, ROLES, &args.data, &stop)?;
-    } else {
-        let gateway = settings.gateway(&args.data);
-        let acceptor = bind(gateway.listen).await.context("choose another port with --port")?;
-        start_all(
-            &mut roles,
-            &foundation,
-            (gateway, acceptor),
-            settings.search.clone(),
-            (settings.payment(&args.data), Settings::reconcile()),
-            settings.mail(&args.data),
-        );
-    }
-    if let Err(error) = make_ready(args, settings, &foundation).await {
+    let started = async {
+        start_roles(&mut roles, args, settings, &foundation, &stop).await?;
+        make_ready(args, settings, &foundation).await
+    };
+    let started = started.await;
+    if started.is_err() {
         stop.cancel();
-        roles.finish().await?;
-        return Err(error);
     }
     let finished = roles.finish().await;
     nats.stop().await?;
-    finished
+    started.and(finished)
+}
+
+async fn start_roles(
+    roles: &mut Roles,
+    args: &UpArgs,
+    settings: &Settings,
+    foundation: &Arc<Foundation>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    if settings.has_own_psp()? {
+        let sandbox: SandboxArgs = settings.config()?;
+        let acceptor = bind(sandbox.sandbox_listen).await?;
+        let sandbox_stop = stop.clone();
+        roles.start("psp-sandbox", async move { psp_sandbox(&sandbox, acceptor, sandbox_stop).await });
+    }
+    if args.processes {
+        return supervise::start(roles, ROLES, &args.data, stop);
+    }
+    let gateway: GatewayConfig = settings.config()?;
+    let acceptor = bind(gateway.listen).await.context("choose another port with --port")?;
+    let (payment, reconcile): (PaymentConfig, ReconcileConfig) = (settings.config()?, settings.config()?);
+    let (watcher, mail): (WatcherConfig, MailConfig) = (settings.config()?, settings.config()?);
+    start_all(roles, foundation, (gateway, acceptor), settings.search()?, (payment, reconcile, watcher), mail);
+    Ok(())
 }
 
 /// The admin, the catalogue, and the word that everything is there.
 async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation) -> Result<()> {
-    create_admin(foundation, &settings.admin_email, &settings.admin_password).await?;
+    stock::create_admin(foundation, settings.get("ADMIN_EMAIL")?, &settings.secret("ADMIN_PASSWORD")?).await?;
     index_where_empty(settings, foundation).await?;
     import_where_wanted(args, foundation).await?;
-    answers(settings.port).await?;
-    let ready_file = ready_file(&args.data);
-    std::fs::write(&ready_file, std::process::id().to_string())?;
-    print!("{}", settings.page(&args.data));
+    answers(args.port).await?;
+    std::fs::write(ready_file(&args.data), std::process::id().to_string())?;
+    print!("{}", settings.page()?);
     println!("Ctrl-C stops it.");
     Ok(())
 }
@@ -138,21 +154,16 @@ async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation)
 /// Starts this program again in the background, waits until it is ready, and imports where people can see it.
 async fn detach(args: &UpArgs) -> Result<()> {
     let ready_file = ready_file(&args.data);
-    if running(&args.data).is_some() {
-        bail!("the store in {} is running already; `scripts/down` stops it", args.data.display());
+    if holder(&args.data).is_some() {
+        bail!(lock::already_runs(&args.data));
     }
-    std::fs::create_dir_all(args.data.join("run"))?;
+    std::fs::create_dir_all(args.data.join("run")).with_context(|| format!("folder {}", args.data.display()))?;
     let _ = std::fs::remove_file(&ready_file);
     let mut command = Command::new(std::env::current_exe()?);
-    let MeiliOwnerConfig { meili_url, meili_master_key, meili_index, search_words } = &args.meili;
-    command.env("MEILI_INDEX", meili_index);
-    command.envs(meili_url.as_ref().map(|url| ("MEILI_URL", url)));
-    command.envs(meili_master_key.as_ref().map(|key| ("MEILI_MASTER_KEY", key.expose_secret())));
-    command.envs(search_words.as_ref().map(|file| ("SEARCH_WORDS", file)));
-    command.args(["up", "--no-import", "--port", &args.port.to_string(), "--data"]).arg(&args.data);
-    if args.processes {
-        command.arg("--processes");
-    }
+    // The same options, the environment and the working directory make the same start; later ones win.
+    command
+        .args(std::env::args_os().skip(1).filter(|argument| argument != "--detach" && argument != "--no-import"))
+        .arg("--no-import");
     let errors = args.data.join("up.log");
     // The page with the admin's password is printed there too.
     let output = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&errors)?;
@@ -160,8 +171,9 @@ async fn detach(args: &UpArgs) -> Result<()> {
     let mut child = command.spawn()?;
     let deadline = Instant::now().checked_add(PATIENCE);
     while !ready_file.is_file() {
-        if let Some(status) = child.try_wait()? {
-            bail!("the store did not start ({status}):\n{}", std::fs::read_to_string(&errors).unwrap_or_default());
+        if child.try_wait()?.is_some() {
+            let said = std::fs::read_to_string(&errors).unwrap_or_default();
+            bail!("{}", said.trim().trim_start_matches("error: "));
         }
         ensure!(
             deadline.is_some_and(|deadline| Instant::now() < deadline),
@@ -170,26 +182,32 @@ async fn detach(args: &UpArgs) -> Result<()> {
         );
         sleep(Duration::from_millis(20)).await;
     }
-    let settings = Settings::read(&args.data)?;
-    let foundation = Foundation::connect(&Settings::store_from_file(&args.data)?, CancellationToken::new()).await?;
+    let settings = Settings::read(&args.data);
+    let foundation = Foundation::connect(&settings.config()?, CancellationToken::new()).await?;
     import_where_wanted(args, &foundation).await?;
-    print!("{}", settings.page(&args.data));
+    print!("{}", settings.page()?);
     println!("{}scripts/down stops it.", settings::prefix(&args.data));
     Ok(())
 }
 
-/// Stops what `up --detach` started in a folder.
+/// Stops the store of a folder, or what a killed start left of it.
 ///
 /// # Errors
 /// When it does not end.
 pub async fn down(data: &Path) -> Result<()> {
-    let Some(pid) = running(data) else {
-        println!("Nothing runs in {}", data.display());
+    let data = std::path::absolute(data)?;
+    let Some(pid) = holder(&data) else {
+        let ended = leftovers::end(&data).await?;
+        if ended.is_empty() {
+            println!("Nothing runs in {}", data.display());
+        } else {
+            println!("Stopped what a killed start had left running in {}: {}", data.display(), ended.join(", "));
+        }
         return Ok(());
     };
-    kill(pid, Signal::SIGTERM)?;
+    kill(pid, Signal::SIGTERM).with_context(|| format!("process {pid}"))?;
     let deadline = Instant::now().checked_add(PATIENCE);
-    while is_ours(pid) {
+    while holder(&data).is_some() {
         ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "process {pid} does not end");
         sleep(Duration::from_millis(50)).await;
     }
@@ -197,79 +215,31 @@ pub async fn down(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates an admin, unless they are there.
-///
-/// # Errors
-/// When the address or the password is none, or the journal does not answer.
-pub async fn create_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<()> {
-    let birth_date = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).context("date")?;
-    let profile = Profile {
-        name: PersonName::parse("Admin")?,
-        email: Email::parse(email).context("ADMIN_EMAIL")?,
-        birth_date: BirthDate::parse(birth_date, clock::now().date_naive())?,
-    };
-    let id = UserId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("admin {email}").as_bytes()));
-    let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
-    let registration = Registration { profile, password, language: Language::English };
-    let context = Context::new(Actor::System("setup"));
-    match foundation.shared.commands.register(&context, id, registration, Role::Admin).await {
-        Ok(_) | Err(CommandError::User(UserError::AlreadyRegistered)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// A catalogue that was asked for, or the demo one where there are no games at all.
 async fn import_where_wanted(args: &UpArgs, foundation: &Foundation) -> Result<()> {
-    let pool = foundation.journal().pool();
-    let empty = projections::games::page(pool, 1, None).await?.items.is_empty();
-    if !args.no_import && (empty || args.catalog.is_some()) {
-        import(foundation, args.catalog.as_deref()).await?;
+    if args.no_import {
+        return Ok(());
     }
-    Ok(())
+    match &args.catalog {
+        Some(file) => stock::import(foundation, Some(file)).await,
+        None => stock::import_where_empty(foundation).await,
+    }
 }
 
 /// An engine that is new to a store with games gets its index.
 async fn index_where_empty(settings: &Settings, foundation: &Foundation) -> Result<()> {
     let pool = foundation.journal().pool();
-    let engine = search::writing(&settings.search, pool)?;
+    let config = settings.search()?;
+    let engine = search::writing(&config, pool)?;
     let games = projections::games::page(pool, 1, None).await?.items;
     if !games.is_empty() && engine.documents(0, 1).await?.is_empty() {
-        search::rebuild(foundation, &settings.search).await?;
-    }
-    Ok(())
-}
-
-/// Imports a catalogue and waits until it can be searched.
-///
-/// # Errors
-/// When the file cannot be read or the journal does not answer.
-pub async fn import(foundation: &Foundation, file: Option<&Path>) -> Result<()> {
-    let begun = std::time::Instant::now();
-    let imported = catalog::import(&foundation.shared.commands, file).await?;
-    for refusal in imported.refused.iter().take(10) {
-        eprintln!("    refused {refusal}");
-    }
-    projected(foundation.journal()).await?;
-    let took = begun.elapsed().as_secs_f64();
-    let (new, known, refused) = (imported.new, imported.known, imported.refused.len());
-    println!("Imported {new} games in {took:.1} s ({known} were known, {refused} refused)");
-    Ok(())
-}
-
-/// Waits until the catalogue has what the journal has.
-async fn projected(journal: &Journal) -> Result<()> {
-    let (_, last) = journal.extent().await?;
-    let deadline = Instant::now().checked_add(PATIENCE);
-    while !(projections::consistency::reached(journal.pool(), "games", last).await?
-        && reindex::caught_up(journal.pool()).await?)
-    {
-        ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the catalogue lags behind the journal");
+        search::rebuild(foundation, &config).await?;
     }
     Ok(())
 }
 
 async fn create_database(settings: &Settings) -> Result<()> {
-    let server = connect(&settings.owner_url("postgres"), 1).await?;
+    let server = connect(&settings.server_url()?, 1).await?;
     let known: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(settings::DATABASE)
         .fetch_one(&server)
@@ -278,7 +248,7 @@ async fn create_database(settings: &Settings) -> Result<()> {
         sqlx::query(&format!("create database {}", settings::DATABASE)).execute(&server).await?;
     }
     server.close().await;
-    Ok(migrate(&settings.owner_url(settings::DATABASE), &settings.app_url()).await?)
+    Ok(migrate(&settings.secret("DATABASE_OWNER_URL")?, &settings.secret("DATABASE_URL")?).await?)
 }
 
 async fn answers(port: u16) -> Result<()> {
@@ -294,25 +264,10 @@ fn ready_file(data: &Path) -> PathBuf {
     data.join("run").join("ready")
 }
 
-/// The process of a store that is ready in a folder.
-fn running(data: &Path) -> Option<Pid> {
-    let pid = std::fs::read_to_string(ready_file(data)).ok()?.trim().parse().ok().map(Pid::from_raw)?;
-    is_ours(pid).then_some(pid)
-}
-
-fn is_ours(pid: Pid) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ludoteca")
-}
-
 /// A fresh master key: 32 random bytes in base64.
 #[must_use]
 pub fn new_master_key() -> SecretString {
     let mut key = [0; 32];
     rand::rngs::OsRng.fill_bytes(&mut key);
     BASE64_STANDARD.encode(key).into()
-}
-
-/// A port beside the gateway's.
-fn port_beside(port: u16, offset: u16) -> Result<u16> {
-    local::free_port(port.saturating_add(offset))
 }

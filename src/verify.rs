@@ -2,7 +2,6 @@
 //! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,11 +9,13 @@ use journal::{Journal, Position};
 use nats::{EVENTS, Nats, Stored};
 use projections::search::{digests, reindex};
 use projections::{Comparison, Projection, compare};
+use serde_json::json;
 use tokio::time::Instant;
 use workers::Mirrored;
 
 use crate::config::SearchConfig;
 use crate::roles::Foundation;
+use crate::table::{Output, Table};
 use crate::{progress, search};
 
 /// How long readers may take to catch up before what they lack counts as a difference.
@@ -32,29 +33,24 @@ pub struct Finding {
     pub differences: i64,
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, compared, differences } = self;
-        write!(f, "{what:<26} {compared:>16}  ")?;
-        if *differences == 0 { write!(f, "equal") } else { write!(f, "{differences} DIFFERENCES") }
-    }
-}
-
 /// Compares everything and prints a line each.
 ///
 /// # Errors
 /// When there is any difference, or something cannot be read.
-pub async fn run(foundation: &Foundation, search: &SearchConfig) -> Result<()> {
-    let mut differences = 0_i64;
-    let mut tell = |finding: Finding| {
-        println!("{finding}");
-        differences = differences.saturating_add(finding.differences);
-    };
-    tell(journal_and_mirror(foundation).await?);
-    read_models(foundation).await?.into_iter().for_each(&mut tell);
-    tell(index(foundation.journal(), search).await?);
-    money(foundation.journal()).await?.into_iter().for_each(&mut tell);
-    println!("{differences} differences");
+pub async fn run(foundation: &Foundation, search: &SearchConfig, output: Output) -> Result<()> {
+    let mut findings = vec![journal_and_mirror(foundation).await?];
+    findings.extend(read_models(foundation).await?);
+    findings.push(index(foundation.journal(), search).await?);
+    findings.extend(money(foundation.journal()).await?);
+    let mut table = Table::new(["comparison", "compared", "differences"]);
+    for Finding { what, compared, differences } in &findings {
+        table.row([json!(what), json!(compared), json!(differences)]);
+    }
+    table.print(output);
+    let differences = findings.iter().map(|finding| finding.differences).fold(0_i64, i64::saturating_add);
+    if !output.json {
+        println!("{differences} differences");
+    }
     ensure!(differences == 0, "the store contradicts its journal");
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
@@ -15,7 +16,7 @@ use crate::JournalError;
 /// and the callers' retries get a new one.
 ///
 /// # Errors
-/// When the URL is none or the database does not answer.
+/// When the URL is invalid or the database does not answer.
 pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, JournalError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?
         .application_name("ludoteca")
@@ -40,7 +41,10 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
 pub async fn migrate(owner_url: &SecretString, app_url: &SecretString) -> Result<(), JournalError> {
     // Not over `connect`: its search path would put the list of migrations into a schema that they make.
     let mut owner = PgConnection::connect(owner_url.expose_secret()).await?;
-    sqlx::migrate!("../migrations").run(&mut owner).await?;
+    sqlx::migrate!("../migrations").run(&mut owner).await.map_err(|error| match error {
+        MigrateError::VersionMissing(schema) => JournalError::NewerSchema { schema },
+        other => JournalError::Migration(other),
+    })?;
     let app = PgConnectOptions::from_str(app_url.expose_secret())?;
     let password = url_password(app_url.expose_secret());
     let statement: String = sqlx::query_scalar(

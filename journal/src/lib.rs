@@ -43,6 +43,20 @@ pub enum JournalError {
         /// The next that the cluster will give.
         next: u64,
     },
+    /// The schema has migrations that this program does not know.
+    #[error("the data was written by a newer version of Ludoteca (schema {schema}); run that version")]
+    NewerSchema {
+        /// The newest migration that was applied.
+        schema: i64,
+    },
+    /// The master key is not this store's.
+    #[error(
+        "MASTER_KEY is not the key that this store's personal data was sealed with; set the one of its first start"
+    )]
+    WrongMasterKey,
+    /// A master key of another form.
+    #[error("MASTER_KEY must be 32 bytes in base64")]
+    InvalidMasterKey,
     /// Sealed data that the key does not open, or a key that the master key does not.
     #[error("sealed data cannot be opened: {0}")]
     Sealed(&'static str),

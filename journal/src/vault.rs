@@ -20,6 +20,8 @@ use sha2::Sha256;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
+use crate::JournalError;
+
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
 pub use sealing::SubjectKey;
@@ -32,20 +34,36 @@ pub struct Vault {
     master: std::sync::Arc<SecretBox<[u8; 32]>>,
 }
 
-/// A master key that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the master key must be 32 bytes in base64")]
-pub struct InvalidMasterKey;
-
 impl Vault {
-    /// Opens the vault with a master key of 32 bytes in base64.
+    /// Opens the vault with a master key of 32 bytes in base64. The first key that opens it becomes the only one.
     ///
     /// # Errors
-    /// [`InvalidMasterKey`] when it is none.
-    pub fn open(pool: PgPool, master: &SecretString) -> Result<Self, InvalidMasterKey> {
-        let bytes = BASE64_STANDARD.decode(master.expose_secret()).map_err(|_| InvalidMasterKey)?;
-        let key: [u8; 32] = bytes.try_into().map_err(|_| InvalidMasterKey)?;
-        Ok(Self { pool, master: std::sync::Arc::new(SecretBox::new(Box::new(key))) })
+    /// [`JournalError::InvalidMasterKey`] or [`JournalError::WrongMasterKey`]; or when the database does not answer.
+    pub async fn open(pool: PgPool, master: &SecretString) -> Result<Self, JournalError> {
+        let bytes = BASE64_STANDARD.decode(master.expose_secret()).map_err(|_| JournalError::InvalidMasterKey)?;
+        let key: [u8; 32] = bytes.try_into().map_err(|_| JournalError::InvalidMasterKey)?;
+        let vault = Self { pool, master: std::sync::Arc::new(SecretBox::new(Box::new(key))) };
+        if vault.has_this_key().await? { Ok(vault) } else { Err(JournalError::WrongMasterKey) }
+    }
+
+    /// Another key would refuse every login, and take a second account for an address that has one.
+    async fn has_this_key(&self) -> Result<bool, JournalError> {
+        let known = || sqlx::query_scalar("select fingerprint from vault.master_key").fetch_optional(self.pool());
+        let ours = self.keyed_hash("fingerprint of the master key", b"").to_vec();
+        let held: Option<Vec<u8>> = known().await?;
+        if let Some(held) = held {
+            return Ok(held == ours);
+        }
+        // A vault from before there were fingerprints tells by what the key sealed.
+        if !self.opens_a_subject().await? {
+            return Ok(false);
+        }
+        sqlx::query("insert into vault.master_key (fingerprint) values ($1) on conflict do nothing")
+            .bind(&ours)
+            .execute(self.pool())
+            .await?;
+        let held: Option<Vec<u8>> = known().await?;
+        Ok(held == Some(ours))
     }
 
     /// A hash of `message` that only the holder of the master key can compute, different for each `purpose`.

@@ -30,7 +30,7 @@ pub struct MirrorArgs {
 pub async fn run(args: &MirrorArgs) -> Result<()> {
     let bench = Bench::start(8).await?;
     fill(&bench, args.events).await?;
-    let mut server = NatsServer::start(&bench.folder.join("nats"), free_port(0)?, &new_secret("p"), "unused").await?;
+    let mut server = NatsServer::start(&bench.folder.join("nats"), free_port()?, &new_secret("p"), "unused").await?;
     let nats = Nats::connect(&server.url()).await?;
 
     let begun = Instant::now();

@@ -55,7 +55,7 @@ pub async fn run(args: &SearchArgs) -> Result<()> {
     println!("{:<34} {:>12} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "", "p50", "p95", "p99", "max");
 
     let bench = Bench::start(16).await?;
-    let mut nats = NatsServer::start(&bench.folder.join("nats"), free_port(0)?, &new_secret("p"), "unused").await?;
+    let mut nats = NatsServer::start(&bench.folder.join("nats"), free_port()?, &new_secret("p"), "unused").await?;
     let mut meili = args.meili.clone();
     meili.meili_index = new_secret("bench-");
     let with_meili = search::provision(&meili).await?;
@@ -124,7 +124,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
         dispute_policy: domain::order::DisputePolicy::Suspend,
     };
     let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
-    let port = free_port(0)?;
+    let port = free_port()?;
     let config = GatewayConfig {
         listen: ([127, 0, 0, 1], port).into(),
         secrets: SecretsConfig {

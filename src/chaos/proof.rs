@@ -32,7 +32,8 @@ impl fmt::Display for Proof {
 }
 
 fn different(findings: &[Finding]) -> Vec<String> {
-    findings.iter().filter(|finding| finding.differences != 0).map(ToString::to_string).collect()
+    let told = |finding: &Finding| format!("{}: {} differences", finding.what, finding.differences);
+    findings.iter().filter(|finding| finding.differences != 0).map(told).collect()
 }
 
 fn counted(findings: &[Finding]) -> String {

@@ -1,7 +1,6 @@
 //! A store of separate processes: own Postgres, three NATS servers, every role and the sandbox PSP, with wires between
 //! them that can be cut.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::Currency;
 use domain::order::DisputePolicy;
 use journal::migrate;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -19,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::wire::Wire;
 use crate::client::{Api, http};
 use crate::config::StoreConfig;
-use crate::local::{NatsCluster, Postgres, free_port, new_secret, write_private};
+use crate::local::{NatsCluster, Postgres, Process, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
-use crate::up::{self, new_master_key, supervise};
+use crate::stock;
+use crate::up::{env_file, new_master_key, supervise};
 
 /// The sandbox PSP is no role of the store, but dies like one.
 pub(super) const PSP: &str = "psp-sandbox";
@@ -51,15 +50,15 @@ impl Stage {
     pub(super) async fn start(folder: &Path, stop: &CancellationToken) -> Result<(Self, Roles)> {
         std::fs::create_dir_all(folder.join("run"))?;
         let folder = folder.canonicalize()?;
-        let (postgres_port, postgres_password) = (free_port(0)?, new_secret("p"));
+        let (postgres_port, postgres_password) = (free_port()?, new_secret("p"));
         let postgres = Postgres::start(&folder.join("postgres"), postgres_port, &postgres_password, true).await?;
         let owner: SecretString = postgres.url("postgres", &postgres_password, "postgres").into();
         let app_password = new_secret("p");
         migrate(&owner, &postgres.url("ludoteca", &app_password, "postgres").into()).await?;
         let cluster = NatsCluster::start(&folder, &new_secret("n")).await?;
-        let psp_port = free_port(0)?;
+        let psp_port = free_port()?;
         let (to_postgres, to_psp) = (Wire::to(postgres_port).await?, Wire::to(psp_port).await?);
-        let gateway = format!("127.0.0.1:{}", free_port(0)?);
+        let gateway = format!("127.0.0.1:{}", free_port()?);
         let store = StoreConfig {
             // Past the wire: what is looked at in the end is looked at whatever was cut.
             database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
@@ -106,18 +105,14 @@ impl Stage {
             ("SANDBOX_WEBHOOK_URL", format!("http://{gateway}/webhooks/psp")),
             ("SANDBOX_PIX_MS", "1000".to_owned()),
         ];
-        let mut file = String::new();
-        for (name, value) in settings {
-            writeln!(file, "{name}={value}")?;
-        }
-        write_private(&folder.join("ludoteca.env"), &file)?;
+        env_file::write(&folder, &settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())?;
 
         let foundation = Foundation::connect(&store, stop.clone()).await?;
         let admin_password: SecretString = new_secret("").into();
-        up::create_admin(&foundation, ADMIN, &admin_password).await?;
+        stock::create_admin(&foundation, ADMIN, &admin_password).await?;
         let mut roles = Roles::new(stop.clone());
         supervise::start(&mut roles, ROLES.into_iter().chain([PSP]), &folder, stop)?;
-        up::import(&foundation, None).await?;
+        stock::import(&foundation, None).await?;
         let stage = Self {
             folder,
             postgres,
@@ -148,10 +143,8 @@ impl Stage {
 
     /// Sends a signal to the process of a role, if it runs at this moment; whether it did.
     pub(super) fn signal(&self, role: &str, signal: Signal) -> bool {
-        let pid = std::fs::read_to_string(supervise::pid_file(&self.folder, role)).unwrap_or_default();
-        let Ok(pid) = pid.trim().parse::<i32>() else { return false };
-        let ours = std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ludoteca");
-        ours && kill(Pid::from_raw(pid), signal).is_ok()
+        let process = Process::of(&supervise::pid_file(&self.folder, role), &self.folder);
+        process.is_some_and(|process| process.signal(signal))
     }
 
     /// Starts Postgres again after a crash, with what it had.

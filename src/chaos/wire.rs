@@ -17,7 +17,7 @@ pub(super) struct Wire {
 impl Wire {
     /// A wire to a port of this machine.
     pub(super) async fn to(far: u16) -> Result<Self> {
-        let port = free_port(0)?;
+        let port = free_port()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let (cut, seen) = watch::channel(false);
         tokio::spawn(carry(listener, SocketAddr::from((Ipv4Addr::LOCALHOST, far)), seen));

@@ -35,7 +35,7 @@ impl NatsCluster {
     /// # Errors
     /// When nats-server is not installed, or the servers do not become a cluster.
     pub async fn start(folder: &Path, password: &str) -> Result<Self> {
-        let ports = (0..SERVERS).map(|_| Ok((free_port(0)?, free_port(0)?))).collect::<Result<Vec<_>>>()?;
+        let ports = (0..SERVERS).map(|_| Ok((free_port()?, free_port()?))).collect::<Result<Vec<_>>>()?;
         let routes: Vec<String> = ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
         let mut nodes = Vec::new();
         for (index, (port, route)) in ports.into_iter().enumerate() {

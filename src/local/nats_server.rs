@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use async_nats::{ConnectOptions, jetstream};
 use nats::Nats;
 use nix::sys::signal::{Signal, kill};
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::{find_program, private_folder};
+use super::{Process, find_program, private_folder};
 
 pub(super) const CONFIG: &str = include_str!("../../nats/nats-server.conf");
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,6 +103,11 @@ impl NatsServer {
     }
 }
 
+/// Where the server of a folder writes its process id.
+pub(crate) fn nats_pid_file(folder: &Path) -> PathBuf {
+    folder.join("nats-server.pid")
+}
+
 /// Starts nats-server in a folder, with more arguments.
 pub(super) async fn spawn(
     folder: &Path,
@@ -111,10 +116,13 @@ pub(super) async fn spawn(
     config: &str,
     more: &[String],
 ) -> Result<Child> {
-    let program = find_program("nats-server", &[PathBuf::from(".local/tools/bin"), PathBuf::from("target/tools/bin")])?;
+    let program = find_program("nats-server", &[])?;
     private_folder(folder)?;
-    let pid_file = folder.join("nats-server.pid");
-    end_stray(&pid_file).await?;
+    let pid_file = nats_pid_file(folder);
+    // A server whose starter was killed holds our streams.
+    if let Some(stray) = Process::of(&pid_file, folder) {
+        stray.end(Signal::SIGTERM).await?;
+    }
     let config_file = folder.join("nats-server.conf");
     std::fs::write(&config_file, config)?;
     Command::new(program)
@@ -135,25 +143,4 @@ pub(super) async fn spawn(
         .kill_on_drop(true)
         .spawn()
         .context("cannot run nats-server")
-}
-
-/// A server whose starter was killed holds our streams; it is ended first.
-async fn end_stray(pid_file: &Path) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string(pid_file) else { return Ok(()) };
-    let pid: i32 = text.trim().parse().unwrap_or_default();
-    let is_ours =
-        || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "nats-server");
-    if pid <= 1 || !is_ours() {
-        return Ok(());
-    }
-    kill(Pid::from_raw(pid), Signal::SIGTERM)?;
-    let deadline = Instant::now().checked_add(PATIENCE);
-    while is_ours() {
-        ensure!(
-            deadline.is_some_and(|deadline| Instant::now() < deadline),
-            "an earlier nats-server ({pid}) does not end"
-        );
-        sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }

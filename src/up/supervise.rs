@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::settings::known;
+use super::env_file;
 use crate::roles::Roles;
 
 /// How long a role may take to end.
@@ -44,7 +44,7 @@ async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &Cancellati
     while !stop.is_cancelled() {
         let mut child = Command::new(program)
             .arg(role)
-            .envs(known(data))
+            .envs(env_file::read(data))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)

@@ -34,7 +34,7 @@ impl LocalStripe {
             return None;
         };
         let (turn, program) = (TURN.lock().await, PathBuf::from(peers).join("localstripe"));
-        let port = free_port(0).unwrap();
+        let port = free_port().unwrap();
         let running = run(&program, port, &["--from-scratch"]);
         let stripe = Self { program, port, running, _turn: turn };
         stripe.answers().await;

@@ -41,5 +41,6 @@ mod sdk;
 mod search;
 mod storefront;
 mod support;
+mod up;
 mod users;
 mod webhooks;

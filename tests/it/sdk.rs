@@ -17,7 +17,7 @@ async fn the_official_sdk_understands_the_sandbox_and_believes_its_webhooks() {
         println!("SKIPPED: Stripe's SDK (scripts/test installs it)");
         return;
     };
-    let (port, hook) = (free_port(0).unwrap(), free_port(0).unwrap());
+    let (port, hook) = (free_port().unwrap(), free_port().unwrap());
     let sandbox = SandboxArgs {
         sandbox_listen: ([127, 0, 0, 1], port).into(),
         psp_key: PSP_KEY.into(),

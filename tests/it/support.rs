@@ -19,7 +19,9 @@ use ludoteca::config::{
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
-use ludoteca::up::{create_admin, new_master_key};
+use ludoteca::stock::create_admin;
+use ludoteca::table::Output;
+use ludoteca::up::new_master_key;
 use poem::listener::Acceptor;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
@@ -86,7 +88,7 @@ impl TestApp {
     pub async fn start_with(wishes: Wishes) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (owner_url, database_url) = new_database().await;
-        let nats_port = free_port(0).unwrap();
+        let nats_port = free_port().unwrap();
         let nats = start_nats(&folder, nats_port, wishes.nats_disk).await;
         let stop = CancellationToken::new();
         let store = StoreConfig {
@@ -284,7 +286,7 @@ impl TestApp {
 
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
-        ludoteca::verify::run(&self.foundation, &self.search).await.unwrap();
+        ludoteca::verify::run(&self.foundation, &self.search, Output::default()).await.unwrap();
     }
 
     /// How many events of a name the journal holds.

@@ -77,6 +77,15 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether the master key opens a person's key, if there is one.
+    pub(super) async fn opens_a_subject(&self) -> Result<bool, JournalError> {
+        let any: Option<(uuid::Uuid, Vec<u8>)> =
+            sqlx::query_as("select user_id, wrapped_key from vault.subject_keys limit 1")
+                .fetch_optional(self.pool())
+                .await?;
+        Ok(any.is_none_or(|(user, wrapped)| decrypt(&self.wrapping(), user.as_bytes(), &wrapped).is_ok()))
+    }
+
     fn wrapping(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&self.keyed_hash("wrap subject keys", b"").into())
     }

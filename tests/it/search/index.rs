@@ -93,7 +93,7 @@ async fn a_reindex_that_was_killed_in_the_middle_can_be_started_again() {
 
 #[tokio::test]
 async fn invariant_09_without_its_search_engine_the_store_goes_on_and_says_so() {
-    let nowhere = format!("http://127.0.0.1:{}", ludoteca::local::free_port(0).unwrap());
+    let nowhere = format!("http://127.0.0.1:{}", ludoteca::local::free_port().unwrap());
     let search = SearchConfig { meili_url: Some(nowhere), meili_index: "games".to_owned(), ..SearchConfig::default() };
     let app = TestApp::start_with(Wishes { search, ..Wishes::default() }).await;
     let game = app.game("Summit", 5_990).await;

@@ -1,0 +1,81 @@
+//! What a new store needs before anybody comes: an admin and a catalogue.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use commands::{Actor, CommandError, Context, Password, Registration};
+use domain::user::UserError;
+use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
+use journal::{Journal, clock};
+use projections::search::reindex;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::catalog;
+use crate::roles::Foundation;
+
+/// How long the read models may lag behind an import.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Creates an admin, unless they are there.
+///
+/// # Errors
+/// When the address or the password is invalid, or the journal does not answer.
+pub async fn create_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<()> {
+    let birth_date = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).context("date")?;
+    let profile = Profile {
+        name: PersonName::parse("Admin")?,
+        email: Email::parse(email).context("ADMIN_EMAIL")?,
+        birth_date: BirthDate::parse(birth_date, clock::now().date_naive())?,
+    };
+    let id = UserId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("admin {email}").as_bytes()));
+    let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
+    let registration = Registration { profile, password, language: Language::English };
+    let context = Context::new(Actor::System("setup"));
+    match foundation.shared.commands.register(&context, id, registration, Role::Admin).await {
+        Ok(_) | Err(CommandError::User(UserError::AlreadyRegistered)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Imports the demo catalogue into a store that has no games.
+///
+/// # Errors
+/// When the journal does not answer.
+pub async fn import_where_empty(foundation: &Foundation) -> Result<()> {
+    if projections::games::page(foundation.journal().pool(), 1, None).await?.items.is_empty() {
+        import(foundation, None).await?;
+    }
+    Ok(())
+}
+
+/// Imports a catalogue and waits until it can be searched.
+///
+/// # Errors
+/// When the file cannot be read or the journal does not answer.
+pub async fn import(foundation: &Foundation, file: Option<&Path>) -> Result<()> {
+    let begun = std::time::Instant::now();
+    let imported = catalog::import(&foundation.shared.commands, file).await?;
+    for refusal in imported.refused.iter().take(10) {
+        eprintln!("    refused {refusal}");
+    }
+    projected(foundation.journal()).await?;
+    let took = begun.elapsed().as_secs_f64();
+    let (new, known, refused) = (imported.new, imported.known, imported.refused.len());
+    println!("Imported {new} games in {took:.1} s ({known} were known, {refused} refused)");
+    Ok(())
+}
+
+/// Waits until the catalogue has what the journal has.
+async fn projected(journal: &Journal) -> Result<()> {
+    let (_, last) = journal.extent().await?;
+    let deadline = Instant::now().checked_add(PATIENCE);
+    while !(projections::consistency::reached(journal.pool(), "games", last).await?
+        && reindex::caught_up(journal.pool()).await?)
+    {
+        ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the catalogue lags behind the journal");
+    }
+    Ok(())
+}

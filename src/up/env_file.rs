@@ -1,0 +1,56 @@
+//! The file of a store's settings, `ludoteca.env`: shells can source it, roles and tools read it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::local::write_private;
+
+const NAME: &str = "ludoteca.env";
+
+/// Settings by the names of their variables.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// Where a store's settings are.
+#[must_use]
+pub fn path(data: &Path) -> PathBuf {
+    data.join(NAME)
+}
+
+/// What the file of a store says; nothing where there is none.
+pub(crate) fn read(data: &Path) -> Values {
+    dotenvy::from_path_iter(path(data)).into_iter().flatten().filter_map(Result::ok).collect()
+}
+
+/// Writes the file, for its owner only.
+pub(crate) fn write(data: &Path, values: &Values) -> Result<()> {
+    let lines = values.iter().map(|(name, value)| format!("{name}={}\n", quoted(value)));
+    let header = "# Written by `ludoteca up`. Secrets of this machine; kept from start to start.\n".to_owned();
+    write_private(&path(data), &std::iter::once(header).chain(lines).collect::<String>())
+}
+
+/// A value as a shell reads it: as it is where nothing in it is special, in single quotes otherwise.
+pub(super) fn quoted(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    if value.chars().all(is_plain) { value.to_owned() } else { format!("'{}'", value.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_and_the_store_read_the_same_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let hard =
+            ["plain", "", "a folder with spaces", "it's João's; $HOME `x` \"y\" \\ # z", "Ludoteca <a@b.example>"];
+        let values: Values = hard.iter().enumerate().map(|(n, value)| (format!("V{n}"), (*value).to_owned())).collect();
+        write(folder.path(), &values).unwrap();
+        assert_eq!(read(folder.path()), values);
+        let script =
+            format!(". '{}'; printf '%s|' \"$V0\" \"$V1\" \"$V2\" \"$V3\" \"$V4\"", path(folder.path()).display());
+        let said = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), hard.map(|value| format!("{value}|")).concat());
+    }
+}

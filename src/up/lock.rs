@@ -1,0 +1,52 @@
+//! Who runs the store of a folder: one process at a time, and only while it lives.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
+
+/// The right to run the store of a folder. The system takes it back when its holder ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, never read")] Flock<File>);
+
+impl Lock {
+    /// Takes the lock of a folder.
+    ///
+    /// # Errors
+    /// When another process holds it, or the folder cannot be written.
+    pub(crate) fn take(data: &Path) -> Result<Self> {
+        let path = path(data);
+        let name = || path.display().to_string();
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(name)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                file.set_len(0).with_context(name)?;
+                write!(file, "{}", std::process::id()).with_context(name)?;
+                Ok(Self(file))
+            }
+            Err((_, Errno::EWOULDBLOCK)) => bail!(already_runs(data)),
+            Err((_, error)) => Err(error).with_context(name),
+        }
+    }
+}
+
+/// Why a second start is refused.
+pub(crate) fn already_runs(data: &Path) -> String {
+    let down = super::settings::prefix(data);
+    format!("the store in {} is running already; `{down}scripts/down` stops it", data.display())
+}
+
+/// The process that runs the store of a folder; nothing where none does.
+pub(crate) fn holder(data: &Path) -> Option<Pid> {
+    let file = File::open(path(data)).ok()?;
+    let Err((_, Errno::EWOULDBLOCK)) = Flock::lock(file, FlockArg::LockSharedNonblock) else { return None };
+    std::fs::read_to_string(path(data)).ok()?.trim().parse().ok().map(Pid::from_raw)
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("run").join("lock")
+}

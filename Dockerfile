@@ -6,11 +6,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     cargo build --locked --release && cp target/release/ludoteca /usr/local/bin/ludoteca
 
 FROM debian:bookworm-slim
+# Folders that volumes are mounted at: a new volume takes their owner.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --home-dir /var/lib/ludoteca --create-home ludoteca \
-    && install -d -o ludoteca -g ludoteca /var/lib/ludoteca/logs /var/lib/ludoteca/outbox
+    && useradd --system --uid 10001 --user-group --home-dir /var/lib/ludoteca --create-home ludoteca \
+    && install -d -o 10001 -g 10001 -m 750 /var/lib/ludoteca/settings /var/lib/ludoteca/logs \
+       /var/lib/ludoteca/outbox /var/lib/ludoteca/psp
 COPY --from=build /usr/local/bin/ludoteca /usr/local/bin/ludoteca
-USER ludoteca
+USER 10001:10001
 WORKDIR /var/lib/ludoteca
 ENTRYPOINT ["ludoteca"]
 CMD ["--help"]

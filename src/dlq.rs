@@ -61,7 +61,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Filter {
-    /// Only of this class: declined, exhausted or undeliverable
+    /// Only of this class: exhausted or undeliverable; or declined, which waits for nobody and is left out otherwise
     #[arg(long)]
     class: Option<String>,
     /// Only with this text in the cause

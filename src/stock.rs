@@ -45,7 +45,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
 /// # Errors
 /// When the journal does not answer.
 pub async fn import_where_empty(foundation: &Foundation) -> Result<()> {
-    if projections::games::page(foundation.journal().pool(), 1, None).await?.items.is_empty() {
+    if projections::games::page(foundation.journal().pool(), false, 1, None).await?.items.is_empty() {
         import(foundation, None).await?;
     }
     Ok(())

@@ -231,7 +231,7 @@ async fn index_where_empty(settings: &Settings, foundation: &Foundation) -> Resu
     let pool = foundation.journal().pool();
     let config = settings.search()?;
     let engine = search::writing(&config, pool)?;
-    let games = projections::games::page(pool, 1, None).await?.items;
+    let games = projections::games::page(pool, false, 1, None).await?.items;
     if !games.is_empty() && engine.documents(0, 1).await?.is_empty() {
         search::rebuild(foundation, &config).await?;
     }

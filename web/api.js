@@ -1,15 +1,19 @@
 // The gateway's API. The session lives in cookies that scripts cannot read; what a command wrote is seen by the next
 // read, because it sends the command's Consistency-Token back.
 
+import { keep, recall } from './store.js';
+
 let token = null;
 
+/** A refusal, or no answer at all: status 0. */
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `HTTP ${status}`);
-    Object.assign(this, { status, code: body.code, field: body.field });
+    Object.assign(this, { status, code: body.code || 'error', field: body.field });
   }
 }
 
+const offline = (error) => { throw error.name === 'AbortError' ? error : new Problem(0, { code: 'offline', title: error.message }); };
 const send = (method, path, { body, headers = {}, signal } = {}) => fetch(path, {
   method, signal, credentials: 'same-origin',
   headers: {
@@ -20,7 +24,7 @@ const send = (method, path, { body, headers = {}, signal } = {}) => fetch(path, 
     ...headers,
   },
   body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
-});
+}).catch(offline);
 
 let refreshing = null;
 // One tab at a time: a refresh token that is sent twice ends the session.
@@ -76,8 +80,10 @@ const isLater = (one, other) => {
 /** Reads that follow see what this token stands for. */
 export const seen = (other) => { if (other && (!token || isLater(other, token) > 0)) token = other; };
 
-export const signedIn = () => localStorage.getItem('signedIn') === '1';
-export const remember = (yes) => (yes ? localStorage.setItem('signedIn', '1') : localStorage.removeItem('signedIn'));
+// A mark of its own for each session, so that another tab notices when somebody else logs in.
+export const SESSION = 'session';
+export const signedIn = () => Boolean(recall(SESSION));
+export const remember = (yes) => keep(SESSION, yes ? crypto.randomUUID() : null);
 
 /** Every page of a list, up to `most` entries. */
 export async function all(path, most = 1000) {

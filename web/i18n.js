@@ -1,5 +1,7 @@
 // English is the key, Portuguese the translation. The browser's language decides, a switch changes it.
 
+import { keep, recall } from './store.js';
+
 const pt = {
   "Age rating": "Classificação indicativa",
   "L": "L",
@@ -42,10 +44,12 @@ const pt = {
   "Sort by": "Ordenar por",
   "Relevance": "Relevância",
   "Cheapest": "Menor preço",
-  "Dearest": "Maior preço",
+  "Most expensive": "Maior preço",
   "Newest": "Lançamento",
   "Best sellers": "Mais vendidos",
   "Hide games I own": "Ocultar jogos que já tenho",
+  "Results for “{reading}”": "Resultados para “{reading}”",
+  "Nothing has all of these words. Results without “{words}”": "Nada tem todas estas palavras. Resultados sem “{words}”",
   "Released from": "Lançado desde",
   "to": "até",
   "{n} games": "{n} jogos",
@@ -68,11 +72,15 @@ const pt = {
   "8 to 128 characters": "de 8 a 128 caracteres",
   "Have an account already? Log in": "Já tem conta? Entre",
   "No account yet? Register": "Ainda não tem conta? Crie a sua",
-  "Needed for age ratings; nobody else sees it.": "Usada para a classificação indicativa; ninguém mais vê.",
+  "Needed for age ratings. Only you and the store's staff see it.": "Usada para a classificação indicativa. Só você e a equipe da loja veem.",
+  "Log in to go on.": "Entre para continuar.",
+  "This deletes your account. Type your password to go on.": "Isto exclui a sua conta. Digite sua senha para continuar.",
   "Your basket is empty.": "Sua cesta está vazia.",
   "Remove": "Remover",
   "Total": "Total",
   "Buy": "Comprar",
+  "Get it for free": "Obter de graça",
+  "You own {title} already, so it left the basket.": "Você já tem {title}, que saiu da cesta.",
   "Log in to buy": "Entre para comprar",
   "remove {title}": "remover {title}",
   "Order": "Pedido",
@@ -91,6 +99,7 @@ const pt = {
   "Connecting": "Conectando",
   "Pay again": "Pagar de novo",
   "The payment failed": "O pagamento falhou",
+  "Your bank or card did not accept it.": "Seu banco ou cartão não aceitou.",
   "Nothing was charged.": "Nada foi cobrado.",
   "Pay with Pix": "Pague com Pix",
   "Copy the code into your bank's app.": "Copie o código no aplicativo do seu banco.",
@@ -98,6 +107,8 @@ const pt = {
   "Copied": "Copiado",
   "It expires in {time}.": "Expira em {time}.",
   "Cancel the order": "Cancelar o pedido",
+  "The order is given up, and nothing is charged.": "O pedido é desfeito, e nada é cobrado.",
+  "The games leave your library, and you get your money back.": "Os jogos saem da sua biblioteca, e você recebe o dinheiro de volta.",
   "Go to the library": "Ir para a biblioteca",
   "Your games are in your library.": "Seus jogos estão na biblioteca.",
   "Status": "Situação",
@@ -117,7 +128,10 @@ const pt = {
   "You have no orders yet.": "Você ainda não tem pedidos.",
   "Your order is complete": "Seu pedido está concluído",
   "A payment failed": "Um pagamento falhou",
-  "look": "ver",
+  "Show the order": "Ver o pedido",
+  "Dismiss": "Dispensar",
+  "Try again": "Tentar de novo",
+  "Your money is on its way back": "Seu dinheiro está a caminho",
   "Profile": "Perfil",
   "Save": "Salvar",
   "Saved.": "Salvo.",
@@ -152,6 +166,10 @@ const pt = {
   "New game": "Novo jogo",
   "Edit": "Editar",
   "Retire": "Retirar de venda",
+  "The game is no longer sold. Its owners keep it. This cannot be undone.": "O jogo deixa de ser vendido. Quem o tem fica com ele. Não pode ser desfeito.",
+  "On sale": "À venda",
+  "No longer sold": "Fora de venda",
+  "The promotion is cancelled.": "A promoção é cancelada.",
   "Title": "Título",
   "Description": "Descrição",
   "Genres (separated by commas)": "Gêneros (separados por vírgulas)",
@@ -186,9 +204,6 @@ const pt = {
   "Id": "Id",
   "Follow": "Acompanhar",
   "No events match.": "Nenhum evento encontrado.",
-  "problem refund_window_closed": "O prazo para devolver estes jogos terminou.",
-  "problem refund_in_progress": "Um reembolso deste jogo já está a caminho.",
-  "problem admin_cannot_be_erased": "Uma conta de administrador não pode ser excluída; mude o papel antes.",
   "Waiting for events": "Aguardando eventos",
   "Relay behind": "Relay atrasado",
   "Index behind": "Índice atrasado",
@@ -198,14 +213,6 @@ const pt = {
   "Events in the journal": "Eventos no diário",
   "{name} behind": "{name} atrasado",
   "last two minutes": "últimos dois minutos",
-  "problem wrong_credentials": "E-mail ou senha incorretos.",
-  "problem email_taken": "Já existe uma conta com este e-mail.",
-  "problem game_owned_or_pending": "Você já tem um destes jogos ou um pedido em aberto com ele.",
-  "problem buyer_too_young": "Um destes jogos não é para a sua idade.",
-  "problem unavailable": "O serviço está indisponível; tente de novo em um instante.",
-  "problem too_many_attempts": "Muitas tentativas; espere um instante.",
-  "problem not_found": "Não encontrado.",
-  "problem stale_version": "Outra pessoa alterou isto enquanto isso.",
   "Your browser did not keep the session. Open the shop over HTTPS.": "Seu navegador não guardou a sessão. Abra a loja por HTTPS.",
   "Only for admins.": "Somente para administradores.",
 };
@@ -216,18 +223,27 @@ const en = {
   payment_failed: 'payment failed',
 };
 
-export const language = localStorage.getItem('language') || (navigator.language.startsWith('pt') ? 'pt' : 'en');
+export const language = recall('language') || (navigator.language.startsWith('pt') ? 'pt' : 'en');
 const locale = language === 'pt' ? 'pt-BR' : navigator.language.startsWith('en') ? navigator.language : 'en';
 document.documentElement.lang = language === 'pt' ? 'pt-BR' : 'en';
 
 export function switchLanguage() {
-  localStorage.setItem('language', language === 'pt' ? 'en' : 'pt');
+  keep('language', language === 'pt' ? 'en' : 'pt');
   location.reload();
 }
 
+const texts = language === 'pt' ? pt : en;
 /** A text in the visitor's language, with `{name}`s filled in. */
-export const t = (text, values = {}) => ((language === 'pt' ? pt : en)[text] || text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
-export const money = ({ amount, currency }) => new Intl.NumberFormat(locale, { style: 'currency', currency }).format(amount / 100);
+export const t = (text, values = {}) => (Object.hasOwn(texts, text) ? texts[text] : text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+const formatOf = (currency) => new Intl.NumberFormat(locale, { style: 'currency', currency });
+/** The currency that the store trades in, and how many minor units any currency has (ISO 4217: 100 for BRL, 1 for JPY). */
+export const currencyOf = {
+  store: document.querySelector('meta[name=currency]')?.content || 'BRL',
+  digits: (currency) => formatOf(currency).resolvedOptions().maximumFractionDigits,
+  factor: (currency) => 10 ** currencyOf.digits(currency),
+};
+export const money = ({ amount, currency }) => formatOf(currency).format(amount / currencyOf.factor(currency));
 export const day = (text) => (text ? new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(text)) : '');
 export const moment = (text) => (text ? new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeStyle: 'medium' }).format(new Date(text)) : '');
 export const number = (n) => new Intl.NumberFormat(locale).format(n);

@@ -1,28 +1,39 @@
-// What many pages show: covers, prices, cards, forms, the session and its basket.
+// What many pages show: prices, cards, forms, dialogs, and what went wrong; the session and its basket.
 
 import { html, useEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
-import { money, t } from './i18n.js';
+import { Cover } from './cover.js';
+import { currencyOf, language, money, t } from './i18n.js';
+import { PROBLEMS } from './problems.js';
+import { keep, recall } from './store.js';
+
+export { Cover };
 
 function storedBasket() {
-  try { return JSON.parse(localStorage.getItem('basket') || '[]').filter((id) => typeof id === 'string'); } catch { return []; }
+  try { return JSON.parse(recall('basket') || '[]').filter((id) => typeof id === 'string'); } catch { return []; }
 }
-addEventListener('storage', (event) => { if (event.key === 'basket') { state.basket = storedBasket(); show(); } });
 
-/** What the whole page knows; `change` shows it anew. */
-export const state = { user: null, owned: new Set(), toasts: [], basket: storedBasket() };
+/** What the whole page knows; `change` shows it anew. `settled` once it is known who is here. */
+export const state = { user: null, settled: !api.signedIn(), owned: new Set(), toasts: [], basket: storedBasket() };
 let show = () => {};
 export const onChange = (render) => { show = render; };
 export function change(news) {
   Object.assign(state, news);
-  localStorage.setItem('basket', JSON.stringify(state.basket));
+  if ('basket' in news) keep('basket', JSON.stringify(state.basket));
   show();
 }
 
+// What another tab does is done here as well.
+addEventListener('storage', (event) => {
+  if (event.key === 'basket') { state.basket = storedBasket(); show(); }
+  if (event.key === api.SESSION) { if (event.newValue) loadUser(); else forgetUser(); }
+});
+
+export const dismiss = (entry) => change({ toasts: state.toasts.filter((other) => other !== entry) });
 export function toast(text, href) {
   const entry = { text, href };
-  change({ toasts: [...state.toasts, entry] });
-  setTimeout(() => change({ toasts: state.toasts.filter((other) => other !== entry) }), 6000);
+  change({ toasts: [...state.toasts, entry].slice(-3) });
+  setTimeout(() => dismiss(entry), 8000);
 }
 
 export async function loadUser() {
@@ -30,42 +41,14 @@ export async function loadUser() {
   try {
     change({ user: await api.get('/users/me') });
     await loadOwned();
-  } catch (problem) { if (problem.status === 401) change({ user: null }); else toast(problem.message); }
+  } catch (problem) { if (problem.status === 401) forgetUser(); else toast(said(problem)); }
+  change({ settled: true });
 }
-api.whenEnded(() => change({ user: null, owned: new Set() }));
+export const forgetUser = () => change({ user: null, settled: true, owned: new Set() });
+api.whenEnded(() => { forgetUser(); toast(said({ code: 'invalid_refresh_token' })); });
 export async function loadOwned() {
   const shelf = await api.all('/biblioteca');
   change({ owned: new Set(shelf.map((entry) => entry.game.id)) });
-}
-
-// A small hash and generator, so that the same game always has the same cover.
-function* dice(seed) {
-  let h = 2166136261;
-  for (const c of seed) h = Math.imul(h ^ c.codePointAt(0), 16777619) >>> 0;
-  for (;;) {
-    h = Math.imul(h ^ (h >>> 15), 2246822519) >>> 0;
-    h = (h ^ (h << 13)) >>> 0;
-    h = (h ^ (h >>> 17)) >>> 0;
-    yield h / 4294967296;
-  }
-}
-
-/** A cover that is drawn from the game's id and title. */
-export function Cover({ game }) {
-  const roll = dice(game.id + game.title);
-  const next = (n) => Math.floor(roll.next().value * n);
-  const hue = next(360);
-  const color = (shift, light) => `hsl(${(hue + shift) % 360} 62% ${light}%)`;
-  const shapes = Array.from({ length: 5 }, (_, n) => {
-    const [x, y, size, fill, kind] = [next(400), next(300), 50 + next(110), color(40 + next(90), 38 + next(25)), next(3)];
-    if (kind === 0) return html`<circle key=${n} cx=${x} cy=${y} r=${size} fill=${fill} opacity=".55" />`;
-    if (kind === 1) return html`<rect key=${n} x=${x - size} y=${y - size / 2} width=${size * 2} height=${size} fill=${fill} opacity=".5" transform="rotate(${next(180)} ${x} ${y})" />`;
-    return html`<path key=${n} d="M${x} ${y - size}L${x + size} ${y + size}H${x - size}z" fill=${fill} opacity=".5" />`;
-  });
-  const initials = game.title.replace(/[^\p{L}\p{N} ]/gu, '').split(' ').filter(Boolean).slice(0, 2).map((word) => [...word][0].toUpperCase()).join('');
-  return html`<svg class="cover" viewBox="0 0 400 300" preserveAspectRatio="xMidYMid slice" aria-hidden="true">
-    <rect width="400" height="300" fill=${color(0, 24)} />${shapes}
-    <text x="200" y="190" text-anchor="middle" font-size="110" font-weight="800" font-family="system-ui" fill="#fff" opacity=".92">${initials}</text></svg>`;
 }
 
 export const Age = ({ years }) => html`<span class="age age-${years}" title=${t('Age rating')}>${years === 0 ? t('L') : years}<span class="hidden"> ${years === 0 ? t('for all ages') : t('years and older')}</span></span>`;
@@ -74,7 +57,7 @@ export const Price = ({ value, before }) => html`<span class="price">${before &&
 export const GameCard = ({ game }) => html`<li class="game"><${Cover} game=${game} /><div>
   <a href="#/game/${game.id}"><${Marked} text=${game.highlight} plain=${game.title} /></a>
   <span class="genre">${(game.genres.length ? game.genres : game.tags).slice(0, 2).join(' · ') || ' '}</span>
-  <span class="foot">${game.owned || state.owned.has(game.id) ? html`<span class="tag">${t('In your library')}</span>` : html`<${Price} value=${game.price} before=${game.list_price} />`}<${Age} years=${game.age_rating} /></span></div></li>`;
+  <span class="foot">${state.owned.has(game.id) ? html`<span class="tag">${t('In your library')}</span>` : html`<${Price} value=${game.price} before=${game.list_price} />`}<${Age} years=${game.age_rating} /></span></div></li>`;
 
 export const Cards = ({ games, wait = 6 }) => html`<ul class="grid">${games
   ? games.map((game) => html`<${GameCard} key=${game.id} game=${game} />`)
@@ -97,16 +80,22 @@ export function Title({ children }) {
     const place = location.hash.split('?')[0];
     if (titled === place) return;
     titled = place;
-    // Who types a search goes on typing.
+    // Somebody who is typing a search must keep the focus.
     if (document.activeElement?.id !== 'q') heading.current.focus({ preventScroll: true });
   });
   return html`<h1 tabindex="-1" ref=${heading}>${children}</h1>`;
 }
 
-const said = ({ code, message }) => { const own = t(`problem ${code}`); return own.startsWith('problem ') ? message : own; };
-export const Failure = ({ error }) => (error ? html`<p class="note error" role="alert">${said(error)}</p>` : null);
+/** A problem in the visitor's language. What has no code is our own message, translated already. */
+export function said({ code, message }) {
+  if (!code) return message;
+  const texts = Object.hasOwn(PROBLEMS, code) ? PROBLEMS[code] : PROBLEMS.error;
+  return texts[language === 'pt' ? 1 : 0];
+}
+/** What went wrong, with a way to try again where there is one. */
+export const Failure = ({ error, again }) => (error ? html`<p class="note error" role="alert">${said(error)} ${again && html`<button class="button quiet small" onClick=${again}>${t('Try again')}</button>`}</p>` : null);
 
-/** Loads something when `key` changes: `[value, error, reload]`. */
+/** Loads something when `key` changes: `[value, error, reload]`. What was loaded stays until there is something new. */
 export function useLoaded(load, key) {
   const [held, hold] = useState({});
   const [again, setAgain] = useState(0);
@@ -118,38 +107,83 @@ export function useLoaded(load, key) {
   return [held.key === key ? held.value : undefined, held.key === key ? held.error : undefined, () => setAgain((n) => n + 1)];
 }
 
-/** A form that says what went wrong and cannot be sent twice. `submit` gets its fields as an object. */
-export function Form({ submit, children, label, danger }) {
+/** The pages of a list so far: `[items, error, more, again]`; `more` is missing at the end. */
+export function usePages(path) {
+  const [pages, setPages] = useState([]);
+  const [error, setError] = useState(null);
+  const [turn, setTurn] = useState(0);
+  const load = (held, cursor) => api.get(`${path}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`).then((page) => { setPages([...held, page]); setError(null); }, setError);
+  useEffect(() => { load([]); }, [path, turn]);
+  const next = pages.at(-1)?.next;
+  const items = pages.length ? pages.flatMap((page) => page.items) : undefined;
+  return [items, error, next ? () => load(pages, next) : null, () => setTurn(turn + 1)];
+}
+
+/** A form that says what went wrong, beside the field where it is one, and cannot be sent twice. `submit` gets its
+    fields as an object; what `done` says stands beside the button once it went well. */
+export function Form({ submit, children, label, danger, done }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
+  const [sent, setSent] = useState(false);
+  const form = useRef(null);
+  const fieldOf = (name) => form.current?.elements.namedItem(name?.split('.')[0] ?? '');
   const send = async (event) => {
     event.preventDefault();
     setBusy(true);
     setError(null);
-    try { await submit(Object.fromEntries(new FormData(event.target)), event.target); } catch (problem) { setError(problem); }
+    setSent(false);
+    try { await submit(Object.fromEntries(new FormData(event.target)), event.target); setSent(true); } catch (problem) { setError(problem); }
     setBusy(false);
   };
-  return html`<form class="fields" onSubmit=${send}>${children}<${Failure} error=${error} />
-    <div><button class="button ${danger ? 'danger' : ''}" disabled=${busy}>${label}</button></div></form>`;
+  useEffect(() => {
+    const field = error?.field && fieldOf(error.field);
+    if (!field?.setAttribute) return undefined;
+    const before = field.getAttribute('aria-describedby');
+    field.setAttribute('aria-invalid', 'true');
+    field.setAttribute('aria-describedby', [before, `${form.current.id}-error`].filter(Boolean).join(' '));
+    field.focus();
+    return () => { field.removeAttribute('aria-invalid'); if (before) field.setAttribute('aria-describedby', before); else field.removeAttribute('aria-describedby'); };
+  }, [error]);
+  const id = useRef(`form-${formCount += 1}`).current;
+  const label_of = error?.field && fieldOf(error.field)?.labels?.[0]?.textContent;
+  return html`<form class="fields" id=${id} ref=${form} onSubmit=${send}>${children}
+    ${error && html`<p class="note error" role="alert" id="${id}-error">${label_of && html`<strong>${label_of}</strong>: `}${said(error)}</p>`}
+    <div class="row"><button class="button ${danger ? 'danger' : ''}" disabled=${busy}>${label}</button>${sent && done && html`<span class="good" role="status">${done}</span>`}</div></form>`;
 }
+let formCount = 0;
 
 // What is stored is only where a field begins: a redraw must not take away what is being typed.
 export const Field = ({ name, label, hint, value, children, ...input }) => html`<div>
-  <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} defaultValue=${value} ...${input} />`}${hint && html`<small>${hint}</small>`}</div>`;
+  <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} defaultValue=${value} aria-describedby=${hint ? `h-${name}` : undefined} ...${input} />`}${hint && html`<small id="h-${name}">${hint}</small>`}</div>`;
 
-/** A dialog that is open as long as it is shown. */
+/** A dialog that is open as long as it is shown. The focus begins at the way out, or at the first field. */
 export function Dialog({ title, close, children }) {
-  const open = (node) => { if (node && !node.open) node.showModal(); };
+  const open = (node) => {
+    if (!node || node.open) return;
+    node.showModal();
+    (node.querySelector('input, textarea, select') || node.querySelector('.close')).focus();
+  };
   return html`<dialog ref=${open} onClose=${close} aria-label=${title}><h2>${title}</h2>${children}
-    <p><button class="button quiet" onClick=${close}>${t('Close')}</button></p></dialog>`;
+    <p><button class="button quiet close" onClick=${close}>${t('Close')}</button></p></dialog>`;
 }
 
-/** How somebody pays: `readMethod` makes of the form's fields what the API wants. */
-export const PayFields = () => html`<fieldset><legend>${t('How do you want to pay?')}</legend>
+/** A button that asks before it does something that cannot be undone. */
+export function Sure({ label, question, act, children }) {
+  const [asking, setAsking] = useState(false);
+  const close = () => setAsking(false);
+  return html`<button type="button" class="button danger" onClick=${() => setAsking(true)}>${label}</button>
+    ${asking && html`<${Dialog} title=${label} close=${close}><p>${question}</p><${Form} submit=${async (fields) => { await act(fields); close(); }} label=${label} danger>${children}<//><//>`}`;
+}
+
+/** How somebody pays: `readMethod` makes of the form's fields what the API wants. Nothing is asked where it is free. */
+export const PayFields = ({ total }) => (total === 0 ? html`<input type="hidden" name="method" value="pix" />` : html`<fieldset><legend>${t('How do you want to pay?')}</legend>
   <label class="check"><input type="radio" name="method" value="card" defaultChecked />${t('Card')}</label>
   <label class="check"><input type="radio" name="method" value="pix" />Pix</label></fieldset>
   <div class="token"><${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose how the bank is to answer.')}>
-    <select id="f-token" name="token"><option value="pm_card_visa">${t('Visa that is accepted')}</option>
+    <select id="f-token" name="token" aria-describedby="h-token"><option value="pm_card_visa">${t('Visa that is accepted')}</option>
     <option value="pm_card_chargeCustomerFail">${t('Card that is declined')}</option>
-    <option value="pm_card_flaky">${t('Bank that fails twice')}</option></select><//></div>`;
+    <option value="pm_card_flaky">${t('Bank that fails twice')}</option></select><//></div>`);
 export const readMethod = ({ method, token }) => (method === 'pix' ? { type: 'pix' } : { type: 'card', token });
+
+/** An amount that was typed, in the store's currency: `19.90` is 1990 minor units of BRL, and 20 is 20 of JPY. */
+export const typedMoney = (text, currency = currencyOf.store) => ({ amount: Math.round(Number(text) * currencyOf.factor(currency)), currency });

@@ -183,6 +183,14 @@ impl Visitor {
             Self::Anyone => None,
         }
     }
+
+    /// Refuses everybody but admins.
+    pub(crate) fn must_be_admin(&self) -> Result<(), Problem> {
+        match self {
+            Self::Known(SignedIn(actor)) => Ok(actor.must_be_admin()?),
+            Self::Anyone => Err(Problem::of_framework(&poem_openapi::error::AuthorizationError.into())),
+        }
+    }
 }
 
 /// A token of somebody who was erased speaks for nobody.

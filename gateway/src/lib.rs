@@ -87,7 +87,7 @@ fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Liv
         .at("/openapi.json", poem::get(openapi::describe))
         .at("/metrics", poem::get(metrics::scrape))
         .nest("/loja", storefront::files())
-        .nest("/", api.around(storefront::home))
+        .nest("/", api.around(middleware::compressed).around(storefront::home))
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new())
         .around(middleware::bounded)

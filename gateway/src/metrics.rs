@@ -2,7 +2,7 @@ use std::sync::{Arc, LazyLock};
 
 use chrono::DateTime;
 use journal::clock;
-use nats::{DLQ, PAYMENTS};
+use nats::PAYMENTS;
 use poem::http::StatusCode;
 use poem::web::{Data, RemoteAddr};
 use poem::{IntoResponse, Response, handler};
@@ -13,6 +13,7 @@ use prometheus::{
 
 use crate::Store;
 use crate::problem::Problem;
+use crate::routes::WORK;
 
 #[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
 pub(crate) static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
@@ -27,8 +28,11 @@ static DEPTH: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 
 #[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
 static DLQ_AGE: LazyLock<IntGauge> = LazyLock::new(|| {
-    register_int_gauge!("ludoteca_dlq_oldest_seconds", "Age of the oldest dead letter; 0 where there is none")
-        .expect("a valid metric")
+    register_int_gauge!(
+        "ludoteca_dlq_oldest_seconds",
+        "Age of the oldest dead letter that waits for somebody; 0 where there is none"
+    )
+    .expect("a valid metric")
 });
 
 /// What Prometheus scrapes, from the local network only.
@@ -46,12 +50,13 @@ pub(crate) async fn scrape(store: Data<&Arc<Store>>, remote: &RemoteAddr) -> Res
 
 /// Depths are asked for when somebody looks; what cannot be had now keeps its last value.
 async fn sample(store: &Store) {
-    for (name, stream) in [("payments", PAYMENTS), ("dlq", DLQ)] {
-        if let Ok((messages, _)) = store.nats.extent(stream).await {
-            DEPTH.with_label_values(&[name]).set(i64::try_from(messages).unwrap_or(i64::MAX));
-        }
+    if let Ok((messages, _)) = store.nats.extent(PAYMENTS).await {
+        DEPTH.with_label_values(&["payments"]).set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
-    if let Ok(letters) = store.nats.dead_letters(None, 1, 1).await {
+    if let Ok(letters) = store.nats.count_dead_letters(&WORK).await {
+        DEPTH.with_label_values(&["dlq"]).set(i64::try_from(letters).unwrap_or(i64::MAX));
+    }
+    if let Ok(letters) = store.nats.dead_letters(&WORK, 1, 1).await {
         let died = letters.first().and_then(|(_, letter)| DateTime::parse_from_rfc3339(&letter.failed_at).ok());
         DLQ_AGE.set(died.map_or(0, |at| clock::now().signed_duration_since(at).num_seconds()));
     }

@@ -1,11 +1,15 @@
 //! What happens to every request: bodies are bounded, errors become problems, and it is logged and counted.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use poem::http::StatusCode;
-use poem::http::header::ALLOW;
-use poem::{Body, Endpoint, IntoResponse, Request, Response, Result};
+use futures::{StreamExt, TryStreamExt};
+use poem::endpoint::make_sync;
+use poem::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, VARY};
+use poem::http::{Method, StatusCode};
+use poem::middleware::Compression;
+use poem::web::CompressionLevel;
+use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response, Result};
 
 use crate::metrics::REQUESTS;
 use crate::openapi;
@@ -17,6 +21,11 @@ const JSON_LIMIT: usize = 64 << 10;
 const WEBHOOK_LIMIT: usize = 256 << 10;
 /// The largest catalogue that is imported at once.
 const CATALOGUE_LIMIT: usize = 4 << 20;
+/// How much of a body that is too large is read before its client is answered, and for how long.
+const DRAIN_LIMIT: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// From how many bytes on JSON is compressed.
+const COMPRESSED_FROM: usize = 1_024;
 
 /// Reads the body up to its limit, whatever `Content-Length` says.
 pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
@@ -25,13 +34,68 @@ pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request)
         "/jogos/importacao" => CATALOGUE_LIMIT,
         _ => JSON_LIMIT,
     };
-    if let Ok(body) = request.take_body().into_bytes_limit(limit).await {
-        request.set_body(Body::from_bytes(body));
-        Ok(endpoint.call(request).await?.into_response())
-    } else {
-        let detail = format!("the body must have at most {limit} bytes");
-        Ok(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).to_response())
+    match read(request.take_body(), limit).await {
+        Ok(Some(body)) => {
+            request.set_body(Body::from_vec(body));
+            Ok(endpoint.call(request).await?.into_response())
+        }
+        Ok(None) => {
+            let detail = format!("the body must have at most {limit} bytes");
+            Ok(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).to_response())
+        }
+        Err(error) => {
+            let detail = format!("the body could not be read: {error}");
+            Ok(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).to_response())
+        }
     }
+}
+
+/// A body of at most `limit` bytes; nothing where it has more.
+///
+/// The rest is read for a moment and thrown away: a connection that is closed while its client still writes is reset,
+/// and the client never sees the answer (RFC 9112, 9.6).
+async fn read(body: Body, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let (mut stream, mut held) = (body.into_bytes_stream(), Vec::new());
+    while let Some(chunk) = stream.next().await {
+        held.extend_from_slice(&chunk?);
+        if held.len() > limit {
+            drop(held);
+            let rest = stream.try_fold(0_usize, async |drained, chunk| match drained.saturating_add(chunk.len()) {
+                drained if drained > DRAIN_LIMIT => Err(std::io::ErrorKind::FileTooLarge.into()),
+                drained => Ok(drained),
+            });
+            let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+            return Ok(None);
+        }
+    }
+    Ok(Some(held))
+}
+
+/// Makes answers small that are worth it: JSON to somebody who only reads. What carries a secret answers a POST, and
+/// streams go out as they come.
+pub(crate) async fn compressed<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    let asked = if request.method() == Method::GET { request.header(ACCEPT_ENCODING).map(str::to_owned) } else { None };
+    let mut response = endpoint.call(request).await?.into_response();
+    let Some(asked) =
+        asked.filter(|_| response.content_type().is_some_and(|kind| kind.starts_with("application/json")))
+    else {
+        return Ok(response);
+    };
+    response.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    let body = response.take_body().into_vec().await?;
+    let is_small = body.len() < COMPRESSED_FROM;
+    response.set_body(body);
+    if is_small {
+        return Ok(response);
+    }
+    let answered = Mutex::new(Some(response));
+    let answer = make_sync(move |_| answered.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
+    let compression = Compression::new().with_quality(CompressionLevel::Fastest);
+    answer
+        .with(compression)
+        .call(Request::builder().header(ACCEPT_ENCODING, asked).finish())
+        .await
+        .map(IntoResponse::into_response)
 }
 
 /// Headers that change what a request does: one that is no text would be taken for none, and a repeat for a new wish.

@@ -7,6 +7,7 @@ use domain::user::UserError;
 use journal::JournalError;
 use nats::NatsError;
 use poem::http::StatusCode;
+use poem_openapi::error::ParseParamError;
 use poem_openapi::payload::Json;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object};
@@ -123,10 +124,11 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
             _ => "error",
         };
-        let detail = match status {
-            StatusCode::UNAUTHORIZED => "a valid access token is needed".to_owned(),
-            StatusCode::NOT_FOUND => "there is no such route".to_owned(),
-            _ => error.to_string(),
+        let detail = match (status, error.downcast_ref::<ParseParamError>()) {
+            (StatusCode::UNAUTHORIZED, _) => "a valid access token is needed".to_owned(),
+            (StatusCode::NOT_FOUND, _) => "there is no such route".to_owned(),
+            (_, Some(parameter)) => format!("{}: {}", parameter.name, without_types(&parameter.reason)),
+            _ => without_types(&error.to_string()),
         };
         Self::new(status, code, detail)
     }
@@ -140,6 +142,13 @@ impl Problem {
         }
         response.body(self.details().to_json_string())
     }
+}
+
+/// What the framework says without the names of our types, which mean nothing to clients.
+fn without_types(said: &str) -> String {
+    let said = said.split(" (occurred while parsing").next().unwrap_or_default();
+    let parts = said.split("failed to parse \"").enumerate();
+    parts.map(|(n, part)| if n == 0 { part } else { part.split_once("\": ").map_or("", |(_, rule)| rule) }).collect()
 }
 
 impl From<CommandError> for Problem {
@@ -228,5 +237,19 @@ impl From<JournalError> for Problem {
 impl From<NatsError> for Problem {
     fn from(error: NatsError) -> Self {
         Self::unavailable("the event stream", &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_framework_says_names_no_type_of_ours() {
+        let said = "failed to parse \"SortDto\": Expect a valid enumeration value.";
+        assert_eq!(without_types(said), "Expect a valid enumeration value.");
+        let said = "parse JSON error: failed to parse \"string\": Expected input type \"string\", found 1. (occurred while \
+                    parsing \"NewGame\")";
+        assert_eq!(without_types(said), "parse JSON error: Expected input type \"string\", found 1.");
     }
 }

@@ -13,6 +13,7 @@ mod search;
 mod users;
 mod webhooks;
 
+pub(crate) use dead_letters::WORK;
 use poem_openapi::{OpenApi, Tags};
 
 #[derive(Tags)]

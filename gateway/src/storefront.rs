@@ -1,44 +1,86 @@
 //! The storefront's files, in the program itself: what the browser runs talks to the gateway's API only.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use poem::endpoint::{EmbeddedFileEndpoint, EmbeddedFilesEndpoint};
-use poem::http::{HeaderValue, Method};
+use poem::endpoint::EmbeddedFilesEndpoint;
+use poem::http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
+use poem::http::{HeaderValue, StatusCode};
 use poem::middleware::{Compression, SetHeader};
-use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Result};
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Result, Route};
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+
+use crate::Store;
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The address of a file changes with its content, so what a browser has stays good.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Asked for again each time, and answered with 304 where nothing changed.
+const ASK_AGAIN: &str = "no-cache";
 
 #[derive(RustEmbed)]
 #[folder = "../web"]
 struct Files;
 
+/// A digest of all files, which is part of their addresses.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut digest = Sha256::new();
+    for path in Files::iter() {
+        digest.update(path.as_bytes());
+        digest.update(Files::get(&path).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
+    }
+    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+});
+
 /// Everything of `web/`.
 pub(crate) fn files() -> impl Endpoint {
-    guarded(EmbeddedFilesEndpoint::<Files>::new())
+    let kept = |how| guarded(EmbeddedFilesEndpoint::<Files>::new(), how);
+    Route::new().nest(format!("/{}", *VERSION), kept(FOR_EVER)).nest("/", kept(ASK_AGAIN))
 }
 
-/// The one page, at `/`; all other paths are the API's.
+/// The one page, at `/`; all other paths are the API's. A browser that asks for what is not there gets the page as
+/// well, which says so.
 pub(crate) async fn home<E: Endpoint>(api: Arc<E>, request: Request) -> Result<Response> {
-    if request.method() == Method::GET && request.uri().path() == "/" {
-        return guarded(EmbeddedFileEndpoint::<Files>::new("index.html"))
-            .call(request)
-            .await
-            .map(IntoResponse::into_response);
+    let reads = request.method().is_safe();
+    let currency = request.data::<Arc<Store>>().map(|store| store.commands.currency().to_string());
+    let currency = currency.unwrap_or_default();
+    if reads && request.uri().path() == "/" {
+        return page(currency, StatusCode::OK).call(request).await.map(IntoResponse::into_response);
     }
-    Ok(api.call(request).await?.into_response())
+    let accept = request.header(ACCEPT).unwrap_or_default().to_owned();
+    match api.call(request).await {
+        Err(error) if reads && error.status() == StatusCode::NOT_FOUND && accept.contains("text/html") => {
+            let asked = Request::builder().header(ACCEPT, accept).finish();
+            page(currency, StatusCode::NOT_FOUND).call(asked).await.map(IntoResponse::into_response)
+        }
+        answered => Ok(answered?.into_response()),
+    }
 }
 
-fn guarded(files: impl Endpoint + 'static) -> impl Endpoint {
+/// The page: the addresses of its files, and the currency that the store trades in.
+fn page(currency: String, status: StatusCode) -> impl Endpoint {
+    let answer = move |request: Request| {
+        let etag = format!("\"{}-{currency}\"", *VERSION);
+        if status == StatusCode::OK && request.header(IF_NONE_MATCH) == Some(&etag) {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
+        let index = Files::get("index.html").map(|file| file.data).unwrap_or_default();
+        let html = String::from_utf8_lossy(&index);
+        let html = html.replace("/loja/", &format!("/loja/{}/", *VERSION)).replace("{currency}", &currency);
+        let page = Response::builder().status(status).content_type("text/html; charset=utf-8");
+        page.header(ETAG, etag).body(html)
+    };
+    guarded(poem::endpoint::make_sync(answer), ASK_AGAIN)
+}
+
+fn guarded(files: impl Endpoint + 'static, kept: &'static str) -> impl Endpoint {
     let headers = SetHeader::new()
         .overriding("Content-Security-Policy", HeaderValue::from_static(POLICY))
         .overriding("Cross-Origin-Opener-Policy", HeaderValue::from_static("same-origin"))
         .overriding("Referrer-Policy", HeaderValue::from_static("no-referrer"))
         .overriding("X-Content-Type-Options", HeaderValue::from_static("nosniff"))
-        // Asked for again each time, and answered with 304 where nothing changed.
-        .overriding("Cache-Control", HeaderValue::from_static("no-cache"));
+        .overriding("Cache-Control", HeaderValue::from_static(kept));
     files.with(Compression::new()).with(headers)
 }

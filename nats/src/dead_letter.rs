@@ -74,6 +74,10 @@ impl DeadLetter {
     }
 }
 
+fn of_class(class: &str) -> String {
+    format!("dlq.*.{class}.*")
+}
+
 impl Nats {
     /// Keeps a dead letter; one of the same class and key that is kept already stays as it is.
     ///
@@ -83,27 +87,44 @@ impl Nats {
         self.publish(letter.into_outgoing(), true).await
     }
 
-    /// Dead letters from a sequence on, each with its sequence; of one class, or of all.
+    /// Dead letters of some classes from a sequence on, oldest first, each with its sequence.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn dead_letters(
         &self,
-        class: Option<&str>,
+        classes: &[&str],
         from: u64,
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, NatsError> {
-        let mut replay = self.replay(DLQ, format!("dlq.*.{}.*", class.unwrap_or("*")), from);
         let mut letters = Vec::new();
-        while letters.len() < limit {
-            let batch = replay.next_batch().await?;
-            if batch.is_empty() {
-                break;
+        for class in classes {
+            let mut replay = self.replay(DLQ, of_class(class), from);
+            let mut found = 0;
+            while found < limit {
+                let batch = replay.next_batch().await?;
+                if batch.is_empty() {
+                    break;
+                }
+                found = found.saturating_add(batch.len());
+                letters.extend(batch.iter().map(|stored| (stored.sequence, DeadLetter::read(stored))));
             }
-            letters.extend(batch.iter().map(|stored| (stored.sequence, DeadLetter::read(stored))));
         }
+        letters.sort_by_key(|(sequence, _)| *sequence);
         letters.truncate(limit);
         Ok(letters)
+    }
+
+    /// How many dead letters of some classes there are.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn count_dead_letters(&self, classes: &[&str]) -> Result<u64, NatsError> {
+        let mut count = 0_u64;
+        for class in classes {
+            count = count.saturating_add(self.replay(DLQ, of_class(class), 1).waiting().await?);
+        }
+        Ok(count)
     }
 
     /// One dead letter, if it is still there.

@@ -13,6 +13,8 @@ use crate::streams::StreamName;
 
 const BATCH: u16 = 512;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many messages follow a message that matches as it does, says the server.
+const PENDING: &str = "Nats-Num-Pending";
 
 /// A reader's place in a stream.
 pub struct Replay {
@@ -68,15 +70,34 @@ impl Replay {
     /// # Errors
     /// When the server does not answer; the same call can be made again.
     pub async fn next_batch(&mut self) -> Result<Vec<Stored>, NatsError> {
+        let batch = self.get(BATCH).await?;
+        if let Some(last) = batch.last() {
+            self.next = last.sequence.saturating_add(1);
+        }
+        Ok(batch)
+    }
+
+    /// How many messages there are from here on.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn waiting(&self) -> Result<u64, NatsError> {
+        let first = self.get(1).await?;
+        let Some(first) = first.first() else { return Ok(0) };
+        let after = first.header(PENDING).and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+        Ok(after.saturating_add(1))
+    }
+
+    async fn get(&self, batch: u16) -> Result<Vec<Stored>, NatsError> {
         let client = self.nats.client();
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await.map_err(NatsError::of("subscribe"))?;
-        let request = DirectGet { seq: self.next, next_by_subj: &self.subject, batch: BATCH };
+        let request = DirectGet { seq: self.next, next_by_subj: &self.subject, batch };
         let request = serde_json::to_vec(&request).map_err(NatsError::of("request"))?;
         let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
         client.publish_with_reply(subject, inbox, request.into()).await.map_err(NatsError::of("direct get"))?;
 
-        let mut batch = Vec::new();
+        let mut found = Vec::new();
         loop {
             let answer = tokio::time::timeout(PATIENCE, answers.next()).await.map_err(NatsError::of("direct get"))?;
             let Some(answer) = answer else {
@@ -89,17 +110,14 @@ impl Replay {
                 Some(204 | 404) => break,
                 Some(status) => return Err(NatsError::of("direct get")(format!("status {status}"))),
             }
-            let found = StreamMessage::try_from(answer).map_err(NatsError::of("direct get"))?;
-            batch.push(Stored {
-                sequence: found.sequence,
-                subject: found.subject.to_string(),
-                headers: found.headers,
-                payload: found.payload,
+            let message = StreamMessage::try_from(answer).map_err(NatsError::of("direct get"))?;
+            found.push(Stored {
+                sequence: message.sequence,
+                subject: message.subject.to_string(),
+                headers: message.headers,
+                payload: message.payload,
             });
         }
-        if let Some(last) = batch.last() {
-            self.next = last.sequence.saturating_add(1);
-        }
-        Ok(batch)
+        Ok(found)
     }
 }

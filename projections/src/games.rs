@@ -238,14 +238,16 @@ pub async fn find(pool: &PgPool, game: GameId) -> sqlx::Result<Option<GameView>>
         .await
 }
 
-/// Games on sale, newest first.
+/// Games on sale, or those no longer sold, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<GameView>> {
+pub async fn page(pool: &PgPool, retired: bool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<GameView>> {
     let (at, id) = Cursor::or_start(after);
+    // Not as a parameter: the index of those on sale is a partial one.
+    let which = if retired { "retired" } else { "not retired" };
     let rows = sqlx::query_as(&format!(
-        "select {COLUMNS} from read.games where not retired and (created_at, game_id) < ($1, $2)
+        "select {COLUMNS} from read.games where {which} and (created_at, game_id) < ($1, $2)
          order by created_at desc, game_id desc limit $3"
     ))
     .bind(at)

@@ -3,6 +3,7 @@
 
 mod driver;
 mod pages;
+mod trips;
 
 use domain::GameId;
 use serde_json::json;
@@ -100,6 +101,7 @@ async fn a_person_finds_buys_and_owns_games_and_pays_a_declined_order_again_by_p
     browser.open(&order_page).await;
     browser.click("details summary").await;
     browser.click("details form button").await;
+    browser.click("dialog form button").await;
     browser.see("ol[data-status=refunded]").await;
     browser.open("#/library").await;
     eventually("it went back", || async { (browser.count("ul.grid .game").await, 2) }).await;
@@ -113,8 +115,11 @@ async fn an_admin_is_shown_a_conflict_redrives_a_dead_letter_and_watches_the_eve
     let app = shop().await;
     let ben = app.customer("ben").await;
     let game = id_of(&app, "lantern").await;
-    let order = ben.buy(&[&game], "pm_card_chargeCustomerFail").await;
-    ben.sees_order(&order, "payment_failed").await;
+    ben.buy(&[&game], "pm_card_timeout").await;
+    eventually("a dead letter", || async {
+        (app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().len(), 1)
+    })
+    .await;
     browser.visit(&app.url).await;
     log_in(&browser, &app.admin).await;
 
@@ -174,7 +179,7 @@ async fn every_page_is_readable_by_all_on_phone_and_desktop_by_day_and_night() {
         browser.inspect(name, &place).await;
     }
     browser.open("#/account").await;
-    browser.click("main .row .button:last-child").await;
+    browser.click("main p.row .button:last-child").await;
     browser.see("a[href='#/login']").await;
     log_in(&browser, &app.admin).await;
     for (name, place) in pages::admin(&game) {

@@ -3,8 +3,14 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, eventually};
 
+/// What waits for somebody.
 async fn letters(app: &TestApp) -> Vec<Value> {
     app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone()
+}
+
+/// What a bank refused, which waits for nobody.
+async fn declined(app: &TestApp) -> Vec<Value> {
+    app.admin.get("/dlq?class=declined").await.expect(200)["items"].as_array().unwrap().clone()
 }
 
 async fn with_a_declined_payment() -> (TestApp, Value) {
@@ -13,8 +19,8 @@ async fn with_a_declined_payment() -> (TestApp, Value) {
     let game = app.game("Summit", 5_990).await;
     let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
     ana.sees_order(&order, "payment_failed").await;
-    eventually("the dead letter", || async { letters(&app).await.len() == 1 }).await;
-    let letter = letters(&app).await.remove(0);
+    eventually("the dead letter", || async { declined(&app).await.len() == 1 }).await;
+    let letter = declined(&app).await.remove(0);
     (app, letter)
 }
 
@@ -26,6 +32,10 @@ async fn a_declined_payment_leaves_one_dead_letter_with_its_cause() {
     let path = format!("/dlq/{}", letter["sequence"]);
     assert_eq!(app.admin.get(&path).await.expect(200), letter);
     assert_eq!(app.admin.get("/dlq?class=exhausted").await.expect(200)["items"], json!([]));
+    assert_eq!(letters(&app).await.len(), 0, "it is no work for anybody");
+    assert_eq!(app.admin.get("/health/figures").await.expect(200)["dead_letters"], 0);
+    let metrics = app.visitor().get("/metrics").await.body.as_str().unwrap().to_owned();
+    assert!(metrics.contains("ludoteca_depth{of=\"dlq\"} 0"), "{metrics}");
     app.admin.get("/dlq/999").await.refused(404, "not_found");
 }
 
@@ -38,7 +48,7 @@ async fn dead_letters_are_for_admins() {
     eve.get(&path).await.refused(403, "forbidden");
     eve.delete(&path).await.refused(403, "forbidden");
     eve.post(&format!("{path}/redrive"), &json!({})).await.refused(403, "forbidden");
-    assert_eq!(letters(&app).await.len(), 1);
+    assert_eq!(declined(&app).await.len(), 1);
 }
 
 #[tokio::test]
@@ -48,7 +58,7 @@ async fn redriven_work_that_was_settled_meanwhile_changes_nothing() {
     app.admin.post(&format!("{path}/redrive"), &json!({})).await.expect(202);
     app.admin.post(&format!("{path}/redrive"), &json!({})).await.refused(404, "not_found");
     app.queue_is_empty().await;
-    assert_eq!((app.events("PaymentFailed").await, letters(&app).await.len()), (1, 0));
+    assert_eq!((app.events("PaymentFailed").await, declined(&app).await.len()), (1, 0));
     app.verify().await;
 }
 
@@ -56,7 +66,7 @@ async fn redriven_work_that_was_settled_meanwhile_changes_nothing() {
 async fn a_discarded_dead_letter_is_gone() {
     let (app, letter) = with_a_declined_payment().await;
     app.admin.delete(&format!("/dlq/{}", letter["sequence"])).await.expect(204);
-    assert_eq!(letters(&app).await.len(), 0);
+    assert_eq!(declined(&app).await.len(), 0);
 }
 
 #[tokio::test]
@@ -71,8 +81,8 @@ async fn whoever_redrives_or_discards_a_dead_letter_is_named_with_their_reason()
     let ben = app.customer("ben").await;
     let order = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
     ben.sees_order(&order, "payment_failed").await;
-    eventually("another dead letter", || async { letters(&app).await.len() == 1 }).await;
-    let discard = format!("/dlq/{}?reason=a+test", letters(&app).await[0]["sequence"]);
+    eventually("another dead letter", || async { declined(&app).await.len() == 1 }).await;
+    let discard = format!("/dlq/{}?reason=a+test", declined(&app).await[0]["sequence"]);
     app.admin.delete(&discard).await.expect(204);
     for (kind, reason) in [("PaymentRedriven", "the bank called"), ("PaymentDiscarded", "a test")] {
         let query = "select payload ->> 'reason', metadata ->> 'actor' from journal.events where event_type = $1";
@@ -136,7 +146,7 @@ async fn many_dead_letters_are_redriven_by_one_command() {
     let ben = app.customer("ben").await;
     let order = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
     ben.sees_order(&order, "payment_failed").await;
-    eventually("another dead letter", || async { letters(&app).await.len() == 2 }).await;
+    eventually("another dead letter", || async { declined(&app).await.len() == 2 }).await;
     let dlq = |arguments: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
         command.env("LUDOTECA_URL", &app.url).env("ADMIN_EMAIL", &app.admin.email);
@@ -144,16 +154,18 @@ async fn many_dead_letters_are_redriven_by_one_command() {
         let run = move || command.output().unwrap();
         async move { tokio::task::spawn_blocking(run).await.unwrap() }
     };
-    let listed = String::from_utf8(dlq(&["ls", "--cause", "declined"]).await.stdout).unwrap();
+    let listed = String::from_utf8(dlq(&["ls", "--class", "declined"]).await.stdout).unwrap();
     assert!(listed.contains(&order_payment(&app, &order).await) && listed.contains("2 dead letters"), "{listed}");
-    let one = dlq(&["redrive", "--all", "--order", &order, "--reason", "again", "--rate", "50"]).await;
+    let one =
+        dlq(&["redrive", "--all", "--class", "declined", "--order", &order, "--reason", "again", "--rate", "50"]).await;
     assert!(one.status.success(), "{one:?}");
-    assert_eq!(letters(&app).await.len(), 1);
+    assert_eq!(declined(&app).await.len(), 1);
     let none = dlq(&["redrive", "--reason", "again"]).await;
     assert!(!none.status.success(), "{none:?}");
-    let rest = String::from_utf8(dlq(&["discard", "--all", "--reason", "enough"]).await.stdout).unwrap();
+    let rest = String::from_utf8(dlq(&["discard", "--all", "--class", "declined", "--reason", "enough"]).await.stdout)
+        .unwrap();
     assert!(rest.contains("Discarded 1"), "{rest}");
-    assert_eq!((letters(&app).await.len(), app.events("PaymentRedriven").await), (0, 1));
+    assert_eq!((declined(&app).await.len(), app.events("PaymentRedriven").await), (0, 1));
 }
 
 async fn order_payment(app: &TestApp, order: &str) -> String {

@@ -2,21 +2,31 @@
 
 import { html, useEffect, useRef, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
-import { moment, money, number, t } from '../i18n.js';
-import { Dialog, Failure, Field, Form, Price, state, Title, useLoaded } from '../ui.js';
+import { currencyOf, moment, money, number, t } from '../i18n.js';
+import { Dialog, Failure, Field, Form, Price, state, Sure, Title, typedMoney, useLoaded, usePages } from '../ui.js';
 
 const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', disputes: 'Disputes', events: 'Events', health: 'Health' };
 
 export function Admin({ rest: [tab = '', id] }) {
   if (state.user?.role !== 'admin') return html`<${Title}>${t('Admin')}<//><p>${t('Only for admins.')}</p>`;
-  const Page = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, events: Events, health: Health }[tab] || Catalogue;
+  const Page = Object.hasOwn(PAGES, tab) ? PAGES[tab] : Catalogue;
   return html`<${Title}>${t('Admin')}<//><nav class="tabs" aria-label=${t('Admin')}>${Object.entries(TABS).map(([to, label]) => html`<a href="#/admin${to && `/${to}`}" aria-current=${(tab === 'game' ? '' : tab) === to ? 'page' : undefined}>${t(label)}</a>`)}</nav>
     <${Page} id=${id} />`;
 }
 
+const PAGES = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, events: Events, health: Health };
+
+/** Games on sale by a search; those no longer sold are in no index, and are filtered here. */
+async function findGames(text, retired) {
+  if (!retired) return (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).hits;
+  const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+  return (await api.all('/jogos?retired=true')).filter((game) => fold(game.title).includes(fold(text)));
+}
+
 function Catalogue() {
   const [text, setText] = useState('');
-  const [found, error, reload] = useLoaded(() => api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`), text);
+  const [retired, setRetired] = useState(false);
+  const [found, error, reload] = useLoaded(() => findGames(text, retired), `${retired} ${text}`);
   const [imported, setImported] = useState(null);
   const bringIn = async (_, form) => {
     const csv = await form.elements.file.files[0].text();
@@ -25,27 +35,45 @@ function Catalogue() {
   };
   return html`<div class="row"><a class="button" href="#/admin/game/new">${t('New game')}</a></div>
     <p><label for="games">${t('Search games')}</label><input id="games" type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></p>
-    <${Failure} error=${error} />
+    <p class="row">${[[false, 'On sale'], [true, 'No longer sold']].map(([value, label]) => html`<label class="check"><input type="radio" name="retired" checked=${retired === value} onChange=${() => setRetired(value)} />${t(label)}</label>`)}</p>
+    <${Failure} error=${error} again=${reload} />
     <div class="table"><table><thead><tr><th scope="col">${t('Title')}</th><th scope="col" class="num">${t('Price')}</th><th scope="col" class="num">${t('Version')}</th></tr></thead>
-      <tbody>${(found?.hits || []).map((game) => html`<tr key=${game.id}><td><a href="#/admin/game/${game.id}">${game.title}</a></td><td class="num"><${Price} value=${game.price} /></td><td class="num">${game.version}</td></tr>`)}</tbody></table></div>
+      <tbody>${(found || []).map((game) => html`<tr key=${game.id}><td><a href="#/admin/game/${game.id}">${game.title}</a></td><td class="num"><${Price} value=${game.price} /></td><td class="num">${game.version}</td></tr>`)}</tbody></table></div>
     <section class="panel"><h2>${t('Import a catalogue (CSV)')}</h2><${Form} submit=${bringIn} label=${t('Import')}><${Field} name="file" label=${t('File')} type="file" accept=".csv,text/csv" required /><//>
       ${imported && html`<p class="note ok" role="status">${t('{n} new, {k} known, {r} refused', { n: imported.new, k: imported.known, r: imported.refused.length })}</p><ul>${imported.refused.map((line) => html`<li>${line}</li>`)}</ul>`}</section>`;
 }
 
 const list = (text) => text.split(',').map((label) => label.trim()).filter(Boolean);
-const asGame = (fields, currency = 'BRL') => ({
+const asGame = (fields, currency) => ({
   title: fields.title, description: fields.description, developer: fields.developer, publisher: fields.publisher,
   genres: list(fields.genres), tags: list(fields.tags), platforms: list(fields.platforms),
   release_date: fields.release_date || undefined, age_rating: Number(fields.age_rating),
-  price: { amount: Math.round(Number(fields.price) * 100), currency },
+  price: typedMoney(fields.price, currency),
 });
-const EMPTY = { title: '', description: '', developer: '', publisher: '', genres: [], tags: [], platforms: [], release_date: '', age_rating: 0, price: { amount: 0 } };
+const EMPTY = { title: '', description: '', developer: '', publisher: '', genres: [], tags: [], platforms: [], release_date: '', age_rating: 0, price: { amount: 0, currency: currencyOf.store } };
+
+/** An amount as one types it. */
+const typed = ({ amount, currency }) => (amount / currencyOf.factor(currency)).toFixed(currencyOf.digits(currency));
+const step = (currency) => 1 / currencyOf.factor(currency);
+
+/** What two versions of a game have different, field by field. */
+const shownAs = (value) => (Array.isArray(value) ? value.join(', ') : value?.currency ? money(value) : String(value ?? ''));
+function Differences({ mine, theirs }) {
+  const other = { ...theirs, price: theirs.list_price || theirs.price };
+  const names = { title: 'Title', description: 'Description', developer: 'Developer', publisher: 'Publisher', genres: 'Genre', tags: 'Tag', platforms: 'Platforms', release_date: 'Release date', age_rating: 'Age rating', price: 'Price' };
+  const different = Object.entries(names).filter(([name]) => shownAs(mine[name]) !== shownAs(other[name]));
+  return html`<div class="table"><table><thead><tr><th></th><th scope="col">${t('Yours')}</th><th scope="col">${t('Theirs')}</th></tr></thead>
+    <tbody>${different.map(([name, label]) => html`<tr key=${name}><th scope="row">${t(label)}</th><td>${shownAs(mine[name])}</td><td>${shownAs(other[name])}</td></tr>`)}</tbody></table></div>`;
+}
 
 function Edit({ id }) {
   const [held, setHeld] = useState(null);
   const [conflict, setConflict] = useState(null);
   const [error, setError] = useState(null);
   const [saved, setSaved] = useState(false);
+  // What happened is said where somebody looks: beside the button, and scrolled to.
+  const news = useRef(null);
+  useEffect(() => { if (saved || conflict) news.current?.scrollIntoView({ block: 'center' }); }, [saved, conflict]);
   const fetchGame = async () => {
     const response = await api.request('GET', `/jogos/${id}`);
     return { game: await response.json(), etag: response.headers.get('ETag') };
@@ -74,21 +102,20 @@ function Edit({ id }) {
   const takeTheirs = () => { setHeld(conflict.theirs); setConflict(null); };
   const shown = conflict ? { ...conflict.mine, id } : game;
   const text = (name, label, more = {}) => html`<${Field} name=${name} label=${t(label)} value=${Array.isArray(shown[name]) ? shown[name].join(', ') : shown[name] || ''} ...${more} />`;
-  const side = (label, { title, price, age_rating }) => html`<div><h3>${label}</h3><p>${title}<br />${money(price)}<br />${t('Age rating')}: ${age_rating}</p></div>`;
-  return html`${saved && html`<p class="note ok" role="status">${t('Saved.')}</p>`}
-    ${conflict && html`<div class="note warn" role="alert" id="conflict"><strong>${t('Somebody else changed this game meanwhile')}</strong>
-      <div class="two">${side(t('Yours'), { ...conflict.mine, price: { ...conflict.mine.price } })}${side(t('Theirs'), conflict.theirs.game)}</div>
-      <p class="row"><button class="button small" onClick=${() => save(conflict.mine, conflict.theirs.etag).catch(setError)}>${t('Keep mine')}</button>
-      <button class="button quiet small" onClick=${takeTheirs}>${t('Take theirs')}</button></p></div>`}
-    <${Failure} error=${error} />
+  return html`<${Failure} error=${error} />
     <section class="panel" key=${`${etag} ${conflict ? 1 : 0}`}><${Form} submit=${(fields) => save(asGame(fields, game.price.currency), etag)} label=${t('Save')}>
       ${text('title', 'Title', { required: true, maxlength: 120 })}
       <${Field} name="description" label=${t('Description')}><textarea id="f-description" name="description" rows="4">${shown.description}</textarea><//>
       ${text('developer', 'Developer')}${text('publisher', 'Publisher')}${text('genres', 'Genres (separated by commas)')}${text('tags', 'Tags (separated by commas)')}${text('platforms', 'Platforms (separated by commas)')}
       ${text('release_date', 'Release date', { type: 'date' })}
       <${Field} name="age_rating" label=${t('Age rating')}><select id="f-age_rating" name="age_rating">${[0, 10, 12, 14, 16, 18].map((years) => html`<option value=${years} selected=${years === shown.age_rating}>${years}</option>`)}</select><//>
-      <${Field} name="price" label=${t('Price')} type="number" min="0" step="0.01" required value=${((shown.list_price || shown.price).amount / 100).toFixed(2)} /><//>
-      ${id !== 'new' && html`<div class="row"><${Form} submit=${retire} label=${t('Retire')} danger /></div>`}</section>
+      <${Field} name="price" label=${t('Price')} type="number" min="0" step=${step(game.price.currency)} required value=${typed(shown.list_price || shown.price)} /><//>
+      <div ref=${news}>${saved && html`<p class="note ok" role="status">${t('Saved.')}</p>`}
+      ${conflict && html`<div class="note warn" role="alert" id="conflict"><strong>${t('Somebody else changed this game meanwhile')}</strong>
+        <${Differences} mine=${conflict.mine} theirs=${conflict.theirs.game} />
+        <p class="row"><button class="button small" onClick=${() => save(conflict.mine, conflict.theirs.etag).catch(setError)}>${t('Keep mine')}</button>
+        <button class="button quiet small" onClick=${takeTheirs}>${t('Take theirs')}</button></p></div>`}</div>
+      ${id !== 'new' && !game.retired && html`<div class="row"><${Sure} label=${t('Retire')} question=${t('The game is no longer sold. Its owners keep it. This cannot be undone.')} act=${retire} /></div>`}</section>
     ${id !== 'new' && html`<${Promotions} id=${id} currency=${game.price.currency} changed=${() => fetchGame().then(setHeld)} />`}`;
 }
 
@@ -96,27 +123,23 @@ function Promotions({ id, currency, changed }) {
   const [promotions, error, reload] = useLoaded(() => api.get(`/jogos/${id}/promocoes`), id);
   const again = () => { reload(); changed(); };
   const schedule = async ({ percent, amount, starts_at, ends_at }) => {
-    const discount = amount ? { price: { amount: Math.round(Number(amount) * 100), currency } } : { percent: Number(percent) };
+    const discount = amount ? { price: typedMoney(amount, currency) } : { percent: Number(percent) };
     await api.post(`/jogos/${id}/promocoes`, { ...discount, starts_at: new Date(starts_at).toISOString(), ends_at: new Date(ends_at).toISOString() });
     again();
   };
   const cancel = (number) => async () => { await api.del(`/jogos/${id}/promocoes/${number}`); again(); };
   return html`<section class="panel"><h2>${t('Promotions')}</h2><${Failure} error=${error} />
-    <ul class="lines">${(promotions?.items || []).map((promotion) => html`<li key=${promotion.number}><strong>${promotion.price ? money(promotion.price) : `−${promotion.percent} %`}</strong><span class="grow">${moment(promotion.starts_at)} – ${moment(promotion.ends_at)}</span><${Form} submit=${cancel(promotion.number)} label=${t('Cancel')} danger /></li>`)}</ul>
-    <${Form} submit=${schedule} label=${t('Schedule')}><div class="two"><${Field} name="percent" label=${t('Percent off')} type="number" min="1" max="100" /><${Field} name="amount" label=${t('or a price')} type="number" min="0" step="0.01" />
+    <ul class="lines">${(promotions?.items || []).map((promotion) => html`<li key=${promotion.number}><strong>${promotion.price ? money(promotion.price) : `−${promotion.percent} %`}</strong><span class="grow">${moment(promotion.starts_at)} – ${moment(promotion.ends_at)}</span><${Sure} label=${t('Cancel')} question=${t('The promotion is cancelled.')} act=${cancel(promotion.number)} /></li>`)}</ul>
+    <${Form} submit=${schedule} label=${t('Schedule')}><div class="two"><${Field} name="percent" label=${t('Percent off')} type="number" min="1" max="100" /><${Field} name="amount" label=${t('or a price')} type="number" min="0" step=${step(currency)} />
       <${Field} name="starts_at" label=${t('From')} type="datetime-local" required /><${Field} name="ends_at" label=${t('Until')} type="datetime-local" required /></div><//></section>`;
 }
 
 function Orders() {
-  const [pages, setPages] = useState([]);
-  const [error, setError] = useState(null);
-  const more = (cursor) => api.get(`/pedidos?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`).then((page) => setPages((held) => [...held, page]), setError);
-  useEffect(() => { more(); }, []);
-  const last = pages[pages.length - 1];
-  return html`<${Failure} error=${error} /><div class="table"><table><thead><tr><th scope="col">${t('Created')}</th><th scope="col">${t('Games')}</th><th scope="col">${t('Status')}</th><th scope="col" class="num">${t('Total')}</th><th scope="col">${t('Payment')}</th></tr></thead>
-    <tbody>${pages.flatMap((page) => page.items).map((order) => html`<tr key=${order.id}><td>${moment(order.created_at)}</td><td><a href="#/order/${order.id}">${order.games.map((game) => game.title).join(', ')}</a></td><td>${t(order.status)}</td><td class="num">${money(order.total)}</td>
+  const [orders, error, more, again] = usePages('/pedidos?limit=50');
+  return html`<${Failure} error=${error} again=${again} /><div class="table"><table><thead><tr><th scope="col">${t('Created')}</th><th scope="col">${t('Games')}</th><th scope="col">${t('Status')}</th><th scope="col" class="num">${t('Total')}</th><th scope="col">${t('Payment')}</th></tr></thead>
+    <tbody>${(orders || []).map((order) => html`<tr key=${order.id}><td>${moment(order.created_at)}</td><td><a href="#/order/${order.id}">${order.games.map((game) => game.title).join(', ')}</a></td><td>${t(order.status)}</td><td class="num">${money(order.total)}</td>
       <td>${order.payment_id && html`<a href="#/admin/events/${order.payment_id}">${order.payment_id.slice(-8)}</a>`}</td></tr>`)}</tbody></table></div>
-    ${last?.next && html`<p><button class="button quiet" onClick=${() => more(last.next)}>${t('Show more')}</button></p>`}`;
+    ${more && html`<p><button class="button quiet" onClick=${more}>${t('Show more')}</button></p>`}`;
 }
 
 function DeadLetters() {
@@ -131,7 +154,7 @@ function DeadLetters() {
   return html`<${Failure} error=${error || problem} />${done && html`<p class="note ok" role="status">${done}</p>`}
     ${letters?.length === 0 && html`<p>${t('There are no dead letters.')}</p>`}
     ${letters?.length > 0 && html`<div class="table"><table><thead><tr><th scope="col">${t('Class')}</th><th scope="col">${t('Cause')}</th><th scope="col" class="num">${t('Attempts')}</th><th scope="col">${t('Failed at')}</th><th scope="col">${t('Order')}</th><th scope="col"><span class="hidden">${t('Redrive')}</span></th></tr></thead>
-      <tbody>${letters.map((letter) => html`<tr key=${letter.sequence}><td><span class="tag">${t(letter.class)}</span></td><td>${letter.cause}</td><td class="num">${letter.attempts}</td><td>${moment(letter.failed_at)}</td><td>${letter.order_id && html`<a href="#/order/${letter.order_id}">${letter.order_id.slice(-8)}</a>`}</td>
+      <tbody>${letters.map((letter) => html`<tr key=${letter.sequence}><td><span class="tag">${t(letter.class)}</span></td><td class="cause">${letter.cause}</td><td class="num">${letter.attempts}</td><td>${moment(letter.failed_at)}</td><td>${letter.order_id && html`<a href="#/order/${letter.order_id}">${letter.order_id.slice(-8)}</a>`}</td>
         <td class="row"><button class="button small" onClick=${() => redrive(letter)}>${t('Redrive')}</button><button class="button danger small" onClick=${() => setDiscarding(letter)}>${t('Discard')}</button></td></tr>`)}</tbody></table></div>`}
     ${discarding && html`<${Dialog} title=${t('Discard')} close=${() => setDiscarding(null)}><${Form} submit=${discard} label=${t('Discard')} danger><${Field} name="reason" label=${t('Reason')} required maxlength="200" /><//><//>`}`;
 }

@@ -3,22 +3,24 @@
 import { html, useEffect, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { day, moment, money, t } from '../i18n.js';
-import { change, Cover, Failure, Field, Form, loadOwned, PayFields, Price, readMethod, state, Title, useLoaded } from '../ui.js';
+import { change, Cover, Dialog, Failure, Field, Form, PayFields, Price, readMethod, state, Sure, Title, toast, useLoaded, usePages } from '../ui.js';
 
-/** What is no longer there leaves the basket. */
+/** What is no longer there, or is owned already, leaves the basket. */
 async function loadBasket() {
   const found = await Promise.all(state.basket.map((id) => api.get(`/jogos/${id}`).catch((problem) => {
     if (problem.status === 404 || problem.status === 400) return null;
     throw problem;
   })));
-  const games = found.filter((game) => game && !game.retired);
+  const games = found.filter((game) => game && !game.retired && !state.owned.has(game.id));
+  const owned = found.find((game) => game && state.owned.has(game.id));
+  if (owned) toast(t('You own {title} already, so it left the basket.', { title: owned.title }));
   if (games.length < found.length) change({ basket: games.map((game) => game.id) });
   return games;
 }
 
 export function Basket() {
-  const wanted = state.basket.join(' ');
-  const [games, error] = useLoaded(loadBasket, wanted);
+  const wanted = `${state.basket.join(' ')} ${state.basket.some((id) => state.owned.has(id))}`;
+  const [games, error, again] = useLoaded(loadBasket, wanted);
   const remove = (id) => change({ basket: state.basket.filter((other) => other !== id) });
   if (!state.basket.length) return html`<${Title}>${t('Basket')}<//><p>${t('Your basket is empty.')} <a href="#/">${t('Go to the shop')}</a></p>`;
   const total = games?.reduce((sum, game) => sum + game.price.amount, 0);
@@ -27,11 +29,11 @@ export function Basket() {
     change({ basket: [] });
     location.hash = `#/order/${order_id}`;
   };
-  return html`<${Title}>${t('Basket')}<//><${Failure} error=${error} /><div class="split pay">
+  return html`<${Title}>${t('Basket')}<//><${Failure} error=${error} again=${again} /><div class="split pay">
     <div class="panel"><ul class="lines">${(games || []).map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} before=${game.list_price || game.price_before} />
       <button class="button quiet small" onClick=${() => remove(game.id)} aria-label=${t('remove {title}', { title: game.title })}>${t('Remove')}</button></li>`)}</ul></div>
     <div class="panel"><p class="row">${t('Total')} <strong>${games?.length ? money({ amount: total, currency: games[0].price.currency }) : '…'}</strong></p>
-      ${state.user ? html`<${Form} submit=${buy} label=${t('Buy')}><${PayFields} /><//>` : html`<a class="button" href="#/login">${t('Log in to buy')}</a>`}</div></div>`;
+      ${state.user ? html`<${Form} submit=${buy} label=${total === 0 ? t('Get it for free') : t('Buy')}><${PayFields} total=${total} /><//>` : html`<a class="button" href="#/login?next=${encodeURIComponent('#/basket')}">${t('Log in to buy')}</a>`}</div></div>`;
 }
 
 /** How far an order has come: the names of its steps, and what each of them is. */
@@ -61,13 +63,12 @@ export function Order({ rest: [id] }) {
     };
     const close = api.notices(`/pedidos/${id}/eventos`, (notice) => {
       read();
-      if (notice.type === 'OrderCompleted') loadOwned();
     }, setLive);
     read();
     return () => { current = false; close(); };
   }, [id]);
   const { order, payment } = seen;
-  if (!order) return html`<${Title}>${t('Order')}<//><${Failure} error=${error} />`;
+  if (!order) return html`<${Title}>${t('Order')}<//><${Failure} error=${error} again=${error && !error.status ? () => location.reload() : null} />`;
   const payAgain = async (fields) => {
     await api.postOnce('/pagamento', { order_id: id, payment_method: readMethod(fields) });
     setSeen({ order: { ...order, status: 'awaiting_payment' }, payment: null });
@@ -81,10 +82,10 @@ export function Order({ rest: [id] }) {
       ${order.standing === 'suspended' && html`<p class="note warn">${t('Your bank disputes the payment. The games are out of reach until it decides.')}</p>`}
       ${order.standing === 'revoked' && html`<p class="note error">${t('Your bank took the money back, so the games are gone.')}</p>`}
       ${order.status === 'completed' && order.standing === 'good' && html`<p class="note ok">${t('Your games are in your library.')}</p><a class="button" href="#/library">${t('Go to the library')}</a><${Return} order=${order} />`}
-      ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>${payment?.failure ? `: ${payment.failure.message.replace(/\.$/, '')}. ` : '. '}${t('Nothing was charged.')}</p>
+      ${order.status === 'payment_failed' && html`<p class="note error"><strong>${t('The payment failed')}</strong>. ${t('Your bank or card did not accept it.')} ${t('Nothing was charged.')}</p>
         <h2>${t('Pay again')}</h2><${Form} submit=${payAgain} label=${t('Pay again')}><${PayFields} /><//>`}
       ${order.status === 'awaiting_payment' && payment?.next_action?.code && html`<${Pix} action=${payment.next_action} />`}
-      ${open && html`<div class="row"><${Form} submit=${cancel} label=${t('Cancel the order')} danger /></div>`}
+      ${open && html`<div class="row"><${Sure} label=${t('Cancel the order')} question=${t('The order is given up, and nothing is charged.')} act=${cancel} /></div>`}
     </div><div class="panel"><ul class="lines">${order.games.map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Returned} order=${order} game=${game} /><${Price} value=${game.price} before=${game.list_price || game.price_before} /></li>`)}</ul>
       <p class="row">${t('Total')} <strong>${money(order.total)}</strong></p></div></div>`;
 }
@@ -97,18 +98,21 @@ function Returned({ order, game }) {
   return refund && html`<span class="tag">${t({ requested: 'Money on its way back', refunded: 'Refunded', failed: 'Refund failed' }[refund.status])}</span>`;
 }
 
-/** What of an order can still go back. */
+/** Games of an order that can still go back. */
 function Return({ order }) {
+  const [wish, setWish] = useState(null);
   const left = order.games.filter((game) => (refundOf(order, game)?.status ?? 'failed') === 'failed');
   if (!left.length) return null;
-  const send = async ({ reason }, form) => {
+  const choose = async ({ reason }, form) => {
     const games = new FormData(form).getAll('game');
     if (!games.length) throw new Error(t('Choose at least one game.'));
-    await api.post(`/pedidos/${order.id}/reembolso`, reason ? { games, reason } : { games });
+    setWish(reason ? { games, reason } : { games });
   };
-  return html`<details><summary>${t('Return games')}</summary><${Form} submit=${send} label=${t('Return for a refund')} danger>
+  const send = async () => { await api.post(`/pedidos/${order.id}/reembolso`, wish); setWish(null); };
+  return html`<details><summary>${t('Return games')}</summary><${Form} submit=${choose} label=${t('Return for a refund')} danger>
     ${left.map((game) => html`<label class="check" key=${game.id}><input type="checkbox" name="game" value=${game.id} defaultChecked=${left.length === 1} />${game.title}</label>`)}
-    ${state.user?.role === 'admin' && html`<${Field} name="reason" label=${t('Reason')} maxlength="200" />`}<//></details>`;
+    ${state.user?.role === 'admin' && html`<${Field} name="reason" label=${t('Reason')} maxlength="200" />`}<//></details>
+    ${wish && html`<${Dialog} title=${t('Return games')} close=${() => setWish(null)}><p>${t('The games leave your library, and you get your money back.')}</p><${Form} submit=${send} label=${t('Return for a refund')} danger /><//>`}`;
 }
 
 function Pix({ action }) {
@@ -123,18 +127,19 @@ function Pix({ action }) {
 }
 
 export function Orders() {
-  const [orders, error] = useLoaded(() => api.get('/pedidos?limit=50'), 'orders');
-  return html`<${Title}>${t('Orders')}<//><${Failure} error=${error} />
-    ${orders?.items.length === 0 && html`<p>${t('You have no orders yet.')} <a href="#/">${t('Go to the shop')}</a></p>`}
-    ${orders?.items.length > 0 && html`<div class="panel"><ul class="lines">${orders.items.map((order) => html`<li key=${order.id}><a class="grow" href="#/order/${order.id}">${order.games.map((game) => game.title).join(', ')}</a><span class="tag">${t(order.status)}</span><span class="soft">${moment(order.created_at)}</span><${Price} value=${order.total} /></li>`)}</ul></div>`}`;
+  const [orders, error, more, again] = usePages('/pedidos?mine=true&limit=50');
+  return html`<${Title}>${t('Orders')}<//><${Failure} error=${error} again=${again} />
+    ${orders?.length === 0 && html`<p>${t('You have no orders yet.')} <a href="#/">${t('Go to the shop')}</a></p>`}
+    ${orders?.length > 0 && html`<div class="panel"><ul class="lines">${orders.map((order) => html`<li key=${order.id}><a class="grow" href="#/order/${order.id}">${order.games.map((game) => game.title).join(', ')}</a><span class="tag">${t(order.status)}</span><span class="soft">${moment(order.created_at)}</span><${Price} value=${order.total} /></li>`)}</ul></div>`}
+    ${more && html`<p><button class="button quiet" id="more" onClick=${more}>${t('Show more')}</button></p>`}`;
 }
 
 export function Library() {
-  const [shelf, error] = useLoaded(() => api.all('/biblioteca'), `library ${state.owned.size}`);
+  const [shelf, error, again] = useLoaded(() => api.all('/biblioteca'), `library ${state.owned.size}`);
   const [text, setText] = useState('');
   const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
   const shown = (shelf || []).filter((entry) => fold(entry.game.title).includes(fold(text)));
-  return html`<${Title}>${t('Library')}<//><${Failure} error=${error} />
+  return html`<${Title}>${t('Library')}<//><${Failure} error=${error} again=${again} />
     ${shelf?.length === 0 && html`<p>${t('Your library is empty. The shop is one click away.')} <a href="#/">${t('Go to the shop')}</a></p>`}
     ${shelf?.length > 0 && html`<p><label for="shelf">${t('Search the library')}</label><input id="shelf" type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></p>
     ${shown.length === 0 && html`<p>${t('No games match. Try fewer filters or another word.')}</p>`}<ul class="grid">${shown.map(({ game, acquired_at }) => html`<li class="game" key=${game.id}><${Cover} game=${game} /><div><a href="#/game/${game.id}">${game.title}</a><span class="genre">${t('Since {date}', { date: day(acquired_at) })}</span></div></li>`)}</ul>`}`;

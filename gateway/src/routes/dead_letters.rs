@@ -18,16 +18,20 @@ use crate::problem::Problem;
 pub(crate) struct DeadLetters;
 
 /// Why work is dead.
-#[derive(Clone, Copy, Enum)]
+#[derive(Clone, Copy, Enum, strum::IntoStaticStr)]
 #[oai(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum Class {
-    /// The bank said no.
+    /// The bank said no: settled, and no work for anybody.
     Declined,
     /// No certain answer after all tries.
     Exhausted,
     /// Mail that nobody took.
     Undeliverable,
 }
+
+/// The classes that wait for somebody to do something.
+pub(crate) const WORK: [&str; 2] = ["exhausted", "undeliverable"];
 
 /// Payment work that could not be done.
 #[derive(Object)]
@@ -64,7 +68,8 @@ enum Discarded {
 
 #[OpenApi(prefix_path = "/dlq", tag = "Tag::DeadLetters")]
 impl DeadLetters {
-    /// Payment work that could not be done, oldest first, for admins.
+    /// Work that could not be done and waits for somebody, oldest first, for admins. What a bank declined waits for
+    /// nobody, and is listed only where its class is asked for.
     #[oai(path = "/", method = "get")]
     async fn list(
         &self,
@@ -78,12 +83,8 @@ impl DeadLetters {
         let limit = usize::try_from(extract::page_limit(&limit)?).unwrap_or(usize::MAX);
         let from = cursor.0.as_deref().map_or(Ok(1), str::parse);
         let from = from.map_err(|_| Problem::field("cursor", "must be a cursor that an earlier page gave"))?;
-        let class = class.0.map(|class| match class {
-            Class::Declined => "declined",
-            Class::Exhausted => "exhausted",
-            Class::Undeliverable => "undeliverable",
-        });
-        let mut letters = store.nats.dead_letters(class, from, limit.saturating_add(1)).await?;
+        let classes = class.0.map_or(WORK.to_vec(), |class| vec![class.into()]);
+        let mut letters = store.nats.dead_letters(&classes, from, limit.saturating_add(1)).await?;
         let next = letters.get(limit).map(|(sequence, _)| sequence.to_string());
         letters.truncate(limit);
         let items = letters.into_iter().map(|(sequence, letter)| Letter::of(sequence, letter)).collect();

@@ -14,7 +14,7 @@ use projections::games::GameView;
 use super::Tag;
 use super::promotions::PromotionDto;
 use crate::Store;
-use crate::auth::SignedIn;
+use crate::auth::{SignedIn, Visitor};
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch, MoneyDto};
 use crate::problem::Problem;
 use crate::strict::Str;
@@ -142,18 +142,25 @@ impl Games {
         Ok(Json(Imported { new, known, refused }))
     }
 
-    /// The games on sale, newest first.
+    /// The games on sale, newest first; those no longer sold instead, for admins who ask for them.
     #[oai(path = "/", method = "get")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
+        visitor: Visitor,
+        /// Those that are no longer sold, for admins.
+        retired: Query<Option<bool>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,
         #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
     ) -> Result<Json<GamePage>, Problem> {
+        let retired = retired.0 == Some(true);
+        if retired {
+            visitor.must_be_admin()?;
+        }
         let (limit, after) = extract::page(&limit, &cursor)?;
         extract::caught_up(&store, &consistency_token, "games").await?;
-        let page = projections::games::page(store.pool(), limit, after).await?;
+        let page = projections::games::page(store.pool(), retired, limit, after).await?;
         let items = page.items.into_iter().map(Game::from).collect();
         Ok(Json(GamePage { items, next: page.next.map(projections::Cursor::encode) }))
     }

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nats::{DLQ, EVENTS, PAYMENTS, PSP_HEALTH, RELAY_HEALTH};
+use nats::{EVENTS, PAYMENTS, PSP_HEALTH, RELAY_HEALTH};
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use super::Tag;
+use super::{Tag, WORK};
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::problem::Problem;
@@ -106,7 +106,7 @@ impl Health {
                 .collect(),
             index_behind: index,
             payments_waiting: depth(store.nats.extent(PAYMENTS).await?.0),
-            dead_letters: depth(store.nats.extent(DLQ).await?.0),
+            dead_letters: depth(store.nats.count_dead_letters(&WORK).await?),
             webhooks_waiting: store.commands.vault().deliveries_waiting().await?,
             parked: projections::parked_count(store.pool()).await?,
             events,

@@ -191,6 +191,8 @@ impl Orders {
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
+        /// Only one's own, for admins as well.
+        mine: Query<Option<bool>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,
         #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
@@ -198,7 +200,7 @@ impl Orders {
         let (limit, after) = extract::page(&limit, &cursor)?;
         extract::caught_up(&store, &consistency_token, "orders").await?;
         let buyer = match actor {
-            Actor::User { role: Role::Admin, .. } => None,
+            Actor::User { role: Role::Admin, .. } if mine.0 != Some(true) => None,
             other => Some(other.user().ok_or_else(Problem::not_found)?),
         };
         let page = projections::orders::page(store.pool(), buyer, limit, after).await?;

@@ -170,6 +170,15 @@ impl Browser {
         self.client.find(Locator::Css(css)).await?.click().await
     }
 
+    /// Whether something has the focus.
+    pub async fn has_focus(&self, css: &str) -> bool {
+        self.run("return document.activeElement?.matches(arguments[0])", json!([css])).await == true
+    }
+
+    pub async fn back(&self) {
+        self.client.back().await.unwrap();
+    }
+
     pub async fn type_into(&self, css: &str, text: &str) {
         self.client.find(Locator::Css(css)).await.unwrap().send_keys(text).await.unwrap();
     }
@@ -231,6 +240,11 @@ impl Browser {
             self.is_accessible(&format!("{name} ({device}, {scheme})")).await;
         }
         self.look("desktop", "light").await;
+    }
+
+    /// A phone, or a desktop.
+    pub async fn hold(&self, device: &str) {
+        self.look(device, "light").await;
     }
 
     /// How much of the page moved by itself while it was loaded: 0 is nothing, below 0.1 is good (web.dev, CLS).

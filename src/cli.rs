@@ -116,6 +116,12 @@ pub(crate) enum Command {
     },
     /// Role: a PSP to try the store with; moves no money
     PspSandbox(SandboxArgs),
+    /// Make the secrets that nobody has to choose, in the file of settings; those that are there stay
+    Setup {
+        /// The folder of the settings
+        #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
+        data: PathBuf,
+    },
     /// Bring the database's schema up to date
     Migrate(OwnerConfig),
     /// Create the streams that are missing, and Meilisearch's index, settings and keys where there is a Meilisearch
@@ -131,6 +137,12 @@ pub(crate) enum Command {
         /// Print the keys that the gateway and the indexer need; they are secrets
         #[arg(long)]
         print_keys: bool,
+        /// Keep these keys in the file of settings, where roles find them
+        #[arg(long)]
+        keep_keys: bool,
+        /// The folder of the settings
+        #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
+        data: PathBuf,
     },
     /// Create an admin, unless they are there
     CreateAdmin {

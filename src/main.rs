@@ -119,10 +119,16 @@ async fn run(command: Command) -> Result<()> {
             println!("The schema is up to date. Next: ludoteca provision");
             Ok(())
         }
-        Command::Provision { nats_url, nats_replicas, meili, print_keys } => {
+        Command::Setup { data } => {
+            up::Settings::make_secrets(&data)?;
+            println!("The secrets are in {}. Keep a copy of them.", env_file::path(&data).display());
+            println!("Next: ludoteca migrate");
+            Ok(())
+        }
+        Command::Provision { nats_url, nats_replicas, meili, print_keys, keep_keys, data } => {
             Nats::connect(nats_url.expose_secret()).await?.with_replicas(nats_replicas).provision().await?;
             println!("The streams are there.");
-            provision_search(&meili, print_keys).await
+            provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
         }
         Command::CreateAdmin { store, admin_email, admin_password } => {
             stock::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
@@ -173,15 +179,23 @@ impl Worker {
     }
 }
 
-async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool) -> Result<()> {
+async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: Option<&Path>) -> Result<()> {
     let search = search::provision(meili).await?;
     if let (Some(url), Some(reading), Some(writing)) =
         (&search.meili_url, &search.meili_search_key, &search.meili_index_key)
     {
         println!("Meilisearch at {url} has its index, settings and keys.");
+        let keys = [("MEILI_SEARCH_KEY", reading), ("MEILI_INDEX_KEY", writing)];
         if print_keys {
-            println!("MEILI_SEARCH_KEY={}", reading.expose_secret());
-            println!("MEILI_INDEX_KEY={}", writing.expose_secret());
+            for (name, key) in &keys {
+                println!("{name}={}", key.expose_secret());
+            }
+        }
+        if let Some(data) = keep_in {
+            let mut values = env_file::read(data);
+            values.extend(keys.map(|(name, key)| (name.to_owned(), key.expose_secret().to_owned())));
+            env_file::write(data, &values)?;
+            println!("The keys are in {}.", env_file::path(data).display());
         }
     }
     println!("Next: start the roles, see ludoteca --help");

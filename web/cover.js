@@ -67,7 +67,7 @@ function steps(next, color) {
   return many(7, (i) => html`<rect key=${i} x=${i * 60 - next(12)} y=${230 - i * 26 - next(24)} width="52" height="260" rx="5" fill=${color(i * 10, 34 + i * 3)} />`);
 }
 function city(next, color) {
-  return many(12, (i) => { const h = 60 + next(150); return html`<rect key=${i} x=${i * 36 - 8} y=${300 - h} width="30" height=${h} fill=${color(next(30), 18 + next(22))} />`; });
+  return many(12, (i) => { const h = 60 + next(150); return html`<rect key=${i} x=${i * 36 - 8} y=${300 - h} width="30" height=${h} fill=${color(next(30), 34 + next(22))} />`; });
 }
 
 /** The title in lines that fit, each a little smaller the more there are. */
@@ -81,7 +81,7 @@ function typeset(title) {
   }
   if (lines.length > 4) { lines.length = 4; lines[3] = `${lines[3].slice(0, room - 2)}…`; }
   const longest = Math.max(1, ...lines.map((line) => line.length));
-  return { lines, size: Math.min(64, Math.floor(620 / longest), Math.floor(210 / lines.length)) };
+  return { lines, size: Math.min(64, Math.floor(510 / longest), Math.floor(210 / lines.length)) };
 }
 
 export function Cover({ game }) {

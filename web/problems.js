@@ -44,7 +44,7 @@ export const PROBLEMS = {
   unknown_promotion: ['There is no such promotion.', 'Esta promoção não existe.'],
   unknown_user: ['There is no such account.', 'Esta conta não existe.'],
   unknown_order: ['There is no such order.', 'Este pedido não existe.'],
-  erased: ['This account was deleted.', 'Esta conta foi excluída.'],
+  user_erased: ['This account was deleted.', 'Esta conta foi excluída.'],
   stale_version: ['Somebody else changed this meanwhile.', 'Outra pessoa alterou isto enquanto isso.'],
   if_match_required: ['Reload before you change this.', 'Recarregue antes de alterar isto.'],
   idempotency_key_reused: ['This was sent before with other content.', 'Isto já foi enviado com outro conteúdo.'],

@@ -10,7 +10,7 @@ use crate::local::write_private;
 const NAME: &str = "ludoteca.env";
 
 /// Settings by the names of their variables.
-pub(crate) type Values = BTreeMap<String, String>;
+pub type Values = BTreeMap<String, String>;
 
 /// Where a store's settings are.
 #[must_use]
@@ -19,14 +19,18 @@ pub fn path(data: &Path) -> PathBuf {
 }
 
 /// What the file of a store says; nothing where there is none.
-pub(crate) fn read(data: &Path) -> Values {
+#[must_use]
+pub fn read(data: &Path) -> Values {
     dotenvy::from_path_iter(path(data)).into_iter().flatten().filter_map(Result::ok).collect()
 }
 
 /// Writes the file, for its owner only.
-pub(crate) fn write(data: &Path, values: &Values) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(data: &Path, values: &Values) -> Result<()> {
     let lines = values.iter().map(|(name, value)| format!("{name}={}\n", quoted(value)));
-    let header = "# Written by `ludoteca up`. Secrets of this machine; kept from start to start.\n".to_owned();
+    let header = "# Secrets and addresses of this store; kept from start to start.\n".to_owned();
     write_private(&path(data), &std::iter::once(header).chain(lines).collect::<String>())
 }
 

@@ -41,17 +41,26 @@ impl Settings {
         Self { data: data.to_path_buf(), values: env_file::read(data) }
     }
 
+    /// Makes the secrets that a store has whatever it runs on, where they are missing, and writes them down.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn make_secrets(data: &Path) -> Result<()> {
+        let data = std::path::absolute(data)?;
+        std::fs::create_dir_all(&data).with_context(|| format!("folder {}", data.display()))?;
+        let mut values = env_file::read(&data);
+        values.extend(secrets(&data, &values));
+        env_file::write(&data, &values)?;
+        Self { data, values }.keep_keys()
+    }
+
     fn choose(&mut self, port: u16, known: &Values) -> Result<()> {
         let beside = |offset| port.checked_add(offset);
         let [postgres_port, nats_port, psp_port] = free_ports([beside(1), beside(2), beside(3)])?;
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // Set for this start, or kept from an earlier one, or new.
-        let keep =
-            |name: &str, new: &dyn Fn() -> String| set(name).or_else(|| known.get(name).cloned()).unwrap_or_else(new);
         let path = |name: &str| self.data.join(name).display().to_string();
         let url = format!("http://127.0.0.1:{port}");
         let psp_url = format!("http://127.0.0.1:{psp_port}");
-        let secret = |name: &str, prefix: &str| keep(name, &|| new_secret(prefix));
+        let secret = |name: &str, prefix: &str| kept(known, name, || new_secret(prefix));
         let (owner, app) = (secret("POSTGRES_PASSWORD", "p"), secret("POSTGRES_APP_PASSWORD", "p"));
         let (nats, analyst) = (secret("NATS_PASSWORD", "n"), secret("NATS_ANALYST_PASSWORD", "n"));
         let database =
@@ -71,14 +80,9 @@ impl Settings {
             ("NATS_PORT", nats_port.to_string()),
             ("NATS_PASSWORD", nats),
             ("NATS_ANALYST_PASSWORD", analyst),
-            ("MASTER_KEY", keep("MASTER_KEY", &|| new_master_key().expose_secret().to_owned())),
-            ("JWT_KEY_FILE", or("JWT_KEY_FILE", path("jwt-key.pem"))),
-            ("ADMIN_EMAIL", keep("ADMIN_EMAIL", &|| "admin@ludoteca.example".to_owned())),
+            ("ADMIN_EMAIL", kept(known, "ADMIN_EMAIL", || "admin@ludoteca.example".to_owned())),
             ("ADMIN_PASSWORD", secret("ADMIN_PASSWORD", "")),
             ("PSP_URL", or("PSP_URL", psp_url)),
-            ("PSP_KEY", secret("PSP_KEY", "sk_test_")),
-            ("PSP_WEBHOOK_SECRET", secret("PSP_WEBHOOK_SECRET", "whsec_")),
-            ("PSP_WEBHOOK_SECRETS_FILE", or("PSP_WEBHOOK_SECRETS_FILE", path("webhook-secrets"))),
             ("SANDBOX_LISTEN", format!("127.0.0.1:{psp_port}")),
             ("SANDBOX_WEBHOOK_URL", format!("{url}/webhooks/psp")),
             ("SANDBOX_FILE", path("psp-sandbox.jsonl")),
@@ -87,6 +91,7 @@ impl Settings {
             ("STORE_URL", or("STORE_URL", url)),
         ];
         self.values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.values.extend(secrets(&self.data, known));
         Ok(())
     }
 
@@ -150,7 +155,6 @@ impl Settings {
     /// The configuration of what all roles lean on, where they share one process.
     pub(super) fn shared<C: Args>(&self) -> Result<C> {
         let shared = |name: &str| (name == "DATABASE_CONNECTIONS").then(|| SHARED_CONNECTIONS.to_owned());
-        let set = |name: &str| std::env::var(name).ok();
         Ok(config::from_settings(|name| self.values.get(name).cloned().or_else(|| set(name)).or_else(|| shared(name)))?)
     }
 
@@ -193,6 +197,29 @@ impl Settings {
         ]
         .concat())
     }
+}
+
+/// A setting of the environment, where it says anything.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Set for this start, or kept from an earlier one, or new.
+fn kept(known: &Values, name: &str, new: impl FnOnce() -> String) -> String {
+    set(name).or_else(|| known.get(name).cloned()).unwrap_or_else(new)
+}
+
+/// Secrets that belong to the store's data, and to nobody's server.
+fn secrets(data: &Path, known: &Values) -> Values {
+    let path = |name: &str| data.join(name).display().to_string();
+    let values = [
+        ("MASTER_KEY", kept(known, "MASTER_KEY", || new_master_key().expose_secret().to_owned())),
+        ("JWT_KEY_FILE", set("JWT_KEY_FILE").unwrap_or_else(|| path("jwt-key.pem"))),
+        ("PSP_KEY", kept(known, "PSP_KEY", || new_secret("sk_test_"))),
+        ("PSP_WEBHOOK_SECRET", kept(known, "PSP_WEBHOOK_SECRET", || new_secret("whsec_"))),
+        ("PSP_WEBHOOK_SECRETS_FILE", set("PSP_WEBHOOK_SECRETS_FILE").unwrap_or_else(|| path("webhook-secrets"))),
+    ];
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What commands need before them to mean a store in another folder.

@@ -154,8 +154,17 @@ async fn a_request_that_is_none_is_a_problem_all_the_same() {
     Answer::of(illegible.json(&json!({}))).await.refused(400, "invalid_header");
     raw(Method::POST, "/jogos/compra", "text/plain", "{}".into()).await.refused(415, "unsupported_media_type");
     raw(Method::POST, "/jogos/compra", "application/json", "{".into()).await.refused(400, "invalid_request");
-    let large = format!("{{\"x\":\"{}\"}}", "x".repeat(70_000));
-    raw(Method::POST, "/jogos/compra", "application/json", large).await.refused(413, "body_too_large");
+    // However far its client has come with writing, it sees the answer.
+    for size in [70_000, 700_000, 7_000_000] {
+        let large = format!("{{\"x\":\"{}\"}}", "x".repeat(size));
+        for _ in 0..10 {
+            let answer = raw(Method::POST, "/jogos/compra", "application/json", large.clone());
+            answer.await.refused(413, "body_too_large");
+        }
+    }
+    ana.get("/jogos/busca?sort=random").await.refused(400, "invalid_request");
+    let said = ana.get("/jogos/busca?sort=random").await.body["detail"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("sort: ") && !said.contains("Dto"), "{said}");
     ana.get("/pedidos/no-uuid").await.refused(400, "invalid_id");
     ana.get("/jogos/no-uuid").await.refused(400, "invalid_id");
     ana.get(&format!("/pedidos/{}", journal::clock::new_id())).await.refused(404, "not_found");

@@ -16,6 +16,7 @@ mod architecture;
 mod bad_input;
 mod browser;
 mod chaos;
+mod compose;
 mod dead_letters;
 mod disputes;
 mod faults;

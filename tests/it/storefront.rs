@@ -3,6 +3,7 @@
 use reqwest::header::{CONTENT_SECURITY_POLICY, COOKIE, SET_COOKIE};
 use reqwest::{Method, Response};
 use serde_json::json;
+use strum::VariantNames;
 
 use crate::support::{Answer, Person, TestApp};
 
@@ -124,4 +125,115 @@ async fn an_admin_sees_how_far_everything_is_behind() {
         assert!(figures["projections_behind"][projection].is_i64(), "{figures}");
     }
     app.customer("ana").await.get("/health/figures").await.refused(403, "forbidden");
+}
+
+#[tokio::test]
+async fn files_of_the_shop_are_kept_for_ever_and_the_page_is_asked_for_again() {
+    let app = TestApp::start().await;
+    let get = async |path: &str, headers: &[(&'static str, &str)]| {
+        let request = headers.iter().fold(app.visitor().request(Method::GET, path), |it, (n, v)| it.header(*n, *v));
+        request.send().await.unwrap()
+    };
+    let page = get("/", &[]).await;
+    let (etag, kept) = (page.headers()["etag"].to_str().unwrap().to_owned(), page.headers()["cache-control"].clone());
+    assert_eq!(kept, "no-cache");
+    assert_eq!(get("/", &[("If-None-Match", &etag)]).await.status(), 304);
+    let html = page.text().await.unwrap();
+    assert!(html.contains(r#"<meta name="currency" content="BRL">"#), "{html}");
+    let script = html.split('"').find(|part| part.ends_with("/main.js")).unwrap();
+    let script = get(script, &[]).await;
+    assert_eq!(
+        (script.status().as_u16(), script.headers()["cache-control"].to_str().unwrap()),
+        (200, "public, max-age=31536000, immutable")
+    );
+    // A browser that asks for what is not there sees the shop; a program sees a problem.
+    let nowhere = get("/nowhere", &[("Accept", "text/html,*/*")]).await;
+    assert_eq!(
+        (nowhere.status().as_u16(), nowhere.headers()["content-type"].to_str().unwrap()),
+        (404, "text/html; charset=utf-8")
+    );
+    Answer::of(app.visitor().request(Method::GET, "/nowhere")).await.refused(404, "no_such_route");
+}
+
+#[tokio::test]
+async fn what_is_read_is_compressed_and_what_is_secret_is_not() {
+    let app = TestApp::start().await;
+    for n in 0..20 {
+        app.game(&format!("Harbor {n}"), 100).await;
+    }
+    let compressed = async |request: reqwest::RequestBuilder| {
+        let answer = request.header("Accept-Encoding", "gzip, br").send().await.unwrap();
+        (answer.headers().contains_key("content-encoding"), answer.bytes().await.unwrap().len())
+    };
+    let plain = app.visitor().request(Method::GET, "/jogos").send().await.unwrap().bytes().await.unwrap().len();
+    let (is_small, size) = compressed(app.visitor().request(Method::GET, "/jogos")).await;
+    assert!(is_small && size < plain / 4, "{size} of {plain} bytes");
+    assert!(!compressed(app.visitor().request(Method::GET, "/health/live")).await.0, "too small to be worth it");
+    let credentials = json!({ "email": app.admin.email, "password": app.admin.password });
+    assert!(!compressed(app.visitor().request(Method::POST, "/login/auth").json(&credentials)).await.0);
+}
+
+/// The keys of a translation in `web/i18n.js`, and every text that the shop shows through `t`.
+fn texts() -> (Vec<String>, Vec<String>) {
+    let i18n = std::fs::read_to_string("web/i18n.js").unwrap();
+    let portuguese = i18n.split("const pt = {").nth(1).unwrap().split("\n};").next().unwrap();
+    let keys =
+        portuguese.lines().filter_map(|line| line.trim().strip_prefix('"')?.split("\":").next().map(str::to_owned));
+    let mut shown = Vec::new();
+    for folder in ["web", "web/pages"] {
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            if file.extension().is_none_or(|kind| kind != "js") {
+                continue;
+            }
+            let script = std::fs::read_to_string(&file).unwrap();
+            for (quote, call) in [('\'', "t('"), ('"', "t(\"")] {
+                let calls = script
+                    .match_indices(call)
+                    .filter(|(at, _)| !script[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '.' || c == '_'));
+                shown.extend(calls.map(|(at, _)| script[at + 3..].split(quote).next().unwrap().to_owned()));
+            }
+        }
+    }
+    (keys.collect(), shown)
+}
+
+#[test]
+fn every_text_of_the_shop_is_translated_and_every_problem_is_explained() {
+    let (keys, shown) = texts();
+    assert!(shown.len() > 100, "the texts were found");
+    let missing: Vec<_> = shown.iter().filter(|text| !keys.contains(text)).collect();
+    assert!(missing.is_empty(), "not in Portuguese: {missing:?}");
+    let problems = std::fs::read_to_string("web/problems.js").unwrap();
+    let codes = domain::order::OrderError::VARIANTS.iter().chain(domain::user::UserError::VARIANTS);
+    let codes = codes.chain(domain::game::GameError::VARIANTS).chain(domain::payment::PaymentError::VARIANTS);
+    let mut codes: Vec<String> = codes.map(|code| (*code).to_owned()).collect();
+    for folder in ["gateway/src", "gateway/src/routes"] {
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+            let source = std::fs::read_to_string(file).unwrap();
+            let after = source
+                .split("StatusCode::")
+                .skip(1)
+                .filter_map(|part| part.split_once(','))
+                .map(|(_, rest)| rest.trim_start());
+            codes.extend(
+                after
+                    .filter_map(|rest| rest.strip_prefix('"')?.split('"').next())
+                    .filter(|code| *code != "Bearer")
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert!(codes.len() > 50, "the codes were found");
+    let missing: Vec<_> = codes.iter().filter(|code| !problems.contains(&format!("  {code}: ["))).collect();
+    assert!(missing.is_empty(), "not explained to people: {missing:?}");
+}
+
+#[tokio::test]
+async fn a_birth_date_is_seen_by_its_owner_and_by_staff() {
+    let app = TestApp::start().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let hers = format!("/users/{}", ana.id);
+    ana.get(&hers).await.expect(200)["birth_date"].as_str().unwrap();
+    app.admin.get(&hers).await.expect(200)["birth_date"].as_str().unwrap();
+    ben.get(&hers).await.refused(404, "not_found");
 }

@@ -3,7 +3,7 @@ use crate::GameId;
 use crate::money::InvalidMoney;
 
 /// Why an order refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum OrderError {
     /// No game at all.

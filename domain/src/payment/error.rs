@@ -1,7 +1,7 @@
 use crate::money::Money;
 
 /// Why a payment refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum PaymentError {
     /// The attempt runs already, on other terms.

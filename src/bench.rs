@@ -26,6 +26,7 @@ struct Bench {
     journal: Journal,
     vault: Vault,
     app_url: SecretString,
+    master_key: SecretString,
 }
 
 impl Bench {
@@ -38,8 +39,9 @@ impl Bench {
         migrate(&owner_url, &app_url).await?;
         let owner = connect(&owner_url, connections).await?;
         let pool = connect(&app_url, connections).await?;
-        let vault = Vault::open(pool.clone(), &crate::up::new_master_key()).await?;
-        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url })
+        let master_key = crate::up::new_master_key();
+        let vault = Vault::open(pool.clone(), &master_key).await?;
+        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url, master_key })
     }
 
     async fn stop(self) -> Result<()> {

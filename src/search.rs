@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use projections::search::reindex::{Progress, reindex};
-use projections::search::{Meili, MeiliKeys, SearchEngine, Words, words};
+use projections::search::{Meili, MeiliKeys, PostgresSearch, SearchEngine, Words, words};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
@@ -29,7 +29,7 @@ pub fn writing(config: &SearchConfig, pool: &PgPool) -> Result<SearchEngine> {
 fn engine(config: &SearchConfig, key: Option<&SecretString>, pool: &PgPool) -> Result<SearchEngine> {
     let words = read_words(config.search_words.as_deref())?;
     Ok(match config.meili_url.as_deref().filter(|url| !url.is_empty()) {
-        None => SearchEngine::Postgres(pool.clone(), words),
+        None => SearchEngine::Postgres(PostgresSearch::new(pool.clone(), words)),
         Some(url) => {
             let key = key.map(ExposeSecret::expose_secret);
             SearchEngine::Meili(Meili::new(url, key, &config.meili_index, words)?)

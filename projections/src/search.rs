@@ -3,18 +3,21 @@
 //! Two engines, one contract. An index can be dropped and built again; it decides nothing.
 
 mod document;
+mod folded;
 mod meili;
 mod postgres;
+mod reading;
 pub mod reindex;
 pub mod words;
 
 use std::collections::BTreeMap;
 
-use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use document::{Document, digests};
 pub use meili::{Meili, MeiliKeys};
+pub use postgres::PostgresSearch;
+pub use reading::Reading;
 pub use words::Words;
 
 use crate::games::GameView;
@@ -69,23 +72,16 @@ pub struct SearchQuery {
     pub offset: i64,
 }
 
-/// A game that was found.
-#[derive(Debug, Clone)]
-pub struct Hit {
-    /// The game.
-    pub game: GameView,
-    /// Its title as HTML, with what matched in `<mark>`.
-    pub highlight: String,
-}
-
 /// How many of the games that were found carry each label, whatever of the same kind is filtered by.
 pub type FacetCounts = BTreeMap<String, i64>;
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct SearchAnswer {
-    /// The hits of this page.
-    pub hits: Vec<Hit>,
+    /// The games of this page.
+    pub hits: Vec<GameView>,
+    /// How the text was read where not all of it was found as it was typed.
+    pub reading: Option<Reading>,
     /// How many there are on all pages.
     pub total: i64,
     /// By genre.
@@ -103,12 +99,10 @@ pub struct SearchAnswer {
 /// How many labels of a kind are counted.
 const FACET_VALUES: i64 = 50;
 
-/// What `<mark>` is written as until the rest is escaped: characters of private use.
-const MARK: (char, char) = ('\u{E000}', '\u{E001}');
-
-/// A marked title as HTML.
-fn marked(title: &str) -> String {
-    html_escape::encode_text(title).replace(MARK.0, "<mark>").replace(MARK.1, "</mark>")
+/// A title as HTML, with the words in `<mark>` that a search for `text` found.
+#[must_use]
+pub fn highlight(text: &str, title: &str) -> String {
+    reading::highlight(text, title)
 }
 
 /// The engine did not do what it was asked.
@@ -126,6 +120,9 @@ pub enum SearchError {
     /// The index holds what the store did not write.
     #[error("the index holds something unreadable: {0}")]
     Unreadable(#[from] serde_json::Error),
+    /// The words of the index cannot be kept in memory.
+    #[error("the words of the index: {0}")]
+    Words(#[from] fst::Error),
 }
 
 /// Which of two indexes.
@@ -141,7 +138,7 @@ pub enum Side {
 #[derive(Clone)]
 pub enum SearchEngine {
     /// Postgres' own text search.
-    Postgres(PgPool, Words),
+    Postgres(PostgresSearch),
     /// Meilisearch.
     Meili(Meili),
 }
@@ -170,10 +167,12 @@ impl SearchEngine {
     /// # Errors
     /// When the engine does not answer.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
-        match self {
-            Self::Postgres(pool, words) => postgres::search(pool, words, query).await,
-            Self::Meili(meili) => meili.search(query).await,
-        }
+        let (mut answer, words) = match self {
+            Self::Postgres(postgres) => (postgres.search(query).await?, &postgres.words),
+            Self::Meili(meili) => (meili.search(query).await?, meili.words()),
+        };
+        answer.reading = answer.hits.first().and_then(|best| Reading::of(&query.text, best, words));
+        Ok(answer)
     }
 
     /// Writes games as they are now: what is retired leaves the index, and nothing older overwrites a newer document.
@@ -186,7 +185,9 @@ impl SearchEngine {
         let retired: Vec<Uuid> = retired.iter().map(|game| game.game_id).collect();
         let documents: Vec<Document> = sold.into_iter().map(Document::from).collect();
         match self {
-            Self::Postgres(pool, _) => postgres::index::write(pool, side, &documents, &retired).await,
+            Self::Postgres(PostgresSearch { pool, .. }) => {
+                postgres::index::write(pool, side, &documents, &retired).await
+            }
             Self::Meili(meili) => meili.write(side, documents, &retired).await,
         }
     }
@@ -197,7 +198,7 @@ impl SearchEngine {
     /// When the engine does not answer.
     pub async fn begin(&self) -> Result<(), SearchError> {
         match self {
-            Self::Postgres(pool, _) => postgres::index::begin(pool).await,
+            Self::Postgres(PostgresSearch { pool, .. }) => postgres::index::begin(pool).await,
             Self::Meili(meili) => meili.begin().await,
         }
     }
@@ -208,7 +209,7 @@ impl SearchEngine {
     /// When the engine does not answer, or the live index has another number of games afterwards.
     pub async fn swap(&self, games: i64) -> Result<(), SearchError> {
         match self {
-            Self::Postgres(pool, _) => postgres::index::swap(pool).await,
+            Self::Postgres(PostgresSearch { pool, .. }) => postgres::index::swap(pool).await,
             Self::Meili(meili) => meili.swap(games).await,
         }
     }
@@ -219,7 +220,7 @@ impl SearchEngine {
     /// When the engine does not answer.
     pub async fn documents(&self, offset: i64, limit: i64) -> Result<Vec<Document>, SearchError> {
         match self {
-            Self::Postgres(pool, _) => postgres::index::documents(pool, offset, limit).await,
+            Self::Postgres(PostgresSearch { pool, .. }) => postgres::index::documents(pool, offset, limit).await,
             Self::Meili(meili) => meili.documents(offset, limit).await,
         }
     }

@@ -1,5 +1,7 @@
-//! Searches over a large catalogue, through the gateway on each engine, beside the same asked of Meilisearch itself.
+//! Searches over a large catalogue, through the gateway on each engine, beside the same asked of Meilisearch itself:
+//! how long they take, and how often the title that was meant is found.
 
+mod question;
 mod sample;
 
 use std::path::PathBuf;
@@ -8,22 +10,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use hdrhistogram::Histogram;
+use projections::games::GameView;
 use projections::search::{SearchEngine, Side};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use self::sample::{Question, Sample};
+use self::question::{Kind, Question};
+use self::sample::Sample;
 use super::{Bench, per_second};
-use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, SecretsConfig, StoreConfig};
+use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, StoreConfig, from_settings};
 use crate::local::{NatsServer, free_port, new_secret};
 use crate::roles::{Foundation, bind};
+use crate::table::{Output, Table};
 use crate::{client, progress, search};
 
 /// `ludoteca bench search`
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// How many games are in the catalogue; made from it by a seeded generator
+    /// How many games are in the catalogue: those of the file, and more made from them by a seeded generator
     #[arg(long, default_value_t = 100_000)]
     games: usize,
     /// How many searches of each kind
@@ -35,6 +40,12 @@ pub struct SearchArgs {
     /// The catalogue that games are made from; the demo one without it
     #[arg(long)]
     catalog: Option<PathBuf>,
+    /// Search for titles with a typo as well, in the catalogue as it is and in the large one, and tell how often the
+    /// title that was meant comes first, and among the first ten
+    #[arg(long)]
+    recall: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     meili: MeiliOwnerConfig,
 }
@@ -44,59 +55,73 @@ pub struct SearchArgs {
 /// # Errors
 /// When a server does not start or a search fails.
 pub async fn run(args: &SearchArgs) -> Result<()> {
-    let http = client::http()?;
     let mut sample = Sample::new(args.catalog.as_deref(), args.seed)?;
-    let games = sample.games(args.games);
-    let kinds = [
-        ("words", sample.questions(&games, args.searches, false)),
-        ("typo+facets", sample.questions(&games, args.searches, true)),
-    ];
-    println!("{} games, {} searches of each kind, one after the other", games.len(), args.searches);
-    println!("{:<34} {:>12} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "", "p50", "p95", "p99", "max");
+    let catalogue = sample.catalogue();
+    let large = sample.enlarged(catalogue.clone(), args.games);
+    let plain: Vec<(Kind, Vec<Question>)> =
+        Kind::PLAIN.iter().map(|kind| (*kind, sample.questions(*kind, &large, args.searches))).collect();
+    let titles: Vec<(Kind, Vec<Question>)> = Kind::TITLES
+        .iter()
+        .filter(|_| args.recall)
+        .map(|kind| (*kind, sample.questions(*kind, &catalogue, args.searches)))
+        .collect();
 
     let bench = Bench::start(16).await?;
     let mut nats = NatsServer::start(&bench.folder.join("nats"), free_port()?, &new_secret("p"), "unused").await?;
     let mut meili = args.meili.clone();
     meili.meili_index = new_secret("bench-");
     let with_meili = search::provision(&meili).await?;
-    let mut engines = vec![SearchConfig::default()];
+    let mut engines = vec![SearchConfig { meili_index: meili.meili_index.clone(), ..SearchConfig::default() }];
     if with_meili.meili_url.is_some() {
         engines.push(with_meili);
     } else {
-        println!("SKIPPED: Meilisearch (MEILI_URL is not set)");
+        eprintln!("SKIPPED: Meilisearch (MEILI_URL is not set)");
     }
-    for config in engines {
-        let engine = search::writing(&config, bench.journal.pool())?;
-        let rate = fill(&engine, &games).await?;
-        if config.meili_url.is_none() {
-            sqlx::query("vacuum analyze").execute(&bench.owner).await?;
-        }
-        let url = serve(&bench, &nats, &config).await?;
+    let mut table = Table::new([
+        "engine",
+        "games",
+        "search",
+        "asked_of",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+        "max_ms",
+        "first_percent",
+        "ten_percent",
+    ]);
+    let mut indexing = Table::new(["engine", "games", "games_per_second"]);
+    for config in &engines {
+        let engine = search::writing(config, bench.journal.pool())?;
+        let (http, url) = (client::http()?, serve(&bench, &nats, config).await?);
         let direct = config.meili_url.as_deref().zip(config.meili_search_key.as_ref());
-        for (kind, questions) in &kinds {
-            let mut ways: Vec<Way> = vec![Box::new(|question| question.of_gateway(&http, &url))];
-            if let Some((server, key)) = direct {
-                let index = &config.meili_index;
-                ways.push(Box::new(|question| question.of_meilisearch(&http, server, key.expose_secret(), index)));
-            }
-            let took = ask(questions, &ways).await?;
-            for (by, took) in ["gateway", "direct"].into_iter().zip(&took) {
-                row(engine.name(), by, kind, took);
-            }
-            if let [through, direct] = took.as_slice() {
-                #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
-                let ratio = through.value_at_quantile(0.99) as f64 / direct.value_at_quantile(0.99) as f64;
-                println!("{:<34} {:>12} {:>29.2}", format!("{} gateway / direct", engine.name()), kind, ratio);
+        let mut rounds = vec![(&large, [plain.as_slice(), titles.as_slice()])];
+        if args.recall {
+            rounds.insert(0, (&catalogue, [[].as_slice(), titles.as_slice()]));
+        }
+        for (games, kinds) in rounds {
+            let rate = fill(&engine, games).await?;
+            indexing.row([json!(engine.name()), json!(games.len()), json!(rate.round())]);
+            sqlx::query("vacuum analyze").execute(&bench.owner).await?;
+            for (kind, questions) in kinds.into_iter().flatten() {
+                let mut ways: Vec<(&str, Way)> = vec![("gateway", Box::new(|it| it.of_gateway(&http, &url)))];
+                if let Some((server, key)) = direct.filter(|_| Kind::PLAIN.contains(kind)) {
+                    let index = &config.meili_index;
+                    ways.push(("engine", Box::new(|it| it.of_meilisearch(&http, server, key.expose_secret(), index))));
+                }
+                for (name, asked) in ask(*kind, questions, &ways).await? {
+                    table.row(asked.row(engine.name(), games.len(), *kind, name));
+                }
             }
         }
-        println!("{:<34} {:>12} {rate:>9.0} games per second", format!("{} indexing", engine.name()), "");
     }
+    table.print(args.output);
+    indexing.print(args.output);
     nats.stop().await?;
     bench.stop().await
 }
 
 /// As a reindex does it.
-async fn fill(engine: &SearchEngine, games: &[projections::games::GameView]) -> Result<f64> {
+async fn fill(engine: &SearchEngine, games: &[GameView]) -> Result<f64> {
     let bar = progress::bar("indexing", games.len() as u64);
     let begun = Instant::now();
     engine.begin().await?;
@@ -113,29 +138,18 @@ async fn fill(engine: &SearchEngine, games: &[projections::games::GameView]) -> 
 async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Result<String> {
     let key_file = bench.folder.join("jwt.pem");
     std::fs::write(&key_file, gateway::generate_key()?.expose_secret())?;
-    let store = StoreConfig {
-        database_url: bench.app_url.clone(),
-        database_connections: 8,
-        nats_url: nats.url().into(),
-        nats_replicas: 1,
-        master_key: crate::up::new_master_key(),
-        currency: domain::Currency::BRL,
-        refund_window_days: 7,
-        dispute_policy: domain::order::DisputePolicy::Suspend,
-    };
-    let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
     let port = free_port()?;
-    let config = GatewayConfig {
-        listen: ([127, 0, 0, 1], port).into(),
-        secrets: SecretsConfig {
-            jwt_key_file: key_file,
-            psp_webhook_secrets_file: None,
-            psp_webhook_secret: vec![new_secret("whsec_").into()],
-        },
-        payment_stale: Duration::from_secs(10),
-        login_per_account: std::num::NonZeroU32::MIN,
-        login_per_address: std::num::NonZeroU32::MIN,
+    let setting = |name: &str| match name {
+        "DATABASE_URL" => Some(bench.app_url.expose_secret().to_owned()),
+        "NATS_URL" => Some(nats.url()),
+        "MASTER_KEY" => Some(bench.master_key.expose_secret().to_owned()),
+        "JWT_KEY_FILE" => Some(key_file.display().to_string()),
+        "PSP_WEBHOOK_SECRET" => Some("whsec_bench".to_owned()),
+        "GATEWAY_LISTEN" => Some(format!("127.0.0.1:{port}")),
+        _ => None,
     };
+    let (store, config): (StoreConfig, GatewayConfig) = (from_settings(setting)?, from_settings(setting)?);
+    let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
     let acceptor = bind(config.listen).await?;
     let search = search.clone();
     tokio::spawn(async move { foundation.gateway(&config, &search, acceptor).await });
@@ -145,63 +159,70 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
 /// A way to ask a question.
 type Way<'a> = Box<dyn Fn(&Question) -> reqwest::RequestBuilder + 'a>;
 
+/// What came of asking questions in one way.
+struct Asked {
+    took: Histogram<u64>,
+    first: u64,
+    ten: u64,
+    meant: u64,
+}
+
+impl Asked {
+    fn new() -> Result<Self> {
+        Ok(Self { took: Histogram::new(3)?, first: 0, ten: 0, meant: 0 })
+    }
+
+    fn note(&mut self, question: &Question, took: Duration, answer: &Value) -> Result<()> {
+        self.took.record(u64::try_from(took.as_micros())?)?;
+        if let Some(wanted) = &question.wanted {
+            let place = question::place(answer, wanted);
+            self.meant = self.meant.saturating_add(1);
+            self.first = self.first.saturating_add(u64::from(place == Some(0)));
+            self.ten = self.ten.saturating_add(u64::from(place.is_some_and(|place| place < 10)));
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of a benchmark fit a float")]
+    fn row(&self, engine: &str, games: usize, kind: Kind, by: &str) -> [Value; 10] {
+        let at = |quantile| json!(self.took.value_at_quantile(quantile) as f64 / 1_000.0);
+        let share = |of: u64| if self.meant == 0 { Value::Null } else { json!(of as f64 * 100.0 / self.meant as f64) };
+        let (first, ten) = (share(self.first), share(self.ten));
+        let kind = kind.to_string();
+        [json!(engine), json!(games), json!(kind), json!(by), at(0.5), at(0.95), at(0.99), at(1.0), first, ten]
+    }
+}
+
 /// Asks each question in each way, so that all ways meet the same machine, and each is first as often as the others.
 /// The first tenth is asked once more before, to warm up.
-async fn ask(questions: &[Question], ways: &[Way<'_>]) -> Result<Vec<Histogram<u64>>> {
+async fn ask<'a>(kind: Kind, questions: &[Question], ways: &[(&'a str, Way<'_>)]) -> Result<Vec<(&'a str, Asked)>> {
     for question in questions.iter().take(questions.len() / 10) {
-        for way in ways {
+        for (_, way) in ways {
             answered(way(question)).await?;
         }
     }
-    let mut took = ways.iter().map(|_| Histogram::new(3)).collect::<Result<Vec<_>, _>>()?;
+    let bar = progress::bar("searching", questions.len() as u64);
+    bar.set_prefix(kind.to_string());
+    let mut asked = ways.iter().map(|(name, _)| Ok((*name, Asked::new()?))).collect::<Result<Vec<_>>>()?;
     for (turn, question) in questions.iter().enumerate() {
-        let mut asked: Vec<_> = ways.iter().zip(&mut took).collect();
+        let mut pairs: Vec<_> = ways.iter().zip(&mut asked).collect();
         if turn.is_multiple_of(2) {
-            asked.reverse();
+            pairs.reverse();
         }
-        for (way, took) in asked {
-            took.record(u64::try_from(answered(way(question)).await?.as_micros())?)?;
+        for ((_, way), (_, asked)) in pairs {
+            let (took, answer) = answered(way(question)).await?;
+            asked.note(question, took, &answer)?;
         }
+        bar.inc(1);
     }
-    Ok(took)
+    bar.finish_and_clear();
+    Ok(asked)
 }
 
-async fn answered(request: reqwest::RequestBuilder) -> Result<Duration> {
+async fn answered(request: reqwest::RequestBuilder) -> Result<(Duration, Value)> {
     let begun = Instant::now();
     let response = request.send().await?.error_for_status()?;
-    let _: Value = serde_json::from_slice(&response.bytes().await?).context("no JSON")?;
-    Ok(begun.elapsed())
-}
-
-fn row(engine: &str, by: &str, kind: &str, took: &Histogram<u64>) {
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
-    let at = |quantile| took.value_at_quantile(quantile) as f64 / 1_000.0;
-    let who = format!("{engine} {by}");
-    println!("{who:<34} {kind:>12} {:>9.1} {:>9.1} {:>9.1} {:>9.1}", at(0.5), at(0.95), at(0.99), at(1.0));
-}
-
-impl Question {
-    fn of_gateway(&self, http: &reqwest::Client, url: &str) -> reqwest::RequestBuilder {
-        let request = http.get(format!("{url}/jogos/busca")).query(&[("q", &self.text)]);
-        match &self.genre {
-            Some(genre) => request.query(&[("genre", genre)]),
-            None => request,
-        }
-    }
-
-    /// The request that the gateway's engine makes of it.
-    fn of_meilisearch(&self, http: &reqwest::Client, url: &str, key: &str, index: &str) -> reqwest::RequestBuilder {
-        let filter = self.genre.as_ref().map(|genre| format!("genres IN [\"{genre}\"]"));
-        let mut queries = vec![json!({
-            "indexUid": index, "q": self.text, "filter": filter, "limit": 20, "offset": 0,
-            "facets": ["genres", "tags", "platforms", "age_rating"], "attributesToHighlight": ["title"],
-            "matchingStrategy": "all",
-        })];
-        if filter.is_some() {
-            queries.push(json!({
-                "indexUid": index, "q": self.text, "limit": 0, "facets": ["genres"], "matchingStrategy": "all",
-            }));
-        }
-        http.post(format!("{url}/multi-search")).bearer_auth(key).json(&json!({ "queries": queries }))
-    }
+    let body = response.bytes().await?;
+    let took = begun.elapsed();
+    Ok((took, serde_json::from_slice(&body).context("no JSON")?))
 }

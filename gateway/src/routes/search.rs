@@ -8,7 +8,7 @@ use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
-use projections::search::{SearchQuery, Sort, reindex};
+use projections::search::{self, SearchQuery, Sort, reindex};
 
 use super::Tag;
 use super::games::Game;
@@ -50,9 +50,22 @@ struct Facets {
     age_ratings: BTreeMap<String, i64>,
 }
 
+/// What was searched for instead of what was typed.
+#[derive(Object)]
+#[oai(rename = "Reading")]
+struct ReadingDto {
+    /// The words that were found instead.
+    text: String,
+    /// Words that were left out, for nothing has all of them.
+    without: Vec<String>,
+}
+
 #[derive(Object)]
 struct Answer {
     hits: Vec<Hit>,
+    /// How the words were read where not all of them were found as they were typed.
+    #[oai(skip_serializing_if_is_none)]
+    reading: Option<ReadingDto>,
     /// On all pages.
     total: i64,
     facets: Facets,
@@ -137,11 +150,12 @@ impl Search {
         }
         let begun = Instant::now();
         let found = store.search.search(&query).await.map_err(|error| Problem::unavailable("the search", &error))?;
-        let hits = found.hits.into_iter().map(|hit| Hit {
-            owned: owned.contains(&hit.game.game_id),
-            game: hit.game.into(),
-            highlight: hit.highlight,
+        let hits = found.hits.into_iter().map(|game| Hit {
+            owned: owned.contains(&game.game_id),
+            highlight: search::highlight(&query.text, &game.title),
+            game: game.into(),
         });
+        let reading = found.reading.map(|search::Reading { text, without }| ReadingDto { text, without });
         let facets = Facets {
             genres: found.genres,
             tags: found.tags,
@@ -151,7 +165,7 @@ impl Search {
         let took_ms = begun.elapsed().as_secs_f64() * 1_000.0;
         let engine = store.search.name().to_owned();
         let (total, facets_estimated) = (found.total, found.facets_estimated);
-        Ok(Json(Answer { hits: hits.collect(), total, facets, facets_estimated, took_ms, engine }))
+        Ok(Json(Answer { hits: hits.collect(), reading, total, facets, facets_estimated, took_ms, engine }))
     }
 }
 

@@ -18,7 +18,8 @@ use meilisearch_sdk::tasks::Task;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Document, FacetCounts, Hit, MARK, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words, marked};
+use super::folded::folded;
+use super::{Document, FacetCounts, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words};
 
 pub use setup::MeiliKeys;
 
@@ -29,6 +30,8 @@ const TASK_PATIENCE: Duration = Duration::from_mins(2);
 /// How many bytes of text are sent at once, about half of what the server takes.
 const MOST: usize = 40 << 20;
 const TASK_POLL: Duration = Duration::from_millis(10);
+/// Of how many words the least telling ones are looked for: beyond that there is enough to go by.
+const MOST_LEFT_OUT: usize = 8;
 /// The kinds of labels that are counted.
 const FACETS: [&str; 4] = ["genres", "tags", "platforms", "age_rating"];
 
@@ -68,12 +71,49 @@ impl Meili {
         self.client.index(self.uid(side))
     }
 
+    pub(super) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// With all words; and where nothing has them, without those that tell least.
     pub(super) async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
+        let found = self.search_all_words(query).await?;
+        let relaxed = if found.total > 0 { None } else { self.telling_words(&query.text).await? };
+        match relaxed {
+            Some(text) => self.search_all_words(&SearchQuery { text, ..query.clone() }).await,
+            None => Ok(found),
+        }
+    }
+
+    /// A text without the words that nothing has, or, where something has each, without the one that most games have.
+    /// Nothing where nothing would be left.
+    async fn telling_words(&self, text: &str) -> Result<Option<String>, SearchError> {
+        let text = folded(text);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        if words.len() < 2 || words.len() > MOST_LEFT_OUT {
+            return Ok(None);
+        }
+        // A word with a space behind it is not taken for the beginning of another.
+        let whole: Vec<String> = words.iter().map(|word| format!("{word} ")).collect();
+        let index = self.side(Side::Live);
+        let mut asked = self.client.multi_search();
+        for word in &whole {
+            asked.with_search_query(index.search().with_query(word).with_limit(0).build());
+        }
+        let answered = timed(PATIENCE, asked.execute::<Document>()).await?;
+        let counts: Vec<usize> = answered.results.iter().map(|it| it.estimated_total_hits.unwrap_or(0)).collect();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let left_out = if counts.contains(&0) { 0 } else { most };
+        let telling = words.iter().zip(&counts).filter(|(_, games)| **games != left_out).map(|(word, _)| *word);
+        let telling = telling.collect::<Vec<_>>().join(" ");
+        Ok(Some(telling).filter(|text| !text.is_empty()))
+    }
+
+    async fn search_all_words(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
         let index = self.side(Side::Live);
         let filters = Filters::of(query);
         let all = filters.except("");
         let sort = sorted(query.sort);
-        let (begin, end) = (MARK.0.to_string(), MARK.1.to_string());
         let mut asked = self.client.multi_search();
         let mut page = index.search();
         page.with_query(&query.text)
@@ -82,9 +122,6 @@ impl Meili {
             .with_limit(usize::try_from(query.limit).unwrap_or(0))
             .with_offset(usize::try_from(query.offset).unwrap_or(0))
             .with_facets(Selectors::Some(&FACETS))
-            .with_attributes_to_highlight(Selectors::Some(&["title"]))
-            .with_highlight_pre_tag(&begin)
-            .with_highlight_post_tag(&end)
             .with_matching_strategy(MatchingStrategies::ALL);
         asked.with_search_query(page.build());
         let own: Vec<(&str, String)> =
@@ -245,11 +282,8 @@ fn answer(page: SearchResults<Document>) -> SearchAnswer {
     let (genres, tags, platforms, age_ratings) =
         (facet("genres"), facet("tags"), facet("platforms"), facet("age_rating"));
     let total = i64::try_from(page.estimated_total_hits.unwrap_or(0)).unwrap_or(i64::MAX);
-    let hits = page.hits.into_iter().map(|hit| {
-        let title = hit.formatted_result.as_ref().and_then(|fields| fields.get("title")?.as_str());
-        Hit { highlight: marked(title.unwrap_or(&hit.result.game.title)), game: hit.result.game }
-    });
-    SearchAnswer { hits: hits.collect(), total, genres, tags, platforms, age_ratings, facets_estimated: false }
+    let hits = page.hits.into_iter().map(|hit| hit.result.game).collect();
+    SearchAnswer { hits, total, genres, tags, platforms, age_ratings, ..SearchAnswer::default() }
 }
 
 impl SearchAnswer {

@@ -38,6 +38,8 @@ contract! {
     a_retired_game_is_no_longer_found_and_a_changed_one_is_found_as_it_is,
     a_title_with_punctuation_finds_itself,
     nothing_of_a_query_is_ever_syntax,
+    a_search_is_relaxed_step_by_step_and_says_so,
+    titles_come_before_labels_and_labels_before_makers,
 }
 
 async fn words_prefixes_accents_and_typos_find_games(search: SearchConfig) {
@@ -99,7 +101,54 @@ async fn letters_left_out_or_swapped_find_the_word_that_was_meant(search: Search
     assert!(titles(&find(&app, "q=witchr").await).contains(&"Witcher Road"));
     assert_eq!(titles(&find(&app, "q=lantren").await), ["Lantern Bay"]);
     assert_eq!(titles(&find(&app, "q=constelatoin").await), ["Constellation"], "a long word may have two");
-    assert_eq!(find(&app, "q=rod").await["total"], 0, "a short word may have none");
+    assert_eq!(titles(&find(&app, "q=rod").await), ["Witcher Road"], "a short word may have one");
+    assert_eq!(find(&app, "q=zq").await["total"], 0, "two letters may have none");
+}
+
+async fn a_search_is_relaxed_step_by_step_and_says_so(search: SearchConfig) {
+    let app = store(search).await;
+    for title in ["Terra Invicta", "The Last Haven", "Black Book", "Dark Harbor", "Lantern Bay", "Euro Truck Simulator"]
+    {
+        app.game(title, 100).await;
+    }
+    eventually("all are found", || async { (find(&app, "").await["total"].clone(), json!(6)) }).await;
+    for (typed, title) in [
+        ("TerraInvicta", "Terra Invicta"),
+        ("Ter ra Invicta", "Terra Invicta"),
+        ("Th Last Haven", "The Last Haven"),
+        ("Black Bok", "Black Book"),
+        ("Dark Harbr", "Dark Harbor"),
+        ("euro tuck simulator", "Euro Truck Simulator"),
+    ] {
+        let found = find(&app, &format!("q={}", typed.replace(' ', "+"))).await;
+        assert_eq!(titles(&found).first(), Some(&title), "{typed}: {found}");
+        assert!(found["reading"]["text"].is_string(), "{typed}: {found}");
+    }
+    let found = find(&app, "q=lantern+xyzzyx").await;
+    assert_eq!(
+        (titles(&found), &found["reading"]),
+        (vec!["Lantern Bay"], &json!({ "text": "lantern", "without": ["xyzzyx"] }))
+    );
+    for as_typed in ["terra+invicta", "terra+inv", "the+last+haven", ""] {
+        assert!(
+            find(&app, &format!("q={as_typed}")).await.get("reading").is_none(),
+            "{as_typed} was found as it was typed"
+        );
+    }
+}
+
+async fn titles_come_before_labels_and_labels_before_makers(search: SearchConfig) {
+    let app = store(search).await;
+    let mut by_maker = crate::support::game("Third", 100, 0);
+    by_maker["developer"] = json!("Harbor Works");
+    app.admin.post("/jogos", &by_maker).await.expect(201);
+    add(&app, "Second", "Harbor", "linux", 100, 0, "2024-01-01").await;
+    for title in ["Old Harbor", "Harbors Afar", "Harbor"] {
+        app.game(title, 100).await;
+    }
+    eventually("all are found", || async { (find(&app, "q=harbor").await["total"].clone(), json!(5)) }).await;
+    let found = find(&app, "q=harbor").await;
+    assert_eq!(titles(&found), ["Harbor", "Harbors Afar", "Old Harbor", "Second", "Third"]);
 }
 
 async fn synonyms_are_found_and_stop_words_are_passed_over(search: SearchConfig) {

@@ -12,6 +12,7 @@ use meilisearch_sdk::settings::{
 };
 use secrecy::SecretString;
 
+use super::super::folded::TYPOS;
 use super::super::{FACET_VALUES, SearchError, Side};
 use super::{Held, Meili, PATIENCE, timed};
 
@@ -111,7 +112,7 @@ impl Meili {
     }
 
     fn settings(&self) -> Settings {
-        let typos = MinWordSizeForTypos { one_typo: Some(5), two_typos: Some(9) };
+        let typos = MinWordSizeForTypos { one_typo: Some(TYPOS.0), two_typos: Some(TYPOS.1) };
         let by_count = BTreeMap::from([("*".to_owned(), FacetSortValue::Count)]);
         let mut synonyms: HashMap<&str, Vec<&str>> = HashMap::new();
         for (word, others) in &self.words.synonyms {

@@ -5,8 +5,8 @@ use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
+use super::super::folded::folded;
 use super::super::{Document, SearchError, Side};
-use super::text::plain;
 
 /// The table of a side.
 pub(super) async fn table(pool: &PgPool, side: Side) -> sqlx::Result<&'static str> {
@@ -23,7 +23,8 @@ const WORDS: &str = "setweight(to_tsvector('read.titles', title), 'A')
     || setweight(to_tsvector('read.titles', makers), 'C')
     || setweight(to_tsvector('read.titles', description), 'D')";
 
-/// A document, and its texts without punctuation: what is typed is split there too, so `F.I.S.T.` finds itself.
+/// A document, and its texts as searches compare them: what is typed is split at punctuation too, so `F.I.S.T.` finds
+/// itself.
 #[derive(Serialize)]
 struct Entry<'a> {
     document: &'a Document,
@@ -35,14 +36,13 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn of(document: &'a Document) -> Self {
-        let plain = |text: &str| plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
         let game = &document.game;
         Self {
             document,
-            title: plain(&game.title),
-            labels: plain(&[game.genres.join(" "), game.tags.join(" ")].join(" ")),
-            makers: plain(&[game.developer.as_str(), &game.publisher].join(" ")),
-            description: plain(&game.description),
+            title: folded(&game.title),
+            labels: folded(&[game.genres.join(" "), game.tags.join(" ")].join(" ")),
+            makers: folded(&[game.developer.as_str(), &game.publisher].join(" ")),
+            description: folded(&game.description),
         }
     }
 }
@@ -66,7 +66,7 @@ pub(in super::super) async fn write(
            insert into {table} as old
              (game_id, sequence, folded_title, genres, tags, platforms, release_date, age_rating, price, sales, words,
               title_words)
-           select game_id, sequence, lower(unaccent(title)), genres, tags, platforms, release_date, age_rating, price,
+           select game_id, sequence, title, genres, tags, platforms, release_date, age_rating, price,
                   sales, {WORDS}, to_tsvector('read.titles', title)
            from given
            on conflict (game_id) do update set

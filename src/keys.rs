@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use gateway::{LIFETIME, generate_key, key_id, split_keys};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::config::SecretsConfig;
 use crate::local::{new_secret, write_private};
 use crate::secrets::{RELOAD, lines, read};
+use crate::table::{Output, Table};
 
 /// Which keys, and what to do with them.
 #[derive(Debug, Args)]
@@ -25,7 +27,7 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     /// Show what there is, by id; never the secrets themselves
-    Ls,
+    Ls(Output),
     /// Make a new key for access tokens; once all gateways know it, sign with it
     Rotate,
     /// Believe no token of a key any more
@@ -54,7 +56,7 @@ pub async fn run(args: &KeysArgs) -> Result<()> {
     let keys_file = args.secrets.jwt_key_file.as_path();
     let secrets_file = || args.secrets.psp_webhook_secrets_file.as_deref().context("set PSP_WEBHOOK_SECRETS_FILE");
     match &args.command {
-        KeysCommand::Ls => list(keys_file, args.secrets.psp_webhook_secrets_file.as_deref()),
+        KeysCommand::Ls(output) => list(keys_file, args.secrets.psp_webhook_secrets_file.as_deref(), *output),
         KeysCommand::Rotate => rotate(keys_file).await,
         KeysCommand::Retire { id } => {
             let keys = split_keys(&read(keys_file)?);
@@ -78,14 +80,16 @@ pub async fn run(args: &KeysArgs) -> Result<()> {
     }
 }
 
-fn list(keys_file: &Path, secrets_file: Option<&Path>) -> Result<()> {
+fn list(keys_file: &Path, secrets_file: Option<&Path>, output: Output) -> Result<()> {
+    let mut table = Table::new(["kind", "id", "use"]);
     for (index, key) in split_keys(&read(keys_file)?).iter().enumerate() {
-        println!("key     {}  {}", key_id(key)?, if index == 0 { "signs" } else { "is believed" });
+        table.row([json!("key"), json!(key_id(key)?), json!(if index == 0 { "signs" } else { "is believed" })]);
     }
-    let Some(file) = secrets_file else { return Ok(()) };
-    for secret in lines(&read(file)?) {
-        println!("secret  {}  is believed", secret_id(secret));
+    let secrets = secrets_file.map(read).transpose()?.unwrap_or_default();
+    for secret in lines(&secrets) {
+        table.row([json!("secret"), json!(secret_id(secret)), json!("is believed")]);
     }
+    table.print(output);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use crate::client::Api;
 use crate::config::ClientConfig;
 use crate::progress;
+use crate::table::{Output, Table};
 
 /// How much load.
 #[derive(Debug, Args)]
@@ -30,6 +31,8 @@ pub struct LoadArgs {
     /// How long a client waits for a game to arrive, in seconds
     #[arg(long, default_value_t = 60)]
     patience: u64,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How often a client looks whether its game has arrived.
@@ -139,15 +142,15 @@ fn report(args: &LoadArgs, all: &Measured, took: Duration) {
     let purchases = all.accepted.len();
     #[expect(clippy::cast_precision_loss, reason = "a count of purchases fits a float well enough to be printed")]
     let rate = purchases as f64 / took.as_secs_f64();
-    println!(
-        "{purchases} purchases by {} clients in {:.1} s: {rate:.0} accepted purchases per second",
-        args.clients,
-        took.as_secs_f64()
-    );
-    println!("{:<28} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "p50", "p95", "p99", "max");
+    if !args.output.json {
+        let (clients, seconds) = (args.clients, took.as_secs_f64());
+        println!("{purchases} purchases by {clients} clients in {seconds:.1} s: {rate:.0} purchases per second");
+    }
+    let mut table = Table::new(["from_to", "per_second", "p50_ms", "p95_ms", "p99_ms", "max_ms"]);
     for (name, histogram) in [("request to accepted", &all.accepted), ("accepted to in the library", &all.arrived)] {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-        println!("{name:<28} {:>9.1} {:>9.1} {:>9.1} {:>9.1}", at(0.50), at(0.95), at(0.99), at(1.0));
+        let at = |quantile| json!(histogram.value_at_quantile(quantile) as f64 / 1_000.0);
+        table.row([json!(name), json!(rate), at(0.50), at(0.95), at(0.99), at(1.0)]);
     }
+    table.print(args.output);
 }

@@ -113,7 +113,7 @@ impl Foundation {
     /// Keeps the search index.
     ///
     /// # Errors
-    /// When the search configuration is none.
+    /// When the search configuration is invalid.
     pub async fn indexer(&self, search: &SearchConfig) -> Result<()> {
         let (pool, nats) = (self.journal().pool().clone(), self.shared.nats.clone());
         Indexer { pool, nats, engine: search::writing(search, self.journal().pool())? }.run(self.stop.clone()).await;
@@ -175,7 +175,7 @@ impl Foundation {
     /// Sends mail.
     ///
     /// # Errors
-    /// When the mail server's URL or the sender's address is none.
+    /// When the mail server's URL or the sender's address is invalid.
     pub async fn notifier(&self, config: &MailConfig) -> Result<()> {
         let smtp = config.smtp_url.as_ref().map(ExposeSecret::expose_secret).filter(|url| !url.is_empty());
         let mailer = Mailer::new(smtp, &config.mail_folder)?;

@@ -10,7 +10,7 @@ use crate::executor::{Loaded, Wish};
 use crate::order::ownership;
 
 impl Commands {
-    /// Notes where a dispute of a payment stands. Whether that was news.
+    /// Notes where a dispute of a payment stands. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.

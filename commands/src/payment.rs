@@ -70,7 +70,7 @@ impl Commands {
         Ok((payment, self.pay(context, payment, PaymentCommand::Initiate(terms)).await?))
     }
 
-    /// Notes the PSP's reference, before the PSP is asked to charge. Whether that was news.
+    /// Notes the PSP's reference, before the PSP is asked to charge. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -83,7 +83,7 @@ impl Commands {
         self.pay(context, payment, PaymentCommand::Submit { reference }).await.map(news)
     }
 
-    /// Notes that a payment waits for the buyer or the bank. Whether that was news.
+    /// Notes that a payment waits for the buyer or the bank. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -96,7 +96,7 @@ impl Commands {
         self.pay(context, payment, PaymentCommand::RecordPending { next_action }).await.map(news)
     }
 
-    /// Notes that the money came. Whether that was news.
+    /// Notes that the money came. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -109,7 +109,7 @@ impl Commands {
         self.pay(context, payment, PaymentCommand::Succeed { reference }).await.map(news)
     }
 
-    /// Notes that the money will not come. Whether that was news.
+    /// Notes that the money will not come. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
@@ -122,7 +122,7 @@ impl Commands {
         self.pay(context, payment, PaymentCommand::Fail(failure)).await.map(news)
     }
 
-    /// Notes that a payment was given up. Whether that was news.
+    /// Notes that a payment was given up. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.

@@ -48,7 +48,7 @@ impl Commands {
         self.change_game(context, game, || GameCommand::CancelPromotion { number }).await
     }
 
-    /// Notes which promotions of a game began and which ended. Whether that was news.
+    /// Notes which promotions of a game began and which ended. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The game's refusal, and those of every use case.

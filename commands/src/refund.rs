@@ -82,7 +82,7 @@ impl Commands {
         self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(Wish::of(command()))).await.map(drop)
     }
 
-    /// Notes that money of a payment went back. Whether that was news.
+    /// Notes that money of a payment went back. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.

@@ -50,7 +50,7 @@ pub struct Keys {
     others: Vec<Key>,
 }
 
-/// A key that is none.
+/// An invalid key.
 #[derive(Debug, thiserror::Error)]
 #[error("the JWT keys must be Ed25519 private keys in PKCS #8 PEM")]
 pub struct KeyError;
@@ -101,7 +101,7 @@ impl Keys {
     /// Reads private keys from PEM, the one that signs first.
     ///
     /// # Errors
-    /// [`KeyError`] where one is none, or there is none.
+    /// [`KeyError`] where one is invalid, or there are none.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let mut keys = split_keys(pem).iter().map(Key::from_pem).collect::<Result<Vec<_>, _>>()?.into_iter();
         Ok(Self { first: keys.next().ok_or(KeyError)?, others: keys.collect() })

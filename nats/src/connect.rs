@@ -36,7 +36,7 @@ impl Nats {
     /// A user's inbox prefix is `_INBOX_<user>`, so that its permissions can be held to its own inbox.
     ///
     /// # Errors
-    /// When the URL is none or the server does not let us in.
+    /// When the URL is invalid or the server does not let us in.
     pub async fn connect(urls: &str) -> Result<Self, NatsError> {
         let servers: Result<Vec<ServerAddr>, _> = urls.split(',').map(str::parse).collect();
         let servers = servers.map_err(NatsError::of("URL"))?;

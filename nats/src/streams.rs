@@ -131,7 +131,7 @@ impl Nats {
     ///
     /// # Errors
     /// When there is no such consumer or the server does not answer.
-    pub async fn forsaken(&self, stream: StreamName, consumer: &str) -> Result<Vec<u64>, NatsError> {
+    pub async fn stuck(&self, stream: StreamName, consumer: &str) -> Result<Vec<u64>, NatsError> {
         let held = self.jetstream().get_stream(stream).await.map_err(NatsError::of("stream"))?;
         let info = held.consumer_info(consumer).await.map_err(NatsError::of("consumer"))?;
         let waiting = info.num_pending.saturating_add(info.num_ack_pending as u64);
@@ -140,12 +140,12 @@ impl Nats {
         }
         let answered = if info.num_ack_pending == 0 { info.delivered } else { info.ack_floor }.stream_sequence;
         let mut replay = self.replay(stream, ">", 1);
-        let mut forsaken = Vec::new();
+        let mut stuck = Vec::new();
         loop {
             let batch = replay.next_batch().await?;
-            forsaken.extend(batch.iter().map(|stored| stored.sequence).take_while(|sequence| *sequence <= answered));
+            stuck.extend(batch.iter().map(|stored| stored.sequence).take_while(|sequence| *sequence <= answered));
             if batch.last().is_none_or(|last| last.sequence > answered) {
-                return Ok(forsaken);
+                return Ok(stuck);
             }
         }
     }

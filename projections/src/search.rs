@@ -33,7 +33,7 @@ pub enum Sort {
     Relevance,
     /// Cheapest first.
     Cheapest,
-    /// Dearest first.
+    /// Most expensive first.
     Dearest,
     /// Latest release first.
     Newest,

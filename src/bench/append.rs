@@ -10,10 +10,12 @@ use domain::game::{AgeRating, GameDetails};
 use domain::order::DisputePolicy;
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use journal::clock;
+use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use super::{Bench, per_second};
+use crate::table::{Output, Table};
 
 /// How many commands are in flight in each round.
 const IN_FLIGHT: [u32; 4] = [1, 8, 32, 64];
@@ -24,6 +26,8 @@ pub struct AppendArgs {
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Appends through the command layer (load, decide, append), beside the same rows inserted one per transaction by a
@@ -43,15 +47,16 @@ pub async fn run(args: &AppendArgs) -> Result<()> {
     let sample = sample(&commands, &change).await?;
     let time = Duration::from_secs(args.seconds);
 
-    println!("Appends per second, {} s each, PostgreSQL with fsync on", args.seconds);
-    println!("{:>10} {:>16} {:>16} {:>8}", "in flight", "command layer", "plain insert", "ratio");
+    eprintln!("Appends per second, {} s each, PostgreSQL with fsync on", args.seconds);
+    let mut table = Table::new(["in_flight", "command_layer", "plain_insert", "ratio"]);
     for in_flight in IN_FLIGHT {
         let (pool, row) = (bench.owner.clone(), sample.clone());
         let plain = measure(in_flight, time, move || insert(pool.clone(), row.clone())).await?;
         let (use_cases, game) = (commands.clone(), change.clone());
         let layer = measure(in_flight, time, move || create(use_cases.clone(), game.clone())).await?;
-        println!("{in_flight:>10} {layer:>16.0} {plain:>16.0} {:>8.2}", layer / plain);
+        table.row([json!(in_flight), json!(layer.round()), json!(plain.round()), json!(layer / plain)]);
     }
+    table.print(args.output);
     bench.stop().await
 }
 

@@ -7,10 +7,12 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use journal::Position;
 use nats::{EVENTS, Nats};
+use serde_json::json;
 use workers::{Relay, Step};
 
 use super::{Bench, per_second};
 use crate::local::{NatsServer, free_port, new_secret};
+use crate::table::{Output, Table};
 
 /// How many raw messages are on their way at once; the relay's own window.
 const WINDOW: usize = 512;
@@ -21,6 +23,8 @@ pub struct MirrorArgs {
     /// How many events are in the journal
     #[arg(long, default_value_t = 100_000)]
     events: i32,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Mirrors a journal full of events by the relay, beside a raw pipelined publish of the same messages.
@@ -44,9 +48,10 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     publish_raw(&server.jetstream().await?, &messages).await?;
     let raw = per_second(messages.len() as u64, begun.elapsed());
 
-    println!("Events per second, {mirrored} events, file storage");
-    println!("{:>10} {:>14} {:>8}", "relay", "raw publish", "ratio");
-    println!("{relayed:>10.0} {raw:>14.0} {:>8.2}", relayed / raw);
+    eprintln!("Events per second, {mirrored} events, file storage");
+    let mut table = Table::new(["relay", "raw_publish", "ratio"]);
+    table.row([json!(relayed.round()), json!(raw.round()), json!(relayed / raw)]);
+    table.print(args.output);
     server.stop().await?;
     bench.stop().await
 }

@@ -84,7 +84,7 @@ impl DlqWatcher {
     }
 
     async fn sweep(&self) -> Result<(), NatsError> {
-        for sequence in self.shared.nats.forsaken(PAYMENTS, PAYMENT_WORKER).await? {
+        for sequence in self.shared.nats.stuck(PAYMENTS, PAYMENT_WORKER).await? {
             self.bury(sequence, None).await?;
         }
         Ok(())

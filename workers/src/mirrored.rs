@@ -25,7 +25,7 @@ impl Mirrored {
     /// Reads a message of EVENTS.
     ///
     /// # Errors
-    /// When it is none that the relay wrote.
+    /// When the relay did not write it.
     pub fn of(sequence: u64, position: Option<&str>, payload: &[u8]) -> anyhow::Result<Self> {
         let position: Position = position.context("no journal position")?.parse()?;
         let event: CloudEvent<'_> = serde_json::from_slice(payload)?;

@@ -50,7 +50,7 @@ impl Mailer {
     /// A mailer for a server's URL (`smtps://user:password@host`), or for a folder where there is none.
     ///
     /// # Errors
-    /// When the URL is none, or the folder cannot be made.
+    /// When the URL is invalid, or the folder cannot be made.
     pub fn new(smtp_url: Option<&str>, folder: &PathBuf) -> anyhow::Result<Self> {
         if let Some(url) = smtp_url {
             let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).context("SMTP URL")?;

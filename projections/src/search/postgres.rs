@@ -7,6 +7,8 @@ mod page;
 mod text;
 mod vocabulary;
 
+use std::cmp::Reverse;
+
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -122,7 +124,8 @@ async fn near_titles(pool: &PgPool, table: &str, compact: &str) -> sqlx::Result<
     .persistent(false)
     .fetch_all(pool)
     .await?;
-    let near = candidates.into_iter().map(|(id, title, sales)| (strsim::osa_distance(&title, compact), -sales, id));
+    let near =
+        candidates.into_iter().map(|(id, title, sales)| (strsim::osa_distance(&title, compact), Reverse(sales), id));
     let mut near: Vec<_> = near.filter(|(typos, ..)| *typos <= 1).collect();
     near.sort_unstable();
     near.truncate(NEAR_TITLES);

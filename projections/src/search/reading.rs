@@ -66,7 +66,8 @@ pub(super) fn highlight(typed: &str, title: &str) -> String {
         let end = rest.find(|c: char| c.is_alphanumeric() != is_word).unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
         let text = html_escape::encode_text(part);
-        html.push_str(&if is_word && is_found(part) { format!("<mark>{text}</mark>") } else { text.into_owned() });
+        let (before, after_it) = if is_word && is_found(part) { ("<mark>", "</mark>") } else { ("", "") };
+        html.extend([before, &*text, after_it]);
         rest = after;
     }
     html

@@ -18,7 +18,7 @@ impl Words {
     /// Reads them from JSON: `{"synonyms": {"rpg": ["role playing"]}, "stop_words": ["the"]}`.
     ///
     /// # Errors
-    /// [`InvalidWords`] when it is none, has other fields, or something is no plain word.
+    /// [`InvalidWords`] when it is not such JSON, or a word is more than letters, digits and spaces.
     pub fn parse(json: &str) -> Result<Self, InvalidWords> {
         let words: Self = serde_json::from_str(json)?;
         let is_plain =

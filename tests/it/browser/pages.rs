@@ -5,7 +5,7 @@ type Pages = Vec<(&'static str, String)>;
 pub fn visitor(game: &str) -> Pages {
     vec![
         ("home", "#/".to_owned()),
-        ("search", "#/search?q=lan".to_owned()),
+        ("search", "#/search?q=lantren".to_owned()),
         ("search-nothing", "#/search?q=xyzzyxyzzy".to_owned()),
         ("game", format!("#/game/{game}")),
         ("register", "#/register".to_owned()),

@@ -2,6 +2,7 @@ use journal::{Claims, NewEvent, clock};
 use projections::games::Games;
 use projections::library::Library;
 use projections::{Projection, compare, rebuild};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::Executor;
 
@@ -13,6 +14,16 @@ async fn bought(app: &TestApp) {
     let order = ana.buy(&[&game], "pm_card_visa").await;
     ana.sees_order(&order, "completed").await;
     ana.owns(&["Quiet Comet"]).await;
+}
+
+/// `ludoteca parked --json`: whether it succeeded, and what it listed.
+async fn parked_command(app: &TestApp) -> (bool, serde_json::Value) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    command.env("DATABASE_URL", app.store.database_url.expose_secret());
+    command.env("NATS_URL", app.store.nats_url.expose_secret());
+    command.env("MASTER_KEY", app.store.master_key.expose_secret());
+    let done = command.args(["parked", "--json"]).output().await.unwrap();
+    (done.status.success(), serde_json::from_slice(&done.stdout).unwrap())
 }
 
 async fn parked(app: &TestApp) -> i64 {
@@ -90,6 +101,8 @@ async fn the_park_is_emptied_by_a_rebuild_once_the_cause_is_mended() {
     let game = app.game("Poisoned", 100).await;
     append_poison(&app, &game, 2).await;
     eventually("it is parked", || async { (parked(&app).await, 1) }).await;
+    let (failed, listed) = parked_command(&app).await;
+    assert!(!failed && listed.as_array().unwrap().len() == 1 && listed[0]["aggregate_id"] == game.as_str(), "{listed}");
 
     // The cause here is the event itself, which only the database's owner can mend.
     let owner = journal::connect(&app.owner_url, 1).await.unwrap();
@@ -99,6 +112,7 @@ async fn the_park_is_emptied_by_a_rebuild_once_the_cause_is_mended() {
     rebuild(app.foundation.journal(), &Games, |_| ()).await.unwrap();
 
     assert_eq!(parked(&app).await, 0);
+    assert_eq!(parked_command(&app).await, (true, json!([])), "the command succeeds where nothing is parked");
     let shown = app.visitor().get(&format!("/jogos/{game}")).await.expect(200);
     assert_eq!(shown["price"]["amount"], 77);
 }

@@ -131,8 +131,8 @@ async fn a_deleted_stream_is_rebuilt_with_the_same_sequence_numbers() {
 }
 
 #[tokio::test]
-async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error() {
-    let app = quiet().await;
+async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error_and_health_says_so() {
+    let mut app = quiet().await;
     create_games(&app, 1).await;
     let mut relay = relay(&app);
     while relay.run_once().await.unwrap() == Step::Worked {}
@@ -152,6 +152,12 @@ async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error() {
     let (messages, _) = app.foundation.shared.nats.extent(EVENTS).await.unwrap();
     assert!(fresh.run_once().await.is_err(), "it stays halted");
     assert_eq!(app.foundation.shared.nats.extent(EVENTS).await.unwrap().0, messages, "and publishes nothing");
+    app.start_role("relay");
+    eventually("health says so", || async {
+        let health = app.visitor().get("/health/ready").await.body;
+        (health["relay"] == "halted") && (health["status"] == "degraded")
+    })
+    .await;
 }
 
 #[tokio::test]

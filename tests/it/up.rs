@@ -235,6 +235,13 @@ async fn a_store_survives_a_second_start_a_killed_start_and_a_move() {
     let verified = machine.run(&["verify"]);
     assert!(verified.ok, "nothing was lost: {}", verified.text);
     assert!(machine.run(&["down"]).text.contains("Stopped; the data stays in"));
+
+    // The mirror can be lost: the journal has it all.
+    std::fs::remove_dir_all(machine.data.join("nats")).unwrap();
+    assert!(machine.doctor().text.contains("a journal without its mirror"));
+    assert!(machine.up(&[]).ok);
+    let verified = machine.run(&["verify"]);
+    assert!(verified.ok, "the mirror is whole again: {}", verified.text);
 }
 
 #[tokio::test]
@@ -242,8 +249,12 @@ async fn data_of_a_newer_version_is_left_alone() {
     let machine = Machine::new();
     // The last port there is: the servers find others.
     let port = if free(65_534) { "65534".to_owned() } else { machine.port.to_string() };
-    let started = machine.run(&["up", "--detach", "--no-import", "--port", &port]);
+    // The roles' own settings are taken from the environment.
+    let mut up = machine.command(&["up", "--detach", "--no-import", "--port", &port]);
+    let started = said(up.env("CURRENCY", "JPY").output().unwrap());
     assert!(started.ok, "{}", started.text);
+    let page = ludoteca::client::http().unwrap().get(format!("http://127.0.0.1:{port}/")).send().await.unwrap();
+    assert!(page.text().await.unwrap().contains(r#"<meta name="currency" content="JPY">"#));
     let settings = std::fs::read_to_string(machine.data.join("ludoteca.env")).unwrap();
     let owner = settings.lines().find_map(|line| line.strip_prefix("DATABASE_OWNER_URL=")).unwrap();
     let pool = sqlx::PgPool::connect(owner).await.unwrap();

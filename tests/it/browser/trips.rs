@@ -60,6 +60,15 @@ async fn a_visitor_is_led_to_the_login_and_back_and_no_address_breaks_the_shop()
             browser.see("main [name=password]").await;
         }
     }
+    // A refusal of a field stands with the field.
+    browser.open("#/register").await;
+    for (name, value) in [("name", "Eve"), ("email", "eve@ludoteca.example"), ("password", "correct horse battery")] {
+        browser.fill(name, value).await;
+    }
+    browser.fill("birth_date", "2199-01-01").await;
+    browser.click("main form button").await;
+    browser.see("[name=birth_date][aria-invalid][aria-describedby]").await;
+    says(&browser, "pt", ["Check this field.", "Confira este campo."]).await;
     browser.run("location.href = '/foo'", json!([])).await;
     says(&browser, "pt", ["There is no such page", "Esta página não existe"]).await;
     browser.click("main a").await;
@@ -145,6 +154,11 @@ async fn a_list_is_where_one_left_it_and_a_broken_line_can_be_tried_again() {
     eventually("the list is where it was", back).await;
     assert_eq!(browser.count(".game").await, 48);
 
+    browser.visit(&app.url).await;
+    browser.open(&format!("#/game/{long}")).await;
+    browser.see("#add").await;
+    let moved = browser.layout_shift().await;
+    assert!(moved < 0.02, "the page of a game moved by {moved}");
     for device in ["phone", "desktop"] {
         browser.hold(device).await;
         browser.open(&format!("#/game/{long}")).await;

@@ -20,7 +20,3 @@ end $$;
 -- Each gateway keeps the words itself, and asks for those that came since.
 alter table read.search_words drop column letters, add column n bigint generated always as identity;
 create unique index on read.search_words (n);
-
--- What nothing uses any more.
-drop extension if exists fuzzystrmatch;
-drop extension if exists pg_trgm;

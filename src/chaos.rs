@@ -38,14 +38,14 @@ pub struct ChaosArgs {
     /// What the choices follow from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// For how long things are broken; half a minute is 0.5
+    /// For how long things are broken; half a minute is 0.5. Starting and settling take about a minute more
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
     /// How many people buy at once
     #[arg(long, default_value_t = 24)]
     buyers: u64,
     /// Where the store lives; removed when nothing was violated
-    #[arg(long, default_value = ".local/chaos")]
+    #[arg(long, default_value_os_t = std::env::temp_dir().join("ludoteca-chaos"))]
     data: PathBuf,
 }
 

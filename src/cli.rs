@@ -26,10 +26,10 @@ use secrecy::SecretString;
 #[derive(Parser)]
 #[command(version, after_help = ENVIRONMENT)]
 pub(crate) struct Cli {
-    /// What is logged: a level, or levels by module such as `info,workers=debug`
+    /// Log filter: a level, or levels by module such as `info,workers=debug`
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,async_nats=warn,sqlx=warn")]
     pub(crate) log: String,
-    /// How it is logged
+    /// Log format
     #[arg(long, global = true, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     #[command(subcommand)]
@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 /// Variables that no option stands for.
 const ENVIRONMENT: &str = "\
 Environment:
-  LUDOTECA_DATA     The folder of the store that is meant [default: .local beside scripts/]
+  LUDOTECA_DATA     The store's data folder [default: .local beside scripts/]
   LUDOTECA_HOME     Where the store is installed, with its tools [default: set by scripts/ludoteca]
   LUDOTECA_PROFILE  The profile that scripts/ludoteca builds, such as release [default: dev]
   CARGO_TARGET_DIR  Where scripts/ludoteca and scripts/test build [default: target beside scripts/]";
@@ -144,7 +144,7 @@ pub(crate) enum Command {
         #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
         data: PathBuf,
     },
-    /// Create an admin, unless they are there
+    /// Create an admin, unless the account exists
     CreateAdmin {
         #[command(flatten)]
         store: StoreConfig,
@@ -205,7 +205,7 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Break a store of its own under load, let it settle, and prove the ten invariants
     Chaos(ChaosArgs),
-    /// Print what makes a shell complete this program's commands and options
+    /// Print a completion script for a shell
     Completions {
         /// Which shell
         shell: clap_complete::Shell,

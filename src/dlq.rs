@@ -61,7 +61,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Filter {
-    /// Only of this class: exhausted or undeliverable; or declined, which waits for nobody and is left out otherwise
+    /// Only of this class: exhausted or undeliverable; or declined, which needs no action and is listed only on request
     #[arg(long)]
     class: Option<String>,
     /// Only with this text in the cause

@@ -28,7 +28,7 @@ pub struct DoctorArgs {
     output: Output,
 }
 
-/// How something stands.
+/// Outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 enum Verdict {
@@ -39,7 +39,7 @@ enum Verdict {
     Problem,
 }
 
-/// One thing that was looked at.
+/// One check's result.
 #[derive(Debug)]
 struct Finding {
     check: &'static str,
@@ -68,14 +68,16 @@ impl Finding {
 /// When there is a problem.
 pub async fn run(args: &DoctorArgs) -> Result<()> {
     let data = std::path::absolute(&args.data)?;
-    let settings = env_file::read(&data);
+    let settings = env_file::read(&data).unwrap_or_default();
     let known_port = settings.get("LUDOTECA_URL").and_then(|url| url.rsplit(':').next()?.parse().ok());
     let mut findings = checks::machine(&data);
     if holder(&data).is_some() {
         findings.extend(running::store(&settings).await);
     } else {
-        findings.push(checks::port(known_port.unwrap_or(args.port)));
-        findings.extend(checks::left_over(&data));
+        findings.push(Finding::of("store", Ok("is not running; scripts/up starts it".to_owned())));
+        // Its own leftovers may hold the port.
+        let port = || checks::port(known_port.unwrap_or(args.port));
+        findings.push(checks::left_over(&data).unwrap_or_else(port));
     }
     let mut table = Table::new(["check", "verdict", "found"]);
     for Finding { check, verdict, found } in &findings {
@@ -89,12 +91,23 @@ pub async fn run(args: &DoctorArgs) -> Result<()> {
     }
 }
 
-/// Refuses a start that cannot succeed, with one sentence.
+/// Refuses a start in a folder where it cannot succeed, before anything is written there.
 ///
 /// # Errors
-/// The first problem.
-pub(crate) fn may_start(data: &std::path::Path, port: u16) -> Result<()> {
-    let findings = checks::machine(data).into_iter().chain([checks::port(port)]);
+/// The first problem, in one sentence.
+pub fn may_use(data: &std::path::Path) -> Result<()> {
+    refuse_problems(checks::machine(data))
+}
+
+/// Refuses a start whose gateway could not listen.
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) fn may_listen(port: u16) -> Result<()> {
+    refuse_problems([checks::port(port)])
+}
+
+fn refuse_problems(findings: impl IntoIterator<Item = Finding>) -> Result<()> {
     match findings.into_iter().find(|finding| finding.verdict == Verdict::Problem) {
         Some(problem) => bail!("{}", problem.found),
         None => Ok(()),

@@ -31,14 +31,28 @@ use crate::cli::{Bench, Cli, Command, JournalCommand, LogFormat, Worker};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pipe::end_quietly_where_nobody_reads();
+    pipe::exit_quietly_on_broken_pipe();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", told_once(&error));
+            eprintln!("error: {}", stopped_store().unwrap_or_else(|| told_once(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Why a command fails that needs a store on this machine which does not run; `None` if it runs, or is elsewhere.
+fn stopped_store() -> Option<String> {
+    let data = std::path::absolute(data()).ok()?;
+    let is_local = env_file::read(&data).is_ok_and(|settings| settings.contains_key("POSTGRES_PORT"));
+    let needs_it = !matches!(subcommand()?.as_str(), "up" | "down" | "doctor" | "keys" | "setup" | "bench" | "chaos");
+    (needs_it && is_local && up::holder(&data).is_none())
+        .then(|| format!("the store in {} is not running; start it with scripts/up", data.display()))
+}
+
+/// The folder of the store that is meant.
+fn data() -> PathBuf {
+    std::env::var_os("LUDOTECA_DATA").map_or_else(default_data, PathBuf::from)
 }
 
 /// The chain of causes; many repeat what their own cause says.
@@ -52,15 +66,22 @@ fn told_once(error: &anyhow::Error) -> String {
 }
 
 fn start() -> Result<()> {
-    let data = std::env::var_os("LUDOTECA_DATA").map_or_else(default_data, PathBuf::from);
+    let data = data();
     let settings = env_file::path(&data);
     // `up` makes the settings. Everything else reads them: what is set already stays, a missing file is no error.
-    if std::env::args_os().nth(1).is_none_or(|command| command != "up") {
-        let _ = dotenvy::from_path(&settings);
+    if !matches!(subcommand().as_deref(), Some("up" | "down" | "doctor")) && settings.is_file() {
+        env_file::read(&data)?;
+        dotenvy::from_path(&settings)?;
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error, &settings));
     log_to(&cli)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli.command))
+}
+
+/// The first argument that names a command; options of the program itself may stand before it.
+fn subcommand() -> Option<String> {
+    let known = Cli::command();
+    std::env::args().skip(1).find(|argument| known.find_subcommand(argument).is_some())
 }
 
 /// Says what is wrong with the command line; and where settings would come from, where they are missing.
@@ -192,7 +213,7 @@ async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: O
             }
         }
         if let Some(data) = keep_in {
-            let mut values = env_file::read(data);
+            let mut values = env_file::read(data)?;
             values.extend(keys.map(|(name, key)| (name.to_owned(), key.expose_secret().to_owned())));
             env_file::write(data, &values)?;
             println!("The keys are in {}.", env_file::path(data).display());
@@ -256,6 +277,7 @@ fn log_to(cli: &Cli) -> Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&cli.log).context("--log")?);
     match &cli.command {
         Command::Up(UpArgs { data, detach: false, .. }) => {
+            doctor::may_use(&std::path::absolute(data)?)?;
             std::fs::create_dir_all(data).with_context(|| format!("folder {}", data.display()))?;
             let file = std::fs::OpenOptions::new().create(true).append(true).open(data.join("ludoteca.log"))?;
             log.with_ansi(false).with_writer(file).init();

@@ -8,7 +8,7 @@ const SIGPIPE: i32 = 141;
 
 /// Ends the program without a word when standard output is closed. Rust ignores SIGPIPE, which a server needs, so that
 /// `println!` panics instead.
-pub(crate) fn end_quietly_where_nobody_reads() {
+pub(crate) fn exit_quietly_on_broken_pipe() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
         let said = panicked.payload_as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a new store needs before anybody comes: an admin and a catalogue.
+//! Seeds a new store: an admin and a catalogue.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::catalog;
 use crate::roles::Foundation;
 
 /// How long the read models may lag behind an import.
-const PATIENCE: Duration = Duration::from_mins(1);
+const IMPORT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Creates an admin, unless they are there.
+/// Creates an admin, unless the account exists.
 ///
 /// # Errors
 /// When the address or the password is invalid, or the journal does not answer.
@@ -71,7 +71,7 @@ pub async fn import(foundation: &Foundation, file: Option<&Path>) -> Result<()> 
 /// Waits until the catalogue has what the journal has.
 async fn projected(journal: &Journal) -> Result<()> {
     let (_, last) = journal.extent().await?;
-    let deadline = Instant::now().checked_add(PATIENCE);
+    let deadline = Instant::now().checked_add(IMPORT_TIMEOUT);
     while !(projections::consistency::reached(journal.pool(), "games", last).await?
         && reindex::caught_up(journal.pool()).await?)
     {

@@ -1,5 +1,5 @@
 //! `ludoteca up`: the whole store on one machine. Private servers, every role, the sandbox PSP and a catalogue;
-//! what it finds in its folder, it goes on with.
+//! It resumes from what its folder holds.
 
 pub mod env_file;
 mod leftovers;
@@ -35,11 +35,11 @@ use crate::{doctor, search, stock};
 
 pub(crate) use leftovers::names as left_over;
 use lock::Lock;
-pub(crate) use lock::holder;
+pub use lock::holder;
 pub use settings::Settings;
 
 /// How long a start or a stop may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to start. The roles' own settings (`ludoteca gateway --help` and so on) are taken from the environment.
 #[derive(Debug, Clone, Args)]
@@ -62,7 +62,7 @@ pub struct UpArgs {
     /// Import nothing
     #[arg(long)]
     pub no_import: bool,
-    /// Meilisearch, where it is to search
+    /// Meilisearch, if it is the search engine
     #[command(flatten)]
     pub meili: MeiliOwnerConfig,
 }
@@ -74,19 +74,19 @@ pub struct UpArgs {
 pub async fn run(args: UpArgs, stop: CancellationToken) -> Result<()> {
     let args = UpArgs { data: std::path::absolute(&args.data)?, ..args };
     if let Some(file) = &args.catalog {
-        ensure!(file.is_file(), "there is no catalogue {}", file.display());
+        ensure!(file.is_file(), "there is no catalogue {}", std::path::absolute(file)?.display());
     }
     if args.detach {
         return detach(&args).await;
     }
-    let run_folder = args.data.join("run");
-    std::fs::create_dir_all(&run_folder).with_context(|| format!("folder {}", run_folder.display()))?;
+    doctor::may_use(&args.data)?;
+    std::fs::create_dir_all(args.data.join("run")).with_context(|| format!("folder {}", args.data.display()))?;
     let _lock = Lock::take(&args.data)?;
     let ended = leftovers::end(&args.data).await?;
     if !ended.is_empty() {
         println!("Ended what a killed start had left running: {}", ended.join(", "));
     }
-    doctor::may_start(&args.data, args.port)?;
+    doctor::may_listen(args.port)?;
     let settings = Settings::prepare(&args).await?;
     let (port, password) = (settings.port("POSTGRES_PORT")?, settings.get("POSTGRES_PASSWORD")?);
     let postgres = Postgres::start(&args.data.join("postgres"), port, password, true).await?;
@@ -139,7 +139,7 @@ async fn start_roles(
     Ok(())
 }
 
-/// The admin, the catalogue, and the word that everything is there.
+/// Creates the admin, imports the catalogue, and reports that the store is ready.
 async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation) -> Result<()> {
     stock::create_admin(foundation, settings.get("ADMIN_EMAIL")?, &settings.secret("ADMIN_PASSWORD")?).await?;
     index_where_empty(settings, foundation).await?;
@@ -157,6 +157,7 @@ async fn detach(args: &UpArgs) -> Result<()> {
     if holder(&args.data).is_some() {
         bail!(lock::already_runs(&args.data));
     }
+    doctor::may_use(&args.data)?;
     std::fs::create_dir_all(args.data.join("run")).with_context(|| format!("folder {}", args.data.display()))?;
     let _ = std::fs::remove_file(&ready_file);
     let mut command = Command::new(std::env::current_exe()?);
@@ -169,11 +170,11 @@ async fn detach(args: &UpArgs) -> Result<()> {
     let output = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&errors)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
     let mut child = command.spawn()?;
-    let deadline = Instant::now().checked_add(PATIENCE);
+    let deadline = Instant::now().checked_add(START_TIMEOUT);
     while !ready_file.is_file() {
         if child.try_wait()?.is_some() {
             let said = std::fs::read_to_string(&errors).unwrap_or_default();
-            bail!("{}", said.trim().trim_start_matches("error: "));
+            bail!("{}", said.rsplit("error: ").next().unwrap_or_default().trim());
         }
         ensure!(
             deadline.is_some_and(|deadline| Instant::now() < deadline),
@@ -182,7 +183,7 @@ async fn detach(args: &UpArgs) -> Result<()> {
         );
         sleep(Duration::from_millis(20)).await;
     }
-    let settings = Settings::read(&args.data);
+    let settings = Settings::read(&args.data)?;
     let foundation = Foundation::connect(&settings.config()?, CancellationToken::new()).await?;
     import_where_wanted(args, &foundation).await?;
     print!("{}", settings.page()?);
@@ -206,7 +207,7 @@ pub async fn down(data: &Path) -> Result<()> {
         return Ok(());
     };
     kill(pid, Signal::SIGTERM).with_context(|| format!("process {pid}"))?;
-    let deadline = Instant::now().checked_add(PATIENCE);
+    let deadline = Instant::now().checked_add(START_TIMEOUT);
     while holder(&data).is_some() {
         ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "process {pid} does not end");
         sleep(Duration::from_millis(50)).await;
@@ -252,7 +253,7 @@ async fn create_database(settings: &Settings) -> Result<()> {
 }
 
 async fn answers(port: u16) -> Result<()> {
-    let deadline = Instant::now().checked_add(PATIENCE);
+    let deadline = Instant::now().checked_add(START_TIMEOUT);
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         ensure!(deadline.is_some_and(|deadline| Instant::now() < deadline), "the gateway does not answer");
         sleep(Duration::from_millis(20)).await;

@@ -33,16 +33,17 @@ function place() {
 
 function pageOf(at) {
   if (PRIVATE.includes(at.page) && !state.user) {
-    if (!state.settled) return Waiting;
-    return Elsewhere;
+    if (state.unknown) return Unknown;
+    return state.settled ? ToLogin : Waiting;
   }
   return Object.hasOwn(PAGES, at.page) ? PAGES[at.page] : Missing;
 }
 
 const Waiting = () => html`<${Title}>…<//><div class="waiting"></div>`;
 const Missing = () => html`<${Title}>${t('There is no such page')}<//><p><a href="${SHOP}#/">${t('Go to the shop')}</a></p>`;
+const Unknown = () => html`<${Title}>…<//><${Failure} error=${state.unknown} again=${loadUser} />`;
 /** To the login, and back here afterwards. */
-function Elsewhere() {
+function ToLogin() {
   useEffect(() => { location.replace(`#/login?next=${encodeURIComponent(location.hash)}`); }, []);
   return html`<${Waiting} />`;
 }

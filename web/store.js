@@ -1,12 +1,15 @@
-// What the browser keeps from visit to visit. Where it may keep nothing, or is full, the page remembers by itself.
+// What the browser keeps from visit to visit. What it does not take, because it may not or is full, the page remembers.
 
 const memory = new Map();
 
 export function recall(name) {
-  try { return localStorage.getItem(name) ?? memory.get(name) ?? null; } catch { return memory.get(name) ?? null; }
+  if (memory.has(name)) return memory.get(name);
+  try { return localStorage.getItem(name); } catch { return null; }
 }
 
 export function keep(name, value) {
-  if (value === null) memory.delete(name); else memory.set(name, value);
-  try { if (value === null) localStorage.removeItem(name); else localStorage.setItem(name, value); } catch { /* the page remembers */ }
+  try {
+    if (value === null) localStorage.removeItem(name); else localStorage.setItem(name, value);
+    memory.delete(name);
+  } catch { memory.set(name, value); }
 }

@@ -13,8 +13,9 @@ function storedBasket() {
   try { return JSON.parse(recall('basket') || '[]').filter((id) => typeof id === 'string'); } catch { return []; }
 }
 
-/** What the whole page knows; `change` shows it anew. `settled` once it is known who is here. */
-export const state = { user: null, settled: !api.signedIn(), owned: new Set(), toasts: [], basket: storedBasket() };
+/** What the whole page knows; `change` shows it anew. `settled` once it is known who is here; `unknown` says why it is
+    not. */
+export const state = { user: null, settled: !api.signedIn(), unknown: null, owned: new Set(), toasts: [], basket: storedBasket() };
 let show = () => {};
 export const onChange = (render) => { show = render; };
 export function change(news) {
@@ -25,8 +26,9 @@ export function change(news) {
 
 // What another tab does is done here as well.
 addEventListener('storage', (event) => {
-  if (event.key === 'basket') { state.basket = storedBasket(); show(); }
-  if (event.key === api.SESSION) { if (event.newValue) loadUser(); else forgetUser(); }
+  // Without a key everything was cleared.
+  if (event.key === 'basket' || event.key === null) { state.basket = storedBasket(); show(); }
+  if (event.key === api.SESSION || event.key === null) { if (event.newValue) loadUser(); else forgetUser(); }
 });
 
 export const dismiss = (entry) => change({ toasts: state.toasts.filter((other) => other !== entry) });
@@ -39,12 +41,11 @@ export function toast(text, href) {
 export async function loadUser() {
   if (!api.signedIn()) return;
   try {
-    change({ user: await api.get('/users/me') });
+    change({ user: await api.get('/users/me'), settled: true, unknown: null });
     await loadOwned();
-  } catch (problem) { if (problem.status === 401) forgetUser(); else toast(said(problem)); }
-  change({ settled: true });
+  } catch (problem) { if (problem.status === 401) forgetUser(); else change({ unknown: problem }); }
 }
-export const forgetUser = () => change({ user: null, settled: true, owned: new Set() });
+export const forgetUser = () => change({ user: null, settled: true, unknown: null, owned: new Set() });
 api.whenEnded(() => { forgetUser(); toast(said({ code: 'invalid_refresh_token' })); });
 export async function loadOwned() {
   const shelf = await api.all('/biblioteca');
@@ -69,6 +70,9 @@ function Marked({ text, plain }) {
   const unescape = (part) => part.replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&quot;/g, '"').replace(/&#x27;/g, "'").replace(/&amp;/g, '&');
   return text.split(/<mark>|<\/mark>/).map((part, n) => (n % 2 ? html`<mark>${unescape(part)}</mark>` : unescape(part)));
 }
+
+/** Text as searches within the page compare it. */
+export const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
 
 let titled = location.hash.split('?')[0];
 /** A page's heading, which also names the window. A new page begins there, for those who listen. */
@@ -145,9 +149,9 @@ export function Form({ submit, children, label, danger, done }) {
     return () => { field.removeAttribute('aria-invalid'); if (before) field.setAttribute('aria-describedby', before); else field.removeAttribute('aria-describedby'); };
   }, [error]);
   const id = useRef(`form-${formCount += 1}`).current;
-  const label_of = error?.field && fieldOf(error.field)?.labels?.[0]?.textContent;
+  const labelOf = error?.field && fieldOf(error.field)?.labels?.[0]?.textContent;
   return html`<form class="fields" id=${id} ref=${form} onSubmit=${send}>${children}
-    ${error && html`<p class="note error" role="alert" id="${id}-error">${label_of && html`<strong>${label_of}</strong>: `}${said(error)}</p>`}
+    ${error && html`<p class="note error" role="alert" id="${id}-error">${labelOf && html`<strong>${labelOf}</strong>: `}${said(error)}</p>`}
     <div class="row"><button class="button ${danger ? 'danger' : ''}" disabled=${busy}>${label}</button>${sent && done && html`<span class="good" role="status">${done}</span>`}</div></form>`;
 }
 let formCount = 0;
@@ -156,7 +160,9 @@ let formCount = 0;
 export const Field = ({ name, label, hint, value, children, ...input }) => html`<div>
   <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} defaultValue=${value} aria-describedby=${hint ? `h-${name}` : undefined} ...${input} />`}${hint && html`<small id="h-${name}">${hint}</small>`}</div>`;
 
-/** A dialog that is open as long as it is shown. The focus begins at the way out, or at the first field. */
+/** A dialog that is open as long as it is shown. The focus begins at the way out, or at the first field, and returns to
+    where it was: only a dialog that closes by itself gives it back. */
+export const closeDialog = () => document.querySelector('dialog[open]')?.close();
 export function Dialog({ title, close, children }) {
   const open = (node) => {
     if (!node || node.open) return;
@@ -164,7 +170,7 @@ export function Dialog({ title, close, children }) {
     (node.querySelector('input, textarea, select') || node.querySelector('.close')).focus();
   };
   return html`<dialog ref=${open} onClose=${close} aria-label=${title}><h2>${title}</h2>${children}
-    <p><button class="button quiet close" onClick=${close}>${t('Close')}</button></p></dialog>`;
+    <p><button class="button quiet close" onClick=${closeDialog}>${t('Close')}</button></p></dialog>`;
 }
 
 /** A button that asks before it does something that cannot be undone. */
@@ -172,7 +178,7 @@ export function Sure({ label, question, act, children }) {
   const [asking, setAsking] = useState(false);
   const close = () => setAsking(false);
   return html`<button type="button" class="button danger" onClick=${() => setAsking(true)}>${label}</button>
-    ${asking && html`<${Dialog} title=${label} close=${close}><p>${question}</p><${Form} submit=${async (fields) => { await act(fields); close(); }} label=${label} danger>${children}<//><//>`}`;
+    ${asking && html`<${Dialog} title=${label} close=${close}><p>${question}</p><${Form} submit=${async (fields) => { await act(fields); closeDialog(); }} label=${label} danger>${children}<//><//>`}`;
 }
 
 /** How somebody pays: `readMethod` makes of the form's fields what the API wants. Nothing is asked where it is free. */

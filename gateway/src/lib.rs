@@ -84,7 +84,7 @@ fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Liv
     let docs = api.swagger_ui();
     Route::new()
         .nest("/docs", docs)
-        .at("/openapi.json", poem::get(openapi::describe))
+        .at("/openapi.json", poem::get(openapi::describe).around(middleware::compressed))
         .at("/metrics", poem::get(metrics::scrape))
         .nest("/loja", storefront::files())
         .nest("/", api.around(middleware::compressed).around(storefront::home))

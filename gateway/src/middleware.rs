@@ -71,8 +71,7 @@ async fn read(body: Body, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(held))
 }
 
-/// Makes answers small that are worth it: JSON to somebody who only reads. What carries a secret answers a POST, and
-/// streams go out as they come.
+/// Compresses JSON answers to GET requests. What carries a secret answers a POST, and streams go out as they come.
 pub(crate) async fn compressed<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     let asked = if request.method() == Method::GET { request.header(ACCEPT_ENCODING).map(str::to_owned) } else { None };
     let mut response = endpoint.call(request).await?.into_response();

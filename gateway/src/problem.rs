@@ -130,7 +130,13 @@ impl Problem {
             (_, Some(parameter)) => format!("{}: {}", parameter.name, without_types(&parameter.reason)),
             _ => without_types(&error.to_string()),
         };
-        Self::new(status, code, detail)
+        let mut problem = Self::new(status, code, detail);
+        if let (Self::BadRequest(Json(details)), Some(parameter)) =
+            (&mut problem, error.downcast_ref::<ParseParamError>())
+        {
+            details.field = Some(parameter.name.to_owned());
+        }
+        problem
     }
 
     /// The body, for places that answer without the API layer.

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use poem::endpoint::EmbeddedFilesEndpoint;
 use poem::http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
-use poem::http::{HeaderValue, StatusCode};
+use poem::http::{HeaderValue, Method, StatusCode};
 use poem::middleware::{Compression, SetHeader};
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Result, Route};
 use rust_embed::RustEmbed;
@@ -43,7 +43,7 @@ pub(crate) fn files() -> impl Endpoint {
 /// The one page, at `/`; all other paths are the API's. A browser that asks for what is not there gets the page as
 /// well, which says so.
 pub(crate) async fn home<E: Endpoint>(api: Arc<E>, request: Request) -> Result<Response> {
-    let reads = request.method().is_safe();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let currency = request.data::<Arc<Store>>().map(|store| store.commands.currency().to_string());
     let currency = currency.unwrap_or_default();
     if reads && request.uri().path() == "/" {
@@ -64,7 +64,7 @@ fn page(currency: String, status: StatusCode) -> impl Endpoint {
     let answer = move |request: Request| {
         let etag = format!("\"{}-{currency}\"", *VERSION);
         if status == StatusCode::OK && request.header(IF_NONE_MATCH) == Some(&etag) {
-            return StatusCode::NOT_MODIFIED.into_response();
+            return Response::builder().status(StatusCode::NOT_MODIFIED).header(ETAG, etag).finish();
         }
         let index = Files::get("index.html").map(|file| file.data).unwrap_or_default();
         let html = String::from_utf8_lossy(&index);

@@ -50,9 +50,7 @@ pub enum JournalError {
         schema: i64,
     },
     /// The master key is not this store's.
-    #[error(
-        "MASTER_KEY is not the key that this store's personal data was sealed with; set the one of its first start"
-    )]
+    #[error("MASTER_KEY does not match this store; use the key from its first start")]
     WrongMasterKey,
     /// A master key of another form.
     #[error("MASTER_KEY must be 32 bytes in base64")]

@@ -46,7 +46,7 @@ impl Vault {
         if vault.has_this_key().await? { Ok(vault) } else { Err(JournalError::WrongMasterKey) }
     }
 
-    /// Another key would refuse every login, and take a second account for an address that has one.
+    /// With another key every login fails, and an address can be registered twice.
     async fn has_this_key(&self) -> Result<bool, JournalError> {
         let known = || sqlx::query_scalar("select fingerprint from vault.master_key").fetch_optional(self.pool());
         let ours = self.keyed_hash("fingerprint of the master key", b"").to_vec();
@@ -54,8 +54,8 @@ impl Vault {
         if let Some(held) = held {
             return Ok(held == ours);
         }
-        // A vault from before there were fingerprints tells by what the key sealed.
-        if !self.opens_a_subject().await? {
+        // A vault from before fingerprints is checked by opening keys that it sealed.
+        if !self.opens_most_subjects().await? {
             return Ok(false);
         }
         sqlx::query("insert into vault.master_key (fingerprint) values ($1) on conflict do nothing")

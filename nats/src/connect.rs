@@ -18,7 +18,7 @@ impl NatsError {
     }
 }
 
-/// How long to wait before somebody is answered again.
+/// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection to the server. Cheap to clone; reconnects by itself.
@@ -120,7 +120,7 @@ impl Nats {
     pub async fn answer(&self, subject: &'static str, say: impl Fn() -> &'static str) {
         loop {
             if let Err(error) = self.answer_while_connected(subject, &say).await {
-                tracing::debug!(%error, subject, "Nobody is answered on {subject}");
+                tracing::debug!(%error, subject, "Cannot answer on {subject}");
             }
             tokio::time::sleep(PAUSE).await;
         }

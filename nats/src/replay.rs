@@ -13,7 +13,7 @@ use crate::streams::StreamName;
 
 const BATCH: u16 = 512;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many messages follow a message that matches as it does, says the server.
+/// The server's count of matching messages after this one.
 const PENDING: &str = "Nats-Num-Pending";
 
 /// A reader's place in a stream.
@@ -84,7 +84,8 @@ impl Replay {
     pub async fn waiting(&self) -> Result<u64, NatsError> {
         let first = self.get(1).await?;
         let Some(first) = first.first() else { return Ok(0) };
-        let after = first.header(PENDING).and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+        let after = first.header(PENDING).and_then(|count| count.parse::<u64>().ok());
+        let after = after.ok_or_else(|| NatsError::of("direct get")("the server does not count what is pending"))?;
         Ok(after.saturating_add(1))
     }
 

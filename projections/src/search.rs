@@ -34,7 +34,7 @@ pub enum Sort {
     /// Cheapest first.
     Cheapest,
     /// Most expensive first.
-    Dearest,
+    MostExpensive,
     /// Latest release first.
     Newest,
     /// Most sold first.
@@ -80,7 +80,7 @@ pub type FacetCounts = BTreeMap<String, i64>;
 pub struct SearchAnswer {
     /// The games of this page.
     pub hits: Vec<GameView>,
-    /// How the text was read where not all of it was found as it was typed.
+    /// How the text was read if not all of it was found as it was typed.
     pub reading: Option<Reading>,
     /// How many there are on all pages.
     pub total: i64,
@@ -96,6 +96,8 @@ pub struct SearchAnswer {
     pub facets_estimated: bool,
 }
 
+/// Longer queries are not relaxed by leaving words out.
+const MOST_RELAXED: usize = 8;
 /// How many labels of a kind are counted.
 const FACET_VALUES: i64 = 50;
 
@@ -167,12 +169,10 @@ impl SearchEngine {
     /// # Errors
     /// When the engine does not answer.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
-        let (mut answer, words) = match self {
-            Self::Postgres(postgres) => (postgres.search(query).await?, &postgres.words),
-            Self::Meili(meili) => (meili.search(query).await?, meili.words()),
-        };
-        answer.reading = answer.hits.first().and_then(|best| Reading::of(&query.text, best, words));
-        Ok(answer)
+        match self {
+            Self::Postgres(postgres) => postgres.search(query).await,
+            Self::Meili(meili) => meili.search(query).await,
+        }
     }
 
     /// Writes games as they are now: what is retired leaves the index, and nothing older overwrites a newer document.

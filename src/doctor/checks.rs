@@ -24,18 +24,10 @@ pub(super) fn machine(data: &Path) -> Vec<Finding> {
         Finding::of("postgres", postgres(data)),
         Finding::of("data", whole(data)),
     ];
-    if let Err(error) = legible(&env_file::path(data)) {
+    if let Err(error) = env_file::read(data) {
         findings.push(Finding::of("settings", Err(error)));
     }
     findings
-}
-
-/// Whether every line of the settings can be read; a file that is not there has none.
-fn legible(settings: &Path) -> Result<()> {
-    let Ok(mut lines) = dotenvy::from_path_iter(settings) else { return Ok(()) };
-    lines.try_for_each(|line| line.map(drop)).with_context(|| {
-        format!("{} cannot be read; mend the line or put the file back from a backup", settings.display())
-    })
 }
 
 /// The part of a path that exists.
@@ -89,7 +81,7 @@ fn postgres(data: &Path) -> Result<String> {
 /// Whether all parts of an earlier start are there, or none.
 fn whole(data: &Path) -> Result<String> {
     let settings = env_file::path(data);
-    let (known, shown) = (env_file::read(data).contains_key("MASTER_KEY"), data.display());
+    let (known, shown) = (env_file::read(data).is_ok_and(|known| known.contains_key("MASTER_KEY")), data.display());
     let journal = cluster_version(&data.join("postgres")).is_some();
     let mirror = data.join("nats/streams/jetstream").is_dir();
     if journal && !known {
@@ -128,7 +120,7 @@ pub(super) fn left_over(data: &Path) -> Option<Finding> {
     (!names.is_empty()).then(|| {
         Finding::warning(
             "processes",
-            format!("a killed start left {list} running; scripts/down ends them, the next start as well"),
+            format!("a killed start left {list} running; scripts/down or the next start stops them"),
         )
     })
 }

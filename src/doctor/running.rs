@@ -13,7 +13,7 @@ use crate::roles::Foundation;
 use crate::up::env_file::Values;
 
 /// How long the gateway may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store that runs with these settings.
 pub(super) async fn store(settings: &Values) -> Vec<Finding> {
@@ -39,7 +39,7 @@ async fn health(settings: &Values) -> Finding {
 async fn ready(settings: &Values) -> Result<Value> {
     let url =
         settings.get("LUDOTECA_URL").context("LUDOTECA_URL is not in the settings; scripts/down, then scripts/up")?;
-    let asked = http()?.get(format!("{url}/health/ready")).timeout(PATIENCE).send().await;
+    let asked = http()?.get(format!("{url}/health/ready")).timeout(HEALTH_TIMEOUT).send().await;
     let answer = asked.with_context(|| format!("{url} does not answer; scripts/down, then scripts/up"))?;
     answer.json().await.with_context(|| format!("{url} is not the store's gateway"))
 }

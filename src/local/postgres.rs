@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::{find_program, home, new_secret, private_folder};
 
-/// Where clusters go whose own place the server's user cannot reach, such as one below root's home.
+/// Fallback for clusters in a folder that the server's user cannot reach, such as one below root's home.
 const REACHABLE: &str = "/var/lib/ludoteca";
 
 /// A running cluster in a folder. Stop it with [`Postgres::stop`]; it survives its handle.
@@ -137,6 +137,7 @@ async fn place(folder: &Path, user: Option<&User>) -> Result<PathBuf> {
     );
     let elsewhere = Path::new(REACHABLE).join(new_secret(""));
     std::fs::create_dir_all(REACHABLE).with_context(|| REACHABLE.to_owned())?;
+    std::fs::set_permissions(REACHABLE, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     private_folder(&elsewhere)?;
     owned(&elsewhere)?;
     ensure!(reaches(user, &elsewhere).await?, "user {} cannot reach {}", user.name, elsewhere.display());

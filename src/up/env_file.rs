@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::local::write_private;
 
@@ -18,10 +18,16 @@ pub fn path(data: &Path) -> PathBuf {
     data.join(NAME)
 }
 
-/// What the file of a store says; nothing where there is none.
-#[must_use]
-pub fn read(data: &Path) -> Values {
-    dotenvy::from_path_iter(path(data)).into_iter().flatten().filter_map(Result::ok).collect()
+/// The settings of a store; empty if it has no file.
+///
+/// # Errors
+/// When a line cannot be read. The line itself is not told: it may hold a secret.
+pub fn read(data: &Path) -> Result<Values> {
+    let path = path(data);
+    let Ok(lines) = dotenvy::from_path_iter(&path) else { return Ok(Values::new()) };
+    lines.collect::<Result<_, _>>().map_err(|_| {
+        anyhow!("{} has a line that cannot be read; mend it or put the file back from a backup", path.display())
+    })
 }
 
 /// Writes the file, for its owner only.
@@ -51,7 +57,7 @@ mod tests {
             ["plain", "", "a folder with spaces", "it's João's; $HOME `x` \"y\" \\ # z", "Ludoteca <a@b.example>"];
         let values: Values = hard.iter().enumerate().map(|(n, value)| (format!("V{n}"), (*value).to_owned())).collect();
         write(folder.path(), &values).unwrap();
-        assert_eq!(read(folder.path()), values);
+        assert_eq!(read(folder.path()).unwrap(), values);
         let script =
             format!(". '{}'; printf '%s|' \"$V0\" \"$V1\" \"$V2\" \"$V3\" \"$V4\"", path(folder.path()).display());
         let said = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();

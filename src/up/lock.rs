@@ -40,8 +40,9 @@ pub(crate) fn already_runs(data: &Path) -> String {
     format!("the store in {} is running already; `{down}scripts/down` stops it", data.display())
 }
 
-/// The process that runs the store of a folder; nothing where none does.
-pub(crate) fn holder(data: &Path) -> Option<Pid> {
+/// The process that runs the store of a folder; `None` if none does.
+#[must_use]
+pub fn holder(data: &Path) -> Option<Pid> {
     let file = File::open(path(data)).ok()?;
     let Err((_, Errno::EWOULDBLOCK)) = Flock::lock(file, FlockArg::LockSharedNonblock) else { return None };
     std::fs::read_to_string(path(data)).ok()?.trim().parse().ok().map(Pid::from_raw)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -26,7 +26,7 @@ impl Settings {
     /// What an earlier start left, with the ports chosen anew; all that is missing is made. Writes it all down.
     pub(super) async fn prepare(args: &UpArgs) -> Result<Self> {
         let data = &args.data;
-        let known = env_file::read(data);
+        let known = env_file::read(data)?;
         std::fs::create_dir_all(data.join("run")).with_context(|| format!("folder {}", data.display()))?;
         let mut settings = Self { data: data.clone(), values: Values::new() };
         settings.choose(args.port, &known)?;
@@ -37,8 +37,8 @@ impl Settings {
     }
 
     /// What a store was set up with.
-    pub(super) fn read(data: &Path) -> Self {
-        Self { data: data.to_path_buf(), values: env_file::read(data) }
+    pub(super) fn read(data: &Path) -> Result<Self> {
+        Ok(Self { data: data.to_path_buf(), values: env_file::read(data)? })
     }
 
     /// Makes the secrets that a store has whatever it runs on, where they are missing, and writes them down.
@@ -48,8 +48,8 @@ impl Settings {
     pub fn make_secrets(data: &Path) -> Result<()> {
         let data = std::path::absolute(data)?;
         std::fs::create_dir_all(&data).with_context(|| format!("folder {}", data.display()))?;
-        let mut values = env_file::read(&data);
-        values.extend(secrets(&data, &values));
+        let mut values = env_file::read(&data)?;
+        values.extend(secrets(&data, &values)?);
         env_file::write(&data, &values)?;
         Self { data, values }.keep_keys()
     }
@@ -61,8 +61,8 @@ impl Settings {
         let url = format!("http://127.0.0.1:{port}");
         let psp_url = format!("http://127.0.0.1:{psp_port}");
         let secret = |name: &str, prefix: &str| kept(known, name, || new_secret(prefix));
-        let (owner, app) = (secret("POSTGRES_PASSWORD", "p"), secret("POSTGRES_APP_PASSWORD", "p"));
-        let (nats, analyst) = (secret("NATS_PASSWORD", "n"), secret("NATS_ANALYST_PASSWORD", "n"));
+        let (owner, app) = (secret("POSTGRES_PASSWORD", "p")?, secret("POSTGRES_APP_PASSWORD", "p")?);
+        let (nats, analyst) = (secret("NATS_PASSWORD", "n")?, secret("NATS_ANALYST_PASSWORD", "n")?);
         let database =
             |role: &str, password: &str| format!("postgres://{role}:{password}@127.0.0.1:{postgres_port}/{DATABASE}");
         let server = |user: &str, password: &str| format!("nats://{user}:{password}@127.0.0.1:{nats_port}");
@@ -80,8 +80,8 @@ impl Settings {
             ("NATS_PORT", nats_port.to_string()),
             ("NATS_PASSWORD", nats),
             ("NATS_ANALYST_PASSWORD", analyst),
-            ("ADMIN_EMAIL", kept(known, "ADMIN_EMAIL", || "admin@ludoteca.example".to_owned())),
-            ("ADMIN_PASSWORD", secret("ADMIN_PASSWORD", "")),
+            ("ADMIN_EMAIL", kept(known, "ADMIN_EMAIL", || "admin@ludoteca.example".to_owned())?),
+            ("ADMIN_PASSWORD", secret("ADMIN_PASSWORD", "")?),
             ("PSP_URL", or("PSP_URL", psp_url)),
             ("SANDBOX_LISTEN", format!("127.0.0.1:{psp_port}")),
             ("SANDBOX_WEBHOOK_URL", format!("{url}/webhooks/psp")),
@@ -91,7 +91,7 @@ impl Settings {
             ("STORE_URL", or("STORE_URL", url)),
         ];
         self.values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        self.values.extend(secrets(&self.data, known));
+        self.values.extend(secrets(&self.data, known)?);
         Ok(())
     }
 
@@ -199,30 +199,41 @@ impl Settings {
     }
 }
 
-/// A setting of the environment, where it says anything.
+/// A non-empty environment variable.
 fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What the data was made with: kept from the first start, or set for it, or new. It cannot be changed by a variable.
+fn kept(known: &Values, name: &str, new: impl FnOnce() -> String) -> Result<String> {
+    match (known.get(name), set(name)) {
+        (Some(known), Some(set)) if *known != set => {
+            bail!("{name} is set, but differs from the one that this store was started with; unset it")
+        }
+        (Some(known), _) => Ok(known.clone()),
+        (None, set) => Ok(set.unwrap_or_else(new)),
+    }
+}
+
 /// Set for this start, or kept from an earlier one, or new.
-fn kept(known: &Values, name: &str, new: impl FnOnce() -> String) -> String {
+fn changeable(known: &Values, name: &str, new: impl FnOnce() -> String) -> String {
     set(name).or_else(|| known.get(name).cloned()).unwrap_or_else(new)
 }
 
 /// Secrets that belong to the store's data, and to nobody's server.
-fn secrets(data: &Path, known: &Values) -> Values {
+fn secrets(data: &Path, known: &Values) -> Result<Values> {
     let path = |name: &str| data.join(name).display().to_string();
     let values = [
-        ("MASTER_KEY", kept(known, "MASTER_KEY", || new_master_key().expose_secret().to_owned())),
+        ("MASTER_KEY", kept(known, "MASTER_KEY", || new_master_key().expose_secret().to_owned())?),
         ("JWT_KEY_FILE", set("JWT_KEY_FILE").unwrap_or_else(|| path("jwt-key.pem"))),
-        ("PSP_KEY", kept(known, "PSP_KEY", || new_secret("sk_test_"))),
-        ("PSP_WEBHOOK_SECRET", kept(known, "PSP_WEBHOOK_SECRET", || new_secret("whsec_"))),
+        ("PSP_KEY", changeable(known, "PSP_KEY", || new_secret("sk_test_"))),
+        ("PSP_WEBHOOK_SECRET", changeable(known, "PSP_WEBHOOK_SECRET", || new_secret("whsec_"))),
         ("PSP_WEBHOOK_SECRETS_FILE", set("PSP_WEBHOOK_SECRETS_FILE").unwrap_or_else(|| path("webhook-secrets"))),
     ];
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// What commands need before them to mean a store in another folder.
+/// Prefix that points a command at another data folder.
 pub(super) fn prefix(data: &Path) -> String {
     let is_default = std::path::absolute(default_data()).is_ok_and(|default| default == data);
     if is_default { String::new() } else { format!("LUDOTECA_DATA={} ", env_file::quoted(&data.display().to_string())) }

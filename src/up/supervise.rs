@@ -44,7 +44,7 @@ async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &Cancellati
     while !stop.is_cancelled() {
         let mut child = Command::new(program)
             .arg(role)
-            .envs(env_file::read(data))
+            .envs(env_file::read(data)?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)

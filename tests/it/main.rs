@@ -34,6 +34,7 @@ mod payments;
 mod projections;
 mod promotions;
 mod psp_faults;
+mod readme;
 mod reconciler;
 mod refunds;
 mod relay;

@@ -34,7 +34,7 @@ const on = (next) => (next ? `?next=${encodeURIComponent(next)}` : '');
 
 export function Login({ query }) {
   const next = query.get('next');
-  return html`<${Title}>${t('Log in')}<//>${next && html`<p>${t('Log in to go on.')}</p>`}<div class="panel"><${Form} submit=${({ email, password }) => begin(email, password, next)} label=${t('Log in')}>
+  return html`<${Title}>${t('Log in')}<//>${next && html`<p>${t('Log in to continue.')}</p>`}<div class="panel"><${Form} submit=${({ email, password }) => begin(email, password, next)} label=${t('Log in')}>
     <${Field} name="email" label=${t('E-mail')} type="email" required autocomplete="email" />
     <${Field} name="password" label=${t('Password')} type="password" required autocomplete="current-password" />
     <//></div><p><a href="#/register${on(next)}">${t('No account yet? Register')}</a></p>`;
@@ -78,5 +78,5 @@ export function Account() {
     <section class="panel"><h2>${t('Your data')}</h2><p>${t('Download everything the store knows of you, as JSON.')}</p>
       <p class="row"><button class="button quiet" onClick=${() => download().catch(setError)}>${t('Download')}</button><button class="button quiet" onClick=${() => leave().catch(setError)}>${t('Log out')}</button></p></section>
     <section class="panel"><h2>${t('Delete account')}</h2><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p>
-      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to go on.')} act=${erase}><${Field} name="password" label=${t('Password')} type="password" required autocomplete="current-password" /><//></section>`;
+      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to continue.')} act=${erase}><${Field} name="password" label=${t('Password')} type="password" required autocomplete="current-password" /><//></section>`;
 }

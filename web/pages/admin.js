@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { currencyOf, moment, money, number, t } from '../i18n.js';
-import { Dialog, Failure, Field, Form, Price, state, Sure, Title, typedMoney, useLoaded, usePages } from '../ui.js';
+import { closeDialog, Dialog, Failure, Field, fold, Form, Price, state, Sure, Title, typedMoney, useLoaded, usePages } from '../ui.js';
 
 const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', disputes: 'Disputes', events: 'Events', health: 'Health' };
 
@@ -17,16 +17,13 @@ export function Admin({ rest: [tab = '', id] }) {
 const PAGES = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, events: Events, health: Health };
 
 /** Games on sale by a search; those no longer sold are in no index, and are filtered here. */
-async function findGames(text, retired) {
-  if (!retired) return (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).hits;
-  const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
-  return (await api.all('/jogos?retired=true')).filter((game) => fold(game.title).includes(fold(text)));
-}
+const findGames = async (text, retired) => (retired ? api.all('/jogos?retired=true') : (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).hits);
 
 function Catalogue() {
   const [text, setText] = useState('');
   const [retired, setRetired] = useState(false);
-  const [found, error, reload] = useLoaded(() => findGames(text, retired), `${retired} ${text}`);
+  const [found, error, reload] = useLoaded(() => findGames(text, retired), retired ? 'retired' : text);
+  const shown = (found || []).filter((game) => !retired || fold(game.title).includes(fold(text)));
   const [imported, setImported] = useState(null);
   const bringIn = async (_, form) => {
     const csv = await form.elements.file.files[0].text();
@@ -38,7 +35,7 @@ function Catalogue() {
     <p class="row">${[[false, 'On sale'], [true, 'No longer sold']].map(([value, label]) => html`<label class="check"><input type="radio" name="retired" checked=${retired === value} onChange=${() => setRetired(value)} />${t(label)}</label>`)}</p>
     <${Failure} error=${error} again=${reload} />
     <div class="table"><table><thead><tr><th scope="col">${t('Title')}</th><th scope="col" class="num">${t('Price')}</th><th scope="col" class="num">${t('Version')}</th></tr></thead>
-      <tbody>${(found || []).map((game) => html`<tr key=${game.id}><td><a href="#/admin/game/${game.id}">${game.title}</a></td><td class="num"><${Price} value=${game.price} /></td><td class="num">${game.version}</td></tr>`)}</tbody></table></div>
+      <tbody>${shown.map((game) => html`<tr key=${game.id}><td><a href="#/admin/game/${game.id}">${game.title}</a></td><td class="num"><${Price} value=${game.price} /></td><td class="num">${game.version}</td></tr>`)}</tbody></table></div>
     <section class="panel"><h2>${t('Import a catalogue (CSV)')}</h2><${Form} submit=${bringIn} label=${t('Import')}><${Field} name="file" label=${t('File')} type="file" accept=".csv,text/csv" required /><//>
       ${imported && html`<p class="note ok" role="status">${t('{n} new, {k} known, {r} refused', { n: imported.new, k: imported.known, r: imported.refused.length })}</p><ul>${imported.refused.map((line) => html`<li>${line}</li>`)}</ul>`}</section>`;
 }
@@ -82,6 +79,8 @@ function Edit({ id }) {
   if (!held) return html`<${Failure} error=${error} />`;
   const { game, etag } = held;
   const save = async (mine, match) => {
+    setSaved(false);
+    setError(null);
     if (id === 'new') {
       const created = await api.postOnce('/jogos', mine);
       location.hash = `#/admin/game/${created.id}`;
@@ -102,7 +101,7 @@ function Edit({ id }) {
   const takeTheirs = () => { setHeld(conflict.theirs); setConflict(null); };
   const shown = conflict ? { ...conflict.mine, id } : game;
   const text = (name, label, more = {}) => html`<${Field} name=${name} label=${t(label)} value=${Array.isArray(shown[name]) ? shown[name].join(', ') : shown[name] || ''} ...${more} />`;
-  return html`<${Failure} error=${error} />
+  return html`${!conflict && html`<${Failure} error=${error} />`}
     <section class="panel" key=${`${etag} ${conflict ? 1 : 0}`}><${Form} submit=${(fields) => save(asGame(fields, game.price.currency), etag)} label=${t('Save')}>
       ${text('title', 'Title', { required: true, maxlength: 120 })}
       <${Field} name="description" label=${t('Description')}><textarea id="f-description" name="description" rows="4">${shown.description}</textarea><//>
@@ -114,7 +113,7 @@ function Edit({ id }) {
       ${conflict && html`<div class="note warn" role="alert" id="conflict"><strong>${t('Somebody else changed this game meanwhile')}</strong>
         <${Differences} mine=${conflict.mine} theirs=${conflict.theirs.game} />
         <p class="row"><button class="button small" onClick=${() => save(conflict.mine, conflict.theirs.etag).catch(setError)}>${t('Keep mine')}</button>
-        <button class="button quiet small" onClick=${takeTheirs}>${t('Take theirs')}</button></p></div>`}</div>
+        <button class="button quiet small" onClick=${takeTheirs}>${t('Take theirs')}</button></p><${Failure} error=${error} /></div>`}</div>
       ${id !== 'new' && !game.retired && html`<div class="row"><${Sure} label=${t('Retire')} question=${t('The game is no longer sold. Its owners keep it. This cannot be undone.')} act=${retire} /></div>`}</section>
     ${id !== 'new' && html`<${Promotions} id=${id} currency=${game.price.currency} changed=${() => fetchGame().then(setHeld)} />`}`;
 }
@@ -150,7 +149,7 @@ function DeadLetters() {
   const redrive = async (letter) => {
     try { await api.post(`/dlq/${letter.sequence}/redrive`); setProblem(null); setDone(t('Back in the queue.')); reload(); } catch (wrong) { setProblem(wrong); }
   };
-  const discard = async ({ reason }) => { await api.del(`/dlq/${discarding.sequence}?reason=${encodeURIComponent(reason)}`); setDiscarding(null); reload(); };
+  const discard = async ({ reason }) => { await api.del(`/dlq/${discarding.sequence}?reason=${encodeURIComponent(reason)}`); closeDialog(); reload(); };
   return html`<${Failure} error=${error || problem} />${done && html`<p class="note ok" role="status">${done}</p>`}
     ${letters?.length === 0 && html`<p>${t('There are no dead letters.')}</p>`}
     ${letters?.length > 0 && html`<div class="table"><table><thead><tr><th scope="col">${t('Class')}</th><th scope="col">${t('Cause')}</th><th scope="col" class="num">${t('Attempts')}</th><th scope="col">${t('Failed at')}</th><th scope="col">${t('Order')}</th><th scope="col"><span class="hidden">${t('Redrive')}</span></th></tr></thead>

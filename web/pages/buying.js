@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { day, moment, money, t } from '../i18n.js';
-import { change, Cover, Dialog, Failure, Field, Form, PayFields, Price, readMethod, state, Sure, Title, toast, useLoaded, usePages } from '../ui.js';
+import { change, closeDialog, Cover, Dialog, Failure, fold, Field, Form, PayFields, Price, readMethod, state, Sure, Title, toast, useLoaded, usePages } from '../ui.js';
 
 /** What is no longer there, or is owned already, leaves the basket. */
 async function loadBasket() {
@@ -13,7 +13,7 @@ async function loadBasket() {
   })));
   const games = found.filter((game) => game && !game.retired && !state.owned.has(game.id));
   const owned = found.find((game) => game && state.owned.has(game.id));
-  if (owned) toast(t('You own {title} already, so it left the basket.', { title: owned.title }));
+  if (owned) toast(t('You own {title} already, so it was removed from your basket.', { title: owned.title }));
   if (games.length < found.length) change({ basket: games.map((game) => game.id) });
   return games;
 }
@@ -61,14 +61,12 @@ export function Order({ rest: [id] }) {
         if (current && mine === turn) { setSeen({ order, payment }); setError(null); }
       } catch (problem) { if (current && mine === turn) setError(problem); }
     };
-    const close = api.notices(`/pedidos/${id}/eventos`, (notice) => {
-      read();
-    }, setLive);
+    const close = api.notices(`/pedidos/${id}/eventos`, read, setLive);
     read();
     return () => { current = false; close(); };
   }, [id]);
   const { order, payment } = seen;
-  if (!order) return html`<${Title}>${t('Order')}<//><${Failure} error=${error} again=${error && !error.status ? () => location.reload() : null} />`;
+  if (!order) return html`<${Title}>${t('Order')}<//>${!error && html`<div class="waiting"></div>`}<${Failure} error=${error} again=${error?.status === 404 ? null : () => location.reload()} />`;
   const payAgain = async (fields) => {
     await api.postOnce('/pagamento', { order_id: id, payment_method: readMethod(fields) });
     setSeen({ order: { ...order, status: 'awaiting_payment' }, payment: null });
@@ -108,7 +106,7 @@ function Return({ order }) {
     if (!games.length) throw new Error(t('Choose at least one game.'));
     setWish(reason ? { games, reason } : { games });
   };
-  const send = async () => { await api.post(`/pedidos/${order.id}/reembolso`, wish); setWish(null); };
+  const send = async () => { await api.post(`/pedidos/${order.id}/reembolso`, wish); closeDialog(); };
   return html`<details><summary>${t('Return games')}</summary><${Form} submit=${choose} label=${t('Return for a refund')} danger>
     ${left.map((game) => html`<label class="check" key=${game.id}><input type="checkbox" name="game" value=${game.id} defaultChecked=${left.length === 1} />${game.title}</label>`)}
     ${state.user?.role === 'admin' && html`<${Field} name="reason" label=${t('Reason')} maxlength="200" />`}<//></details>
@@ -137,7 +135,6 @@ export function Orders() {
 export function Library() {
   const [shelf, error, again] = useLoaded(() => api.all('/biblioteca'), `library ${state.owned.size}`);
   const [text, setText] = useState('');
-  const fold = (words) => words.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
   const shown = (shelf || []).filter((entry) => fold(entry.game.title).includes(fold(text)));
   return html`<${Title}>${t('Library')}<//><${Failure} error=${error} again=${again} />
     ${shelf?.length === 0 && html`<p>${t('Your library is empty. The shop is one click away.')} <a href="#/">${t('Go to the shop')}</a></p>`}

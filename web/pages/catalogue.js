@@ -1,6 +1,6 @@
 // Home, search and a game.
 
-import { html, useEffect, useState } from '../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { currencyOf, day, money, number, t } from '../i18n.js';
 import { Age, Cards, change, Cover, Failure, Price, state, Title, useLoaded } from '../ui.js';
@@ -33,23 +33,30 @@ function remember(asked, found) {
 const recalled = (asked) => { const held = remembered.get(asked); return held && Date.now() - held.at < FRESH ? held.found : undefined; };
 
 /** The hits of a search so far: `[found, error, more, again]`. */
-function useSearch(asked) {
+function useSearch(query) {
+  // Whoever is here, and what they own, may be part of what is found.
+  const asked = `${query}#${state.user?.id ?? ''} ${state.owned.size}`;
   const [held, hold] = useState({ asked, found: recalled(asked) });
+  const leaving = useRef(null);
   const [error, setError] = useState(null);
   const [turn, setTurn] = useState(0);
-  const load = (offset, signal) => api.get(`/jogos/busca?${asked}${asked && '&'}limit=${PAGE}&offset=${offset}`, { signal });
+  const load = (offset, signal) => api.get(`/jogos/busca?${query}${query && '&'}limit=${PAGE}&offset=${offset}`, { signal });
   const got = (found) => { remember(asked, found); hold({ asked, found }); setError(null); };
   const failed = (problem) => problem.name !== 'AbortError' && setError(problem);
   useEffect(() => {
     const known = recalled(asked);
-    if (known && !turn) { hold({ asked, found: known }); return undefined; }
-    const leaving = new AbortController();
-    // A keystroke that follows at once replaces this one.
-    const soon = setTimeout(() => load(0, leaving.signal).then(got, failed), 60);
-    return () => { clearTimeout(soon); leaving.abort(); };
+    if (known && !turn) {
+      hold({ asked, found: known });
+      leaving.current = new AbortController();
+      return () => leaving.current.abort();
+    }
+    leaving.current = new AbortController();
+    // A keystroke that follows at once replaces this one, and whatever is still on its way.
+    const soon = setTimeout(() => load(0, leaving.current.signal).then(got, failed), 60);
+    return () => { clearTimeout(soon); leaving.current.abort(); };
   }, [asked, turn]);
   const { found } = held;
-  const more = () => load(found.hits.length).then((next) => {
+  const more = () => load(found.hits.length, leaving.current.signal).then((next) => {
     const known = new Set(found.hits.map((hit) => hit.id));
     got({ ...found, hits: [...found.hits, ...next.hits.filter((hit) => !known.has(hit.id))] });
   }, failed);
@@ -61,13 +68,12 @@ function Reading({ found }) {
   if (!found?.reading) return null;
   const { text, without } = found.reading;
   return html`<p class="soft">${without.length
-    ? t('Nothing has all of these words. Results without “{words}”', { words: without.join(' ') })
+    ? t('No game matches all of these words. Showing results without “{words}”', { words: without.join(' ') })
     : t('Results for “{reading}”', { reading: text })}</p>`;
 }
 
 export function Search({ query }) {
-  const asked = query.toString();
-  const [found, error, more, again] = useSearch(asked);
+  const [found, error, more, again] = useSearch(query.toString());
   const go = (change) => {
     const next = new URLSearchParams(query);
     change(next);

@@ -22,7 +22,7 @@ pub(crate) struct DeadLetters;
 #[oai(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 enum Class {
-    /// The bank said no: settled, and no work for anybody.
+    /// Declined by the bank; nothing left to do.
     Declined,
     /// No certain answer after all tries.
     Exhausted,

@@ -142,13 +142,13 @@ impl Games {
         Ok(Json(Imported { new, known, refused }))
     }
 
-    /// The games on sale, newest first; those no longer sold instead, for admins who ask for them.
+    /// The games on sale, newest first. Admins can list retired games instead with `retired=true`.
     #[oai(path = "/", method = "get")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
         visitor: Visitor,
-        /// Those that are no longer sold, for admins.
+        /// Retired games only; for admins.
         retired: Query<Option<bool>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,

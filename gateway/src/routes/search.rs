@@ -56,7 +56,7 @@ struct Facets {
 struct ReadingDto {
     /// The words that were found instead.
     text: String,
-    /// Words that were left out, for nothing has all of them.
+    /// Words that were dropped because no game matches them all.
     without: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ impl From<SortDto> for Sort {
         match sort {
             SortDto::Relevance => Self::Relevance,
             SortDto::Cheapest => Self::Cheapest,
-            SortDto::Dearest => Self::Dearest,
+            SortDto::Dearest => Self::MostExpensive,
             SortDto::Newest => Self::Newest,
             SortDto::Popular => Self::Popular,
         }

@@ -77,13 +77,15 @@ impl Vault {
         Ok(())
     }
 
-    /// Whether the master key opens a person's key, if there is one.
-    pub(super) async fn opens_a_subject(&self) -> Result<bool, JournalError> {
-        let any: Option<(uuid::Uuid, Vec<u8>)> =
-            sqlx::query_as("select user_id, wrapped_key from vault.subject_keys limit 1")
-                .fetch_optional(self.pool())
+    /// Whether the master key opens the keys of most people. Some may have come while it was another.
+    pub(super) async fn opens_most_subjects(&self) -> Result<bool, JournalError> {
+        let some: Vec<(uuid::Uuid, Vec<u8>)> =
+            sqlx::query_as("select user_id, wrapped_key from vault.subject_keys limit 1000")
+                .fetch_all(self.pool())
                 .await?;
-        Ok(any.is_none_or(|(user, wrapped)| decrypt(&self.wrapping(), user.as_bytes(), &wrapped).is_ok()))
+        let cipher = self.wrapping();
+        let open = some.iter().filter(|(user, wrapped)| decrypt(&cipher, user.as_bytes(), wrapped).is_ok()).count();
+        Ok(some.is_empty() || open.saturating_mul(2) > some.len())
     }
 
     fn wrapping(&self) -> XChaCha20Poly1305 {

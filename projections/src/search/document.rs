@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::folded::folded;
 use super::{SearchEngine, SearchError};
 use crate::games::{COLUMNS, GameView};
 
@@ -20,11 +21,15 @@ pub struct Document {
     pub game: GameView,
     /// The year of its release, for filters.
     pub release_year: Option<i32>,
+    /// Its title in one word: what finds it with its spaces in other places.
+    #[serde(default)]
+    pub compact: String,
 }
 
 impl From<GameView> for Document {
     fn from(game: GameView) -> Self {
-        Self { release_year: game.release_date.map(|date| date.year()), game }
+        let compact = folded(&game.title).replace(' ', "");
+        Self { release_year: game.release_date.map(|date| date.year()), compact, game }
     }
 }
 

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::folded::folded;
-use super::{Document, FacetCounts, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words};
+use super::{Document, FacetCounts, MOST_RELAXED, Reading, SearchAnswer, SearchError, SearchQuery, Side, Sort, Words};
 
 pub use setup::MeiliKeys;
 
@@ -30,8 +30,6 @@ const TASK_PATIENCE: Duration = Duration::from_mins(2);
 /// How many bytes of text are sent at once, about half of what the server takes.
 const MOST: usize = 40 << 20;
 const TASK_POLL: Duration = Duration::from_millis(10);
-/// Of how many words the least telling ones are looked for: beyond that there is enough to go by.
-const MOST_LEFT_OUT: usize = 8;
 /// The kinds of labels that are counted.
 const FACETS: [&str; 4] = ["genres", "tags", "platforms", "age_rating"];
 
@@ -71,18 +69,19 @@ impl Meili {
         self.client.index(self.uid(side))
     }
 
-    pub(super) fn words(&self) -> &Words {
-        &self.words
-    }
-
     /// With all words; and where nothing has them, without those that tell least.
     pub(super) async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
         let found = self.search_all_words(query).await?;
         let relaxed = if found.total > 0 { None } else { self.telling_words(&query.text).await? };
-        match relaxed {
-            Some(text) => self.search_all_words(&SearchQuery { text, ..query.clone() }).await,
-            None => Ok(found),
+        let mut found = match relaxed {
+            Some(text) => self.search_all_words(&SearchQuery { text, ..query.clone() }).await?,
+            None => found,
+        };
+        // Meilisearch corrects typos by itself and does not say so; the hit that fits best does.
+        if query.sort == Sort::Relevance && query.offset == 0 {
+            found.reading = found.hits.first().and_then(|best| Reading::of(&query.text, best, &self.words));
         }
+        Ok(found)
     }
 
     /// A text without the words that nothing has, or, where something has each, without the one that most games have.
@@ -90,7 +89,7 @@ impl Meili {
     async fn telling_words(&self, text: &str) -> Result<Option<String>, SearchError> {
         let text = folded(text);
         let words: Vec<&str> = text.split_whitespace().collect();
-        if words.len() < 2 || words.len() > MOST_LEFT_OUT {
+        if words.len() < 2 || words.len() > MOST_RELAXED {
             return Ok(None);
         }
         // A word with a space behind it is not taken for the beginning of another.
@@ -102,10 +101,10 @@ impl Meili {
         }
         let answered = timed(PATIENCE, asked.execute::<Document>()).await?;
         let counts: Vec<usize> = answered.results.iter().map(|it| it.estimated_total_hits.unwrap_or(0)).collect();
-        let most = counts.iter().copied().max().unwrap_or(0);
-        let left_out = if counts.contains(&0) { 0 } else { most };
-        let telling = words.iter().zip(&counts).filter(|(_, games)| **games != left_out).map(|(word, _)| *word);
-        let telling = telling.collect::<Vec<_>>().join(" ");
+        let most = counts.iter().enumerate().max_by_key(|(_, games)| **games).map(|(n, _)| n);
+        let is_left_out = |n: usize, games: usize| if counts.contains(&0) { games == 0 } else { Some(n) == most };
+        let telling = words.iter().zip(&counts).enumerate().filter(|(n, (_, games))| !is_left_out(*n, **games));
+        let telling = telling.map(|(_, (word, _))| *word).collect::<Vec<_>>().join(" ");
         Ok(Some(telling).filter(|text| !text.is_empty()))
     }
 
@@ -271,7 +270,7 @@ fn sorted(sort: Sort) -> &'static [&'static str] {
     match sort {
         Sort::Relevance => &[],
         Sort::Cheapest => &["price:asc"],
-        Sort::Dearest => &["price:desc"],
+        Sort::MostExpensive => &["price:desc"],
         Sort::Newest => &["release_date:desc"],
         Sort::Popular => &["sales:desc"],
     }

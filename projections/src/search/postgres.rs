@@ -14,14 +14,14 @@ use uuid::Uuid;
 
 use self::counts::Counts;
 use self::text::{Relaxed, Text};
-use self::vocabulary::Vocabulary;
-use super::{SearchAnswer, SearchError, SearchQuery, Side, Words};
+use self::vocabulary::{Dictionary, Vocabulary};
+use super::{MOST_RELAXED, Reading, SearchAnswer, SearchError, SearchQuery, Side, Words};
 
-/// With fewer hits than this, what nothing has is read as what it may have meant.
+/// Below this many hits, unknown words are corrected.
 const TOO_FEW: i64 = 3;
-/// How many titles that are a typo away are taken.
+/// How many titles that are a typo away are shown.
 const NEAR_TITLES: usize = 20;
-/// Of how many candidates they are chosen at most.
+/// How many candidates are compared.
 const CANDIDATES: i64 = 2_000;
 
 /// Postgres as a search engine. Cheap to clone.
@@ -52,46 +52,79 @@ impl PostgresSearch {
 
     pub(super) async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
         let table = index::table(&self.pool, Side::Live).await?;
-        let (by, counts) = match Text::read(&self.words, &query.text) {
-            None => (None, self.count(table, query, None).await?),
+        let (by, counts, relaxed) = match Text::read(&self.words, &query.text) {
+            None => (None, self.count(table, query, None).await?, false),
             Some(text) => {
-                let (by, counts) = self.best_reading(table, query, &text).await?;
-                (Some(by), counts)
+                let (by, counts, relaxed) = self.best_reading(table, query, &text).await?;
+                (Some(by), counts, relaxed)
             }
         };
         let (hits, facets) = tokio::try_join!(
             page::hits(&self.pool, table, query, by.as_ref(), counts.total),
             counts::facets(&self.pool, table, query, by.as_ref(), counts)
         )?;
-        Ok(SearchAnswer { hits, total: counts.total, ..facets })
+        let reading = hits.first().filter(|_| relaxed).and_then(|best| Reading::of(&query.text, best, &self.words));
+        Ok(SearchAnswer { hits, reading, total: counts.total, ..facets })
     }
 
-    /// The strictest reading that finds enough; where none does, the one that finds anything at all.
+    /// The strictest reading that finds enough, else the one that finds anything at all; and whether it is relaxed.
     async fn best_reading(
         &self,
         table: &str,
         query: &SearchQuery,
         text: &Text,
-    ) -> Result<(Match, Counts), SearchError> {
-        let titles = near_titles(&self.pool, table, &text.compact()).await?;
-        let exact = Match { query: text.exact(&self.words), folded: text.folded.clone(), titles };
+    ) -> Result<(Match, Counts, bool), SearchError> {
+        let (same, near) = near_titles(&self.pool, table, &text.compact()).await?;
+        let exact = Match { query: text.exact(&self.words), folded: text.folded.clone(), titles: same };
         let counts = self.count(table, query, Some(&exact)).await?;
         if counts.total >= TOO_FEW {
-            return Ok((exact, counts));
+            return Ok((exact, counts, false));
         }
         let dictionary = self.vocabulary.read(&self.pool).await?;
-        let mut best = (exact, counts);
+        let titles = exact.titles.iter().copied().chain(near).collect();
+        let forgiving = Match { titles, ..exact };
+        let counts = self.count(table, query, Some(&forgiving)).await?;
+        let mut best = (forgiving, counts);
         for relaxed in [Relaxed::UnknownWords, Relaxed::EveryWord, Relaxed::WordsLeftOut] {
             if best.1.total >= relaxed.where_fewer_than() {
                 continue;
             }
-            if let Some(query_text) = text.relaxed(relaxed, &self.words, &dictionary) {
+            let query_text = match relaxed {
+                Relaxed::WordsLeftOut => self.without_the_least_telling(table, text, &dictionary).await?,
+                _ => text.relaxed(relaxed, &self.words, &dictionary),
+            };
+            if let Some(query_text) = query_text {
                 let by = Match { query: query_text, ..best.0.clone() };
                 let counts = self.count(table, query, Some(&by)).await?;
                 best = (by, counts);
             }
         }
-        Ok(best)
+        Ok((best.0, best.1, true))
+    }
+
+    /// Without the words that nothing has; or, if something has each, without the one that most games have.
+    async fn without_the_least_telling(
+        &self,
+        table: &str,
+        text: &Text,
+        dictionary: &Dictionary,
+    ) -> Result<Option<String>, SearchError> {
+        let words = text.each_word(&self.words, dictionary);
+        if !(2..=MOST_RELAXED).contains(&words.len()) {
+            return Ok(None);
+        }
+        let counts: Vec<i64> = sqlx::query_scalar(&format!(
+            "select (select count(*) from {table} where words @@ to_tsquery('read.titles', word))
+             from unnest($1::text[]) with ordinality as typed (word, n) order by n"
+        ))
+        .bind(&words)
+        .fetch_all(&self.pool)
+        .await?;
+        let most = counts.iter().enumerate().max_by_key(|(_, games)| **games).map(|(n, _)| n);
+        let is_left_out = |n: usize, games: i64| if counts.contains(&0) { games == 0 } else { Some(n) == most };
+        let telling = words.iter().zip(&counts).enumerate().filter(|(n, (_, games))| !is_left_out(*n, **games));
+        let telling: Vec<&str> = telling.map(|(_, (word, _))| word.as_str()).collect();
+        Ok((!telling.is_empty()).then(|| telling.join(" & ")))
     }
 
     async fn count(&self, table: &str, query: &SearchQuery, by: Option<&Match>) -> Result<Counts, SearchError> {
@@ -99,13 +132,13 @@ impl PostgresSearch {
     }
 }
 
-/// Titles that differ from what was typed by one letter at most, whatever their spaces. One typo leaves what stands
+/// Titles that are what was typed, and titles that differ by one letter, whatever their spaces. One typo leaves what stands
 /// before it or what stands after it as it is, so candidates are found by a beginning or an end.
-async fn near_titles(pool: &PgPool, table: &str, compact: &str) -> sqlx::Result<Vec<Uuid>> {
+async fn near_titles(pool: &PgPool, table: &str, compact: &str) -> sqlx::Result<(Vec<Uuid>, Vec<Uuid>)> {
     let letters: Vec<char> = compact.chars().collect();
     let middle = letters.len() / 2;
     if letters.len() < 3 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     // Neighbours that changed places may stand on both sides of the middle.
     let start: String = letters.iter().take(middle.saturating_sub(1)).collect();
@@ -113,13 +146,15 @@ async fn near_titles(pool: &PgPool, table: &str, compact: &str) -> sqlx::Result<
     let around = i32::try_from(letters.len()).unwrap_or(i32::MAX);
     let lengths = [around.saturating_sub(1), around, around.saturating_add(1)];
     let candidates: Vec<(Uuid, String, i64)> = sqlx::query_as(&format!(
-        "select game_id, compact, sales from {table} where letters = any($1) and compact like $2
-         union select game_id, compact, sales from {table} where letters = any($1) and reverse(compact) like $3
-         limit {CANDIDATES}"
+        "select * from (
+           select game_id, compact, sales from {table} where letters = any($1) and compact like $2
+           union select game_id, compact, sales from {table} where letters = any($1) and reverse(compact) like $3
+         ) as candidates order by compact = $4 desc limit {CANDIDATES}"
     ))
     .bind(lengths.as_slice())
     .bind(start + "%")
     .bind(end + "%")
+    .bind(compact)
     // Planned for these patterns: a plan for any would not use the index.
     .persistent(false)
     .fetch_all(pool)
@@ -129,7 +164,10 @@ async fn near_titles(pool: &PgPool, table: &str, compact: &str) -> sqlx::Result<
     let mut near: Vec<_> = near.filter(|(typos, ..)| *typos <= 1).collect();
     near.sort_unstable();
     near.truncate(NEAR_TITLES);
-    Ok(near.into_iter().map(|(.., id)| id).collect())
+    let same = near.iter().take_while(|(typos, ..)| *typos == 0).count();
+    let others = near.split_off(same);
+    let ids = |titles: Vec<(usize, _, Uuid)>| titles.into_iter().map(|(.., id)| id).collect();
+    Ok((ids(near), ids(others)))
 }
 
 impl Relaxed {

@@ -1,4 +1,4 @@
-//! How a search was read where not all of its words were found as they were typed, by what was found.
+//! Explains from the best hit which words of a search were corrected or dropped.
 
 use super::Words;
 use super::folded::{folded, is_near};
@@ -9,7 +9,7 @@ use crate::games::GameView;
 pub struct Reading {
     /// What was searched for instead.
     pub text: String,
-    /// Words that were left out, for nothing has all of them.
+    /// Words that were dropped because no game matches them all.
     pub without: Vec<String>,
 }
 
@@ -40,13 +40,18 @@ impl Reading {
         let (mut text, mut without) = (Vec::new(), Vec::new());
         for (n, word) in words.iter().enumerate() {
             let near = || found.iter().filter(|it| is_near(word, it)).min_by_key(|it| strsim::osa_distance(word, it));
-            match if is_meant(n, word) { Some(word) } else { near() } {
-                Some(meant) => text.push(*meant),
-                None if compact(&title).contains(word) => text.push(word),
-                None => without.push((*word).to_owned()),
+            let apart = || {
+                let places = word.char_indices().filter_map(|(at, _)| word.split_at_checked(at));
+                places.filter(|(one, two)| found.contains(one) && found.contains(two)).last()
+            };
+            match (if is_meant(n, word) { Some(word) } else { near() }, apart()) {
+                (Some(meant), _) => text.push(*meant),
+                (None, Some((one, two))) => text.extend([one, two]),
+                (None, None) if compact(&title).contains(word) => text.push(word),
+                (None, None) => without.push((*word).to_owned()),
             }
         }
-        Some(Self { text: text.join(" "), without })
+        (!text.is_empty()).then(|| Self { text: text.join(" "), without })
     }
 }
 
@@ -119,6 +124,8 @@ mod tests {
         let read =
             |text: &str, without: &[&str]| Some((text.to_owned(), without.iter().map(|it| (*it).to_owned()).collect()));
         assert_eq!(reading("TerraInvicta", "Terra Invicta"), read("Terra Invicta", &[]));
+        assert_eq!(reading("InvictaTerra", "Terra Invicta"), read("invicta terra", &[]));
+        assert_eq!(reading("xyzzyx", "Terra Invicta"), None);
         assert_eq!(reading("last havn", "The Last Haven II"), read("last haven", &[]));
         assert_eq!(reading("haven zebra", "The Last Haven"), read("haven", &["zebra"]));
     }

@@ -40,6 +40,7 @@ contract! {
     nothing_of_a_query_is_ever_syntax,
     a_search_is_relaxed_step_by_step_and_says_so,
     titles_come_before_labels_and_labels_before_makers,
+    a_word_that_enough_games_have_is_no_typo_of_another,
 }
 
 async fn words_prefixes_accents_and_typos_find_games(search: SearchConfig) {
@@ -124,6 +125,12 @@ async fn a_search_is_relaxed_step_by_step_and_says_so(search: SearchConfig) {
         assert_eq!(titles(&found).first(), Some(&title), "{typed}: {found}");
         assert!(found["reading"]["text"].is_string(), "{typed}: {found}");
     }
+    // Each word is somewhere, and both are nowhere: one of them is enough.
+    let found = find(&app, "q=invicta+haven").await;
+    assert_eq!(
+        (found["total"].as_u64().is_some_and(|n| n > 0), found["reading"]["without"].as_array().unwrap().len()),
+        (true, 1)
+    );
     let found = find(&app, "q=lantern+xyzzyx").await;
     assert_eq!(
         (titles(&found), &found["reading"]),
@@ -135,6 +142,17 @@ async fn a_search_is_relaxed_step_by_step_and_says_so(search: SearchConfig) {
             "{as_typed} was found as it was typed"
         );
     }
+}
+
+async fn a_word_that_enough_games_have_is_no_typo_of_another(search: SearchConfig) {
+    let app = store(search).await;
+    for title in ["Boom", "Doom", "Doom Eternal", "Doom 64"] {
+        app.game(title, 100).await;
+    }
+    eventually("all are found", || async { (find(&app, "").await["total"].clone(), json!(4)) }).await;
+    let found = find(&app, "q=doom").await;
+    assert_eq!((titles(&found).first(), found.get("reading")), (Some(&"Doom"), None), "{found}");
+    assert!(titles(&found).iter().take(3).all(|title| title.starts_with("Doom")), "{found}");
 }
 
 async fn titles_come_before_labels_and_labels_before_makers(search: SearchConfig) {

@@ -133,7 +133,7 @@ impl Meili {
             })
         });
         Settings::new()
-            .with_searchable_attributes(["title", "genres", "tags", "developer", "publisher", "description"])
+            .with_searchable_attributes(["title", "compact", "genres", "tags", "developer", "publisher", "description"])
             .with_filterable_attributes_advanced(filterable)
             // Exact distances between words cost half of all indexing; a title is short enough to do without.
             .with_proximity_precision("byAttribute")

@@ -6,8 +6,7 @@ use sqlx::{PgPool, QueryBuilder, Row};
 use super::super::{FACET_VALUES, FacetCounts, SearchAnswer, SearchError, SearchQuery};
 use super::{Conditions, Match};
 
-/// Of how many games labels are counted at most; from there on they are estimated, for counting all takes as long as
-/// finding them.
+/// Above this many matches, facets are estimated from a sample: counting all takes as long as finding them.
 const SAMPLE: i64 = 2_000;
 
 /// How much was found.
@@ -30,7 +29,7 @@ pub(super) async fn count(pool: &PgPool, table: &str, query: &SearchQuery, by: O
     Ok(Counts { games: row.try_get("games")?, total: row.try_get("total")? })
 }
 
-/// The counts of each kind pass over the filter of its own kind, so that a buyer sees what else there is to choose.
+/// Each facet ignores its own filter, so that a buyer sees what else there is to choose.
 pub(super) async fn facets(
     pool: &PgPool,
     table: &str,

@@ -10,7 +10,7 @@ use crate::games::GameView;
 
 /// What is new comes first among what sells alike.
 const BY_SALES: &str = "sales desc, release_date desc nulls last, game_id";
-/// Up to how many games are all ranked at once. Of more, title after title is enough to fill a page.
+/// Up to this many matches are ranked in one query; beyond that, the page is filled place by place.
 const FEW: i64 = 2_000;
 
 pub(super) async fn hits(
@@ -93,7 +93,7 @@ async fn sorted(pool: &PgPool, table: &str, query: &SearchQuery, by: Option<&Mat
     sql.push(match query.sort {
         Sort::Relevance | Sort::Popular => BY_SALES,
         Sort::Cheapest => "price, sales desc, game_id",
-        Sort::Dearest => "price desc, sales desc, game_id",
+        Sort::MostExpensive => "price desc, sales desc, game_id",
         Sort::Newest => "release_date desc nulls last, sales desc, game_id",
     });
     sql.push(" limit ").push_bind(query.limit).push(" offset ").push_bind(query.offset);

@@ -4,9 +4,6 @@ use super::super::Words;
 use super::super::folded::folded;
 use super::vocabulary::Dictionary;
 
-/// Of how many words the least telling one is looked for: beyond that there is enough to go by.
-const MOST_LEFT_OUT: usize = 8;
-
 /// The words of a search.
 pub(super) struct Text {
     /// In lower case and without accents.
@@ -58,32 +55,17 @@ impl Text {
                 _ => self.meanings(known, dictionary, n, word),
             })
             .collect();
-        match how {
-            Relaxed::UnknownWords | Relaxed::EveryWord => {
-                let apart = all(meanings.clone());
-                let together = self.words.windows(2).enumerate();
-                let together = together.filter_map(|(n, pair)| joined(&meanings, n, pair, dictionary));
-                let query = self.or_synonym(known, &any(std::iter::once(apart).chain(together).collect()));
-                (query != self.or_synonym(known, &any(vec![all(self.all_themselves(known))]))).then_some(query)
-            }
-            Relaxed::WordsLeftOut => self.without_some(&meanings, dictionary),
-        }
+        let apart = all(meanings.clone());
+        let together = self.words.windows(2).enumerate();
+        let together = together.filter_map(|(n, pair)| joined(&meanings, n, pair, dictionary));
+        let query = self.or_synonym(known, &any(std::iter::once(apart).chain(together).collect()));
+        (query != self.or_synonym(known, &any(vec![all(self.all_themselves(known))]))).then_some(query)
     }
 
-    /// Without the words that nothing has; or, where something has each, without any one of them.
-    fn without_some(&self, meanings: &[Meanings], dictionary: &Dictionary) -> Option<String> {
-        let is_known = |(meanings, word): &(&Meanings, &String)| meanings.len() > 1 || dictionary.has(word);
-        let telling: Vec<Meanings> =
-            meanings.iter().zip(&self.words).filter(is_known).map(|(it, _)| it.clone()).collect();
-        if telling.len() < meanings.len() {
-            return (!telling.is_empty()).then(|| all(telling));
-        }
-        if !(2..=MOST_LEFT_OUT).contains(&telling.len()) {
-            return None;
-        }
-        let without =
-            |left_out| telling.iter().enumerate().filter(move |(n, _)| *n != left_out).map(|(_, it)| it.clone());
-        Some(any((0..telling.len()).map(|left_out| all(without(left_out).collect())).collect()))
+    /// A query for each word by itself, as what it may have meant.
+    pub(super) fn each_word(&self, known: &Words, dictionary: &Dictionary) -> Vec<String> {
+        let words = self.words.iter().enumerate();
+        words.map(|(n, word)| format!("({})", self.meanings(known, dictionary, n, word).join(" | "))).collect()
     }
 
     fn all_themselves(&self, known: &Words) -> Vec<Meanings> {

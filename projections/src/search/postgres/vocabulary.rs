@@ -62,7 +62,7 @@ impl Dictionary {
     }
 
     /// Words that are as near as a word of this length allows, the nearest first. Of an unfinished word beginnings are
-    /// compared as well, where no whole word is near: they mean so much that they mean little.
+    /// compared only if no whole word is near: prefixes match too many words to be useful.
     pub(super) fn near(&self, word: &str, is_unfinished: bool) -> Vec<String> {
         let most = typos(word.chars().count());
         let whole = (1..=most).map(|typos| self.within(word, typos, false)).find(|near| !near.is_empty());

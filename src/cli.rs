@@ -165,7 +165,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "file")]
         if_empty: bool,
     },
-    /// Fold a read model anew from the journal; also empties its park once the cause is mended
+    /// Rebuild a read model from the journal; also retries parked events once the cause is fixed
     Rebuild {
         #[command(flatten)]
         store: StoreConfig,
@@ -201,7 +201,7 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),
-    /// Buy much at once through the gateway and print throughput and latencies
+    /// Make many purchases at once through the gateway, and print throughput and latencies
     Load(LoadArgs),
     /// Break a store of its own under load, let it settle, and prove the ten invariants
     Chaos(ChaosArgs),
@@ -210,10 +210,10 @@ pub(crate) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Measure, beside what it is measured against
+    /// Run benchmarks against a baseline
     #[command(subcommand)]
     Bench(Bench),
-    /// Care for the journal
+    /// Maintain the journal
     #[command(subcommand)]
     Journal(JournalCommand),
     /// Run a private Postgres for tests until it is told to stop; prints its URL

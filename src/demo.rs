@@ -87,7 +87,7 @@ async fn until(buyer: &Api, order: &str, status: &str) -> Result<()> {
             if seen == status {
                 // The last events are on their way to the terminal.
                 sleep(Duration::from_millis(200)).await;
-                println!("    → the order is {status}");
+                println!("    → the order: {}", status.replace('_', " "));
                 return Ok(());
             }
         }

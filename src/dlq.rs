@@ -136,7 +136,8 @@ async fn list(api: &Api, filter: &Filter, output: Output) -> Result<()> {
     }
     table.print(output);
     if !output.json {
-        println!("{}.", counted(letters.len()));
+        let others = if filter.class.is_none() { " What was declined is listed with --class declined." } else { "" };
+        println!("{}.{others}", counted(letters.len()));
     }
     Ok(())
 }

@@ -185,7 +185,7 @@ export function Sure({ label, question, act, children }) {
 export const PayFields = ({ total }) => (total === 0 ? html`<input type="hidden" name="method" value="pix" />` : html`<fieldset><legend>${t('How do you want to pay?')}</legend>
   <label class="check"><input type="radio" name="method" value="card" defaultChecked />${t('Card')}</label>
   <label class="check"><input type="radio" name="method" value="pix" />Pix</label></fieldset>
-  <div class="token"><${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose how the bank is to answer.')}>
+  <div class="token"><${Field} name="token" label=${t('Card')} hint=${t('The sandbox moves no money: choose the answer of the bank.')}>
     <select id="f-token" name="token" aria-describedby="h-token"><option value="pm_card_visa">${t('Visa that is accepted')}</option>
     <option value="pm_card_chargeCustomerFail">${t('Card that is declined')}</option>
     <option value="pm_card_flaky">${t('Bank that fails twice')}</option></select><//></div>`);

@@ -11,7 +11,7 @@ export function Home() {
   const [popular, error, again] = useLoaded(() => find('sort=popular&limit=12'), 'popular');
   const [newest, missing, newestAgain] = useLoaded(() => find('sort=newest&limit=12'), 'newest');
   return html`<section class="hero"><${Title}>${t('Games worth coming home to')}<//>
-      <p>${t('Find one in the time of a keystroke, pay by card or Pix, and play it from your library.')}</p></section>
+      <p>${t('Find one as you type, pay by card or Pix, and play it from your library.')}</p></section>
     <h2>${t('Popular')}</h2><${Failure} error=${error} again=${again} />${!error && html`<${Cards} games=${popular?.hits} wait=${12} />`}
     <h2>${t('New')}</h2><${Failure} error=${missing} again=${newestAgain} />${!missing && html`<${Cards} games=${newest?.hits} wait=${12} />`}`;
 }
@@ -106,7 +106,7 @@ export function Search({ query }) {
       <fieldset><label for="price">${t('Price at most')}</label><select id="price" value=${query.get('price_max') || ''} onChange=${set('price_max')}>
         <option value="">${t('any')}</option>${[0, 20, 50, 100, 200].map((whole) => whole * currencyOf.factor(currencyOf.store)).map((amount) => html`<option value=${amount}>${amount === 0 ? t('Free') : money({ amount, currency: currencyOf.store })}</option>`)}</select></fieldset>
       <fieldset class="two"><div><label for="from">${t('Released from')}</label><input id="from" type="number" min="1950" max="2200" value=${query.get('year_min') || ''} onChange=${set('year_min')} /></div>
-        <div><label for="until">${t('to')}</label><input id="until" type="number" min="1950" max="2200" value=${query.get('year_max') || ''} onChange=${set('year_max')} /></div></fieldset>
+        <div><label for="until">${t('Released until')}</label><input id="until" type="number" min="1950" max="2200" value=${query.get('year_max') || ''} onChange=${set('year_max')} /></div></fieldset>
       ${facet('tag')}
       ${state.user && html`<label class="check"><input type="checkbox" checked=${query.get('exclude_owned') === 'true'} onChange=${() => go((next) => (next.get('exclude_owned') ? next.delete('exclude_owned') : next.set('exclude_owned', 'true')))} />${t('Hide games I own')}</label>`}
     </details>
@@ -148,5 +148,5 @@ function Buy({ game }) {
   if (state.owned.has(game.id)) return html`<a class="button quiet" href="#/library">${t('In your library')}</a>`;
   if (game.retired) return html`<span>${t('This game is no longer sold.')}</span>`;
   if (state.basket.includes(game.id)) return html`<a class="button" href="#/basket" ref=${follow}>${t('Go to the basket')}</a>`;
-  return html`<button class="button" id="add" onClick=${() => { setPut(true); change({ basket: [...state.basket, game.id] }); }}>${t('Put into the basket')}</button>`;
+  return html`<button class="button" id="add" onClick=${() => { setPut(true); change({ basket: [...state.basket, game.id] }); }}>${t('Add to basket')}</button>`;
 }

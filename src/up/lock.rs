@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -13,6 +14,10 @@ use nix::unistd::Pid;
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, never read")] Flock<File>);
 
+/// How often the lock is asked for, and how long after each refusal: whoever only looks holds it for a moment.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl Lock {
     /// Takes the lock of a folder.
     ///
@@ -21,16 +26,20 @@ impl Lock {
     pub(crate) fn take(data: &Path) -> Result<Self> {
         let path = path(data);
         let name = || path.display().to_string();
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(name)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                file.set_len(0).with_context(name)?;
-                write!(file, "{}", std::process::id()).with_context(name)?;
-                Ok(Self(file))
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(name)?;
+        for _ in 0..TRIES {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(mut file) => {
+                    file.set_len(0).with_context(name)?;
+                    write!(file, "{}", std::process::id()).with_context(name)?;
+                    return Ok(Self(file));
+                }
+                Err((held, Errno::EWOULDBLOCK)) => file = held,
+                Err((_, error)) => return Err(error).with_context(name),
             }
-            Err((_, Errno::EWOULDBLOCK)) => bail!(already_runs(data)),
-            Err((_, error)) => Err(error).with_context(name),
+            std::thread::sleep(PAUSE);
         }
+        bail!(already_runs(data))
     }
 }
 
@@ -43,9 +52,17 @@ pub(crate) fn already_runs(data: &Path) -> String {
 /// The process that runs the store of a folder; `None` if none does.
 #[must_use]
 pub fn holder(data: &Path) -> Option<Pid> {
-    let file = File::open(path(data)).ok()?;
-    let Err((_, Errno::EWOULDBLOCK)) = Flock::lock(file, FlockArg::LockSharedNonblock) else { return None };
-    std::fs::read_to_string(path(data)).ok()?.trim().parse().ok().map(Pid::from_raw)
+    for _ in 0..TRIES {
+        let file = File::open(path(data)).ok()?;
+        let Err((_, Errno::EWOULDBLOCK)) = Flock::lock(file, FlockArg::LockSharedNonblock) else { return None };
+        let pid = std::fs::read_to_string(path(data)).ok()?.trim().parse().ok().map(Pid::from_raw);
+        if pid.is_some() {
+            return pid;
+        }
+        // It has only just taken the lock, and writes its number next.
+        std::thread::sleep(PAUSE);
+    }
+    None
 }
 
 fn path(data: &Path) -> PathBuf {

@@ -41,8 +41,8 @@ impl Reading {
         for (n, word) in words.iter().enumerate() {
             let near = || found.iter().filter(|it| is_near(word, it)).min_by_key(|it| strsim::osa_distance(word, it));
             let apart = || {
-                let places = word.char_indices().filter_map(|(at, _)| word.split_at_checked(at));
-                places.filter(|(one, two)| found.contains(one) && found.contains(two)).last()
+                let mut places = word.char_indices().filter_map(|(at, _)| word.split_at_checked(at));
+                places.rfind(|(one, two)| found.contains(one) && found.contains(two))
             };
             match (if is_meant(n, word) { Some(word) } else { near() }, apart()) {
                 (Some(meant), _) => text.push(*meant),

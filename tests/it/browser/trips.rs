@@ -78,6 +78,12 @@ async fn a_visitor_is_led_to_the_login_and_back_and_no_address_breaks_the_shop()
 #[tokio::test]
 async fn what_cannot_be_undone_asks_first_and_says_what_happened_where_one_looks() {
     let Some(browser) = Browser::start().await else { return };
+    for language in LANGUAGES {
+        undo_nothing_unasked(&browser, language).await;
+    }
+}
+
+async fn undo_nothing_unasked(browser: &Browser, language: &str) {
     let app = shop().await;
     let ana = app.customer("ana").await;
     let (refunded, failed) = (id_of(&app, "lantern").await, id_of(&app, "static").await);
@@ -87,7 +93,8 @@ async fn what_cannot_be_undone_asks_first_and_says_what_happened_where_one_looks
     ana.sees_order(&open, "payment_failed").await;
     let free = app.game("Free As Rain", 0).await;
     browser.visit(&app.url).await;
-    log_in(&browser, &ana).await;
+    speak(browser, &app, language).await;
+    log_in(browser, &ana).await;
 
     // A game that went back can be bought again without a reload.
     browser.open(&format!("#/game/{refunded}")).await;
@@ -107,7 +114,7 @@ async fn what_cannot_be_undone_asks_first_and_says_what_happened_where_one_looks
     browser.click("#add").await;
     browser.open("#/basket").await;
     browser.see("main form").await;
-    eventually("it is free", || async { browser.text("main form").await.contains("Get it for free") }).await;
+    says(browser, language, ["Get it for free", "Obter de graça"]).await;
     assert_eq!(browser.count("#f-token").await, 0);
     browser.click("main form button").await;
     browser.see("ol[data-status=completed]").await;
@@ -124,19 +131,26 @@ async fn what_cannot_be_undone_asks_first_and_says_what_happened_where_one_looks
     eventually("it begins at the password", || async { browser.has_focus("dialog [name=password]").await }).await;
     browser.fill("password", "not the password").await;
     browser.click("dialog form button.danger").await;
-    eventually("it stays", || async { browser.text("dialog").await.contains("E-mail or password is wrong.") }).await;
+    says(browser, language, ["E-mail or password is wrong.", "E-mail ou senha incorretos."]).await;
     ana.get("/users/me").await.expect(200);
 }
 
 #[tokio::test]
 async fn a_list_is_where_one_left_it_and_a_broken_line_can_be_tried_again() {
     let Some(browser) = Browser::start().await else { return };
+    for language in LANGUAGES {
+        leave_and_come_back(&browser, language).await;
+    }
+}
+
+async fn leave_and_come_back(browser: &Browser, language: &str) {
     let app = shop().await;
     let long = "L".repeat(120);
     let mut body = crate::support::game(&long, 100, 0);
     body["developer"] = json!("D".repeat(100));
     let long = app.admin.post("/jogos", &body).await.expect(201)["id"].as_str().unwrap().to_owned();
     browser.visit(&app.url).await;
+    speak(browser, &app, language).await;
 
     browser.open("#/search").await;
     browser.click("#more").await;
@@ -175,7 +189,7 @@ async fn a_list_is_where_one_left_it_and_a_broken_line_can_be_tried_again() {
         .await;
     browser.open("#/").await;
     browser.see("main .note.error button").await;
-    assert!(browser.text("main").await.contains("The shop cannot be reached."));
+    says(browser, language, ["The shop cannot be reached.", "A loja não pode ser alcançada."]).await;
     assert_eq!(browser.count(".waiting").await, 0, "nothing waits for ever");
     browser.run("window.fetch = window.line", json!([])).await;
     browser.click("main .note.error button").await;
@@ -193,10 +207,17 @@ async fn a_list_is_where_one_left_it_and_a_broken_line_can_be_tried_again() {
 #[tokio::test]
 async fn staff_find_what_is_retired_and_see_what_a_conflict_is_about() {
     let Some(browser) = Browser::start().await else { return };
+    for language in LANGUAGES {
+        keep_the_catalogue(&browser, language).await;
+    }
+}
+
+async fn keep_the_catalogue(browser: &Browser, language: &str) {
     let app = shop().await;
     let game = id_of(&app, "lantern").await;
     browser.visit(&app.url).await;
-    log_in(&browser, &app.admin).await;
+    speak(browser, &app, language).await;
+    log_in(browser, &app.admin).await;
     browser.open(&format!("#/admin/game/{game}")).await;
     browser.see("#f-price").await;
     let shown = app.admin.get(&format!("/jogos/{game}")).await.expect(200);
@@ -225,7 +246,7 @@ async fn staff_find_what_is_retired_and_see_what_a_conflict_is_about() {
     let order = ben.buy(&[&id_of(&app, "static").await], "pm_card_visa").await;
     ben.sees_order(&order, "completed").await;
     browser.open("#/orders").await;
-    eventually("none is hers", || async { browser.text("main").await.contains("You have no orders yet.") }).await;
+    says(browser, language, ["You have no orders yet.", "Você ainda não tem pedidos."]).await;
     browser.open("#/admin/orders").await;
     eventually("all are there", || async { browser.count("tbody tr").await == 1 }).await;
 }

@@ -123,7 +123,7 @@ async fn a_redrive_of_work_that_succeeded_meanwhile_changes_nothing() {
     let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
     ana.sees_order(&order.to_string(), "completed").await;
     app.foundation.shared.nats.bury(letter(order, "exhausted", "no answer")).await.unwrap();
-    let letters = app.admin.get("/dlq?class=declined").await.expect(200)["items"].as_array().unwrap().clone();
+    let letters = app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone();
     let redrive = format!("/dlq/{}/redrive?reason=again", letters[0]["sequence"]);
     app.admin.post(&redrive, &json!({})).await.expect(202);
     let worked_off = "the worker has looked at it";

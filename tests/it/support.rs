@@ -284,6 +284,13 @@ impl TestApp {
         String::from_utf8(done.stdout).unwrap()
     }
 
+    /// No work is dead, of whichever class: a plain list leaves out what was declined.
+    pub async fn has_no_dead_letters(&self) {
+        for list in ["/dlq", "/dlq?class=declined"] {
+            assert_eq!(self.admin.get(list).await.expect(200)["items"], serde_json::json!([]), "{list}");
+        }
+    }
+
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
         ludoteca::verify::run(&self.foundation, &self.search, Output::default()).await.unwrap();

@@ -165,11 +165,11 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "file")]
         if_empty: bool,
     },
-    /// Rebuild a read model from the journal; also retries parked events once the cause is fixed
+    /// Rebuild a read model, or the claims, from the journal; also retries parked events once the cause is fixed
     Rebuild {
         #[command(flatten)]
         store: StoreConfig,
-        /// users, games, orders, payments, library or disputes
+        /// users, games, orders, payments, library, disputes or claims
         projection: String,
     },
     /// Build the search index anew beside the live one, and swap it in

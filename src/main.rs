@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use indicatif::ProgressBar;
+use journal::ClaimsFold;
 use journal::{connect, migrate, rebase};
 use ludoteca::config::MeiliOwnerConfig;
 use ludoteca::local::{Postgres, default_data, free_port, new_secret};
@@ -224,7 +225,10 @@ async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: O
 }
 
 async fn rebuild_named(foundation: &Foundation, name: &str) -> Result<()> {
-    let mut known = Vec::new();
+    if name == CLAIMS {
+        return rebuild_claims(foundation).await;
+    }
+    let mut known = vec![CLAIMS];
     macro_rules! rebuild_one {
         ($projection:expr) => {
             known.push(name_of(&$projection));
@@ -241,6 +245,19 @@ async fn rebuild_named(foundation: &Foundation, name: &str) -> Result<()> {
     }
     projections::for_each_projection!(foundation.vault, rebuild_one);
     bail!("there is no projection {name}; there are {}", known.join(", "))
+}
+
+/// Not a projection, and rebuilt like one.
+const CLAIMS: &str = "claims";
+
+async fn rebuild_claims(foundation: &Foundation) -> Result<()> {
+    let bar: ProgressBar = progress::count("events folded");
+    let progress = |events: i64| bar.set_position(events.unsigned_abs());
+    let ClaimsFold { missing, surplus, .. } =
+        foundation.journal().fold_claims(&foundation.vault, true, progress).await?;
+    bar.finish_and_clear();
+    println!("Rebuilt claims: {missing} were missing or held by another, {surplus} were held without a reason");
+    Ok(())
 }
 
 fn name_of<P: Projection>(_: &P) -> &'static str {

@@ -1,12 +1,16 @@
-//! `ludoteca verify`: journal = mirror, event by event; every read model = the fold of the journal;
+//! `ludoteca verify`: journal = mirror, event by event; claims and every read model = the fold of the journal;
 //! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use journal::{Journal, Position};
+use cqrs_es::Aggregate;
+use cqrs_es::persist::PersistedEventRepository;
+use domain::{Game, Order, Payment, User};
+use journal::{AggregateKey, ClaimsFold, Journal, Position};
 use nats::{EVENTS, Nats, Stored};
+use postgres_es::PostgresEventRepository;
 use projections::search::{digests, reindex};
 use projections::{Comparison, Projection, compare};
 use serde_json::json;
@@ -39,6 +43,8 @@ pub struct Finding {
 /// When there is any difference, or something cannot be read.
 pub async fn run(foundation: &Foundation, search: &SearchConfig, output: Output) -> Result<()> {
     let mut findings = vec![journal_and_mirror(foundation).await?];
+    findings.push(claims(foundation).await?);
+    findings.push(stock(foundation.journal()).await?);
     findings.extend(read_models(foundation).await?);
     findings.push(index(foundation.journal(), search).await?);
     findings.extend(money(foundation.journal()).await?);
@@ -60,6 +66,70 @@ pub(crate) async fn journal_and_mirror(foundation: &Foundation) -> Result<Findin
     let extent = foundation.journal().extent().await?;
     settle(foundation, extent.1).await?;
     mirror(foundation.journal(), &foundation.shared.nats, extent).await
+}
+
+/// The claims beside the fold of the journal.
+pub(crate) async fn claims(foundation: &Foundation) -> Result<Finding> {
+    let (events, _) = foundation.journal().extent().await?;
+    let bar = progress::bar("claims", events.unsigned_abs());
+    let progress = |folded: i64| bar.set_position(folded.unsigned_abs());
+    let ClaimsFold { claims, missing, surplus } =
+        foundation.journal().fold_claims(&foundation.vault, false, progress).await?;
+    bar.finish_and_clear();
+    let compared = format!("{claims} claims");
+    Ok(Finding { what: "claims = fold".to_owned(), compared, differences: missing.max(surplus) })
+}
+
+/// How many aggregates are read by both readers.
+const SAMPLE: i64 = 1_000;
+
+/// What `postgres-es` reads of the aggregates that changed last, beside what our own reader reads.
+async fn stock(journal: &Journal) -> Result<Finding> {
+    let repository = journal.stock();
+    let newest: Vec<(String, String)> = sqlx::query_as(
+        "select aggregate_type, aggregate_id from
+           (select aggregate_type, aggregate_id from journal.events
+            order by epoch desc, tx_id desc, position desc limit $1) as newest
+         group by 1, 2",
+    )
+    .bind(SAMPLE)
+    .fetch_all(journal.pool())
+    .await?;
+    let bar = progress::bar("postgres-es", newest.len() as u64);
+    let mut differences = 0_i64;
+    for (kind, id) in &newest {
+        let same = match kind.as_str() {
+            User::TYPE => reads_the_same::<User>(journal, &repository, id).await?,
+            Game::TYPE => reads_the_same::<Game>(journal, &repository, id).await?,
+            Order::TYPE => reads_the_same::<Order>(journal, &repository, id).await?,
+            Payment::TYPE => reads_the_same::<Payment>(journal, &repository, id).await?,
+            _ => false,
+        };
+        differences = differences.saturating_add(i64::from(!same));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let compared = format!("{} aggregates", newest.len());
+    Ok(Finding { what: "postgres-es reads the same".to_owned(), compared, differences })
+}
+
+async fn reads_the_same<A: Aggregate>(
+    journal: &Journal,
+    repository: &PostgresEventRepository,
+    id: &str,
+) -> Result<bool> {
+    // The stock one first: what is appended in between is more, never less.
+    let theirs = repository.get_events::<A>(id).await?;
+    let key = AggregateKey::of::<A>(id.parse()?);
+    let histories = journal.histories(&[key]).await?;
+    let ours = histories.of(key).iter();
+    let same = theirs.iter().zip(ours).all(|(theirs, ours)| {
+        i64::try_from(theirs.sequence) == Ok(ours.sequence)
+            && theirs.event_type == ours.event_type
+            && theirs.event_version == ours.event_version
+            && serde_json::from_str::<serde_json::Value>(ours.payload.get()).is_ok_and(|ours| ours == theirs.payload)
+    });
+    Ok(same && theirs.len() <= histories.of(key).len())
 }
 
 /// Every read model beside the fold of the journal.

@@ -1,7 +1,7 @@
 //! Who asks, and what they may do. Every check of role and ownership is here, and refuses by default.
 
 use domain::{CommandId, Role, UserId};
-use journal::clock;
+use journal::{FirstAnswer, clock};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -76,15 +76,6 @@ impl Actor {
     }
 }
 
-/// What a repeated request is known by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repeatable {
-    /// Derived from caller, route and the key that the caller chose; what the request creates has this id.
-    pub key: Uuid,
-    /// A keyed hash of the body: a repeat must bring the same.
-    pub fingerprint: String,
-}
-
 /// One request: who asks, and how its events are tied to what came before.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -99,7 +90,7 @@ pub struct Context {
     /// The W3C trace that it belongs to.
     pub traceparent: Option<String>,
     /// How a repeat of it is known, where it carried an idempotency key.
-    pub repeatable: Option<Repeatable>,
+    pub repeatable: Option<FirstAnswer>,
 }
 
 impl Context {
@@ -124,15 +115,14 @@ impl Context {
     }
 
     /// What is written beside each event: a flat map of texts.
-    pub(crate) fn metadata(&self) -> Value {
+    pub(crate) fn metadata(&self, partition: Uuid) -> Value {
         let fields = [
             ("actor", Some(self.actor.name())),
             ("command_id", Some(self.command.to_string())),
             ("correlation_id", Some(self.correlation.to_string())),
             ("causation_id", self.causation.map(|id| id.to_string())),
             ("traceparent", self.traceparent.clone()),
-            ("idempotency_key", self.repeatable.as_ref().map(|request| request.key.to_string())),
-            ("fingerprint", self.repeatable.as_ref().map(|request| request.fingerprint.clone())),
+            ("partition_key", Some(partition.to_string())),
         ];
         let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))));
         Value::Object(present.collect::<Map<_, _>>())

@@ -1,13 +1,10 @@
-use domain::order::{Order, OrderCommand, OrderEvent};
+use domain::order::{Order, OrderCommand};
 use domain::payment::{Dispute, DisputeStatus, PaymentCommand};
 use domain::{OrderId, PaymentId};
-use journal::{Claims, Release};
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Loaded, Wish};
-use crate::order::ownership;
 
 impl Commands {
     /// Notes where a dispute of a payment stands. Returns whether it was not known yet.
@@ -38,17 +35,6 @@ impl Commands {
     ) -> Result<(), CommandError> {
         let policy = self.rules.dispute_policy;
         let command = || OrderCommand::Dispute { payment, status, policy };
-        self.execute(context, order.as_uuid(), |loaded: &Loaded<Order>| {
-            let lost = loaded.aggregate.decide(command())?.into_iter().find_map(|event| match event {
-                OrderEvent::OrderRevoked { buyer, games } => Some((buyer, games)),
-                _ => None,
-            });
-            let released = lost.map_or_else(Vec::new, |(buyer, games)| {
-                games.into_iter().map(|game| Release::One(ownership(buyer, game))).collect()
-            });
-            Ok::<_, CommandError>(Wish { commands: vec![command()], claims: Claims { taken: vec![], released } })
-        })
-        .await
-        .map(drop)
+        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await.map(drop)
     }
 }

@@ -2,8 +2,8 @@ use domain::game::GameError;
 use domain::order::OrderError;
 use domain::payment::PaymentError;
 use domain::user::UserError;
-use domain::{GameId, InvalidMoney, UnreadableEvent};
-use journal::JournalError;
+use domain::{ClaimKind, GameId, InvalidMoney, UnreadableEvent};
+use journal::{ClaimKey, JournalError, LoadError};
 
 /// Why a use case did not do what was asked. Only the gateway knows what status that is.
 #[derive(Debug, thiserror::Error)]
@@ -70,5 +70,25 @@ impl CommandError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Conflict | Self::Unavailable(_) | Self::Unreadable(_))
+    }
+
+    /// The refusal where somebody else holds what was claimed.
+    pub(crate) fn taken(claim: &ClaimKey) -> Self {
+        match claim.kind {
+            ClaimKind::Email => Self::EmailTaken,
+            ClaimKind::Ownership => {
+                let game = claim.key.split_once(':').and_then(|(_, game)| GameId::parse(game).ok());
+                game.map_or(Self::Conflict, Self::GameTaken)
+            }
+        }
+    }
+}
+
+impl From<LoadError> for CommandError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Journal(error) => error.into(),
+            LoadError::Unreadable(error) => error.into(),
+        }
     }
 }

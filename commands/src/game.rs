@@ -1,10 +1,11 @@
 use domain::game::{Game, GameCommand, GameDetails};
 use domain::{GameId, Money, Price};
+use journal::Loaded;
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Loaded, Receipt, Wish};
+use crate::executor::Receipt;
 
 /// What a game is to be.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ impl Commands {
         let GameChange { details, price } = change;
         let price = Price::parse(price, self.rules.currency)?;
         self.execute(context, game.as_uuid(), |_| {
-            Ok::<_, CommandError>(Wish::of(GameCommand::Create { details: details.clone(), price }))
+            Ok::<_, CommandError>(vec![GameCommand::Create { details: details.clone(), price }])
         })
         .await
     }
@@ -50,9 +51,9 @@ impl Commands {
         let GameChange { details, price } = change;
         let price = Price::parse(price, self.rules.currency)?;
         self.execute(context, game.as_uuid(), |loaded| {
-            loaded.must_be(seen)?;
+            must_be(loaded, seen)?;
             let commands = vec![GameCommand::Update { details: details.clone() }, GameCommand::ChangePrice { price }];
-            Ok::<_, CommandError>(Wish { commands, claims: journal::Claims::default() })
+            Ok::<_, CommandError>(commands)
         })
         .await
     }
@@ -69,20 +70,18 @@ impl Commands {
     ) -> Result<Receipt<Game>, CommandError> {
         context.actor.must_be_admin()?;
         self.execute(context, game.as_uuid(), |loaded| {
-            loaded.must_be(seen)?;
-            Ok::<_, CommandError>(Wish::of(GameCommand::Retire))
+            must_be(loaded, seen)?;
+            Ok::<_, CommandError>(vec![GameCommand::Retire])
         })
         .await
     }
 }
 
-impl<A> Loaded<A> {
-    /// Passes a caller who has seen the current version of what exists, or asks regardless of it.
-    pub(crate) fn must_be(&self, seen: Option<usize>) -> Result<(), CommandError> {
-        match seen {
-            _ if self.version == 0 => Err(CommandError::NotFound),
-            Some(seen) if seen != self.version => Err(CommandError::Stale { current: self.version }),
-            Some(_) | None => Ok(()),
-        }
+/// Passes a caller who has seen the current version of what exists, or asks regardless of it.
+pub(crate) fn must_be<A>(loaded: &Loaded<A>, seen: Option<usize>) -> Result<(), CommandError> {
+    match seen {
+        _ if loaded.version() == 0 => Err(CommandError::NotFound),
+        Some(seen) if seen != loaded.version() => Err(CommandError::Stale { current: loaded.version() }),
+        Some(_) | None => Ok(()),
     }
 }

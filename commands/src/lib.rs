@@ -21,10 +21,9 @@ mod user;
 use chrono::TimeDelta;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use journal::{Journal, Vault};
-use uuid::Uuid;
+use journal::{FirstAnswer, Journal, Vault};
 
-pub use actor::{Actor, Context, Repeatable};
+pub use actor::{Actor, Context};
 pub use catalog::{Catalogue, Imported};
 pub use dead_letter::LetterAction;
 pub use error::CommandError;
@@ -63,15 +62,16 @@ impl Commands {
         Self { journal, vault, rules, hasher: password::Hasher::new() }
     }
 
-    /// What a repeat of a request is known by: who asks, where, under which key, with which body.
+    /// What a repeat of a request is known by: who asks, where, under which key, with which body. `who` tells callers
+    /// apart who have no account; no secret may be in `body`.
     #[must_use]
-    pub fn repeatable(&self, actor: Actor, route: &str, key: &str, body: &str) -> Repeatable {
+    pub fn repeatable(&self, actor: Actor, who: &str, route: &str, key: &str, body: &str) -> FirstAnswer {
         let hash = |purpose, message: &str| self.vault.keyed_hash(purpose, message.as_bytes());
-        let key = hash("idempotency key", &format!("{:?}\n{route}\n{key}", actor.user()));
-        let fingerprint = hash("request body", body);
-        Repeatable {
-            key: Uuid::new_v5(&Uuid::NAMESPACE_OID, &key),
-            fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        let caller = actor.user();
+        FirstAnswer {
+            key: hash("idempotency key", &format!("{caller:?}\n{who}\n{route}\n{key}")),
+            fingerprint: hash("request body", body),
+            caller,
         }
     }
 

@@ -2,18 +2,14 @@ use domain::game::Game;
 use domain::order::{CancelReason, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
 use domain::payment::{Failure, PaymentMethod};
 use domain::user::UserError;
-use domain::{GameId, Money, OrderId, PaymentId, UserId};
-use futures::{StreamExt, TryStreamExt, stream};
-use journal::{Claim, ClaimKind, Claims, Release, clock};
+use domain::{GameId, Money, OrderId, PaymentId, User};
+use journal::{AggregateKey, Histories, clock};
 use uuid::Uuid;
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Receipt, Wish};
-
-/// How many of an order's games are looked up at once.
-const LOOKUPS: usize = 8;
+use crate::executor::Receipt;
 
 /// An order as the buyer hears of it.
 #[derive(Debug, Clone)]
@@ -26,8 +22,10 @@ pub struct PlacedOrder {
     pub state: OrderState,
     /// For how much.
     pub total: Money,
-    /// Where its events stand in the journal; nothing for a repeated request.
+    /// Where its events stand in the journal.
     pub position: Option<journal::Position>,
+    /// Whether an earlier, equal request placed it.
+    pub replayed: bool,
 }
 
 /// Where an order stands.
@@ -59,34 +57,26 @@ impl Commands {
         payment_method: PaymentMethod,
     ) -> Result<PlacedOrder, CommandError> {
         let buyer = context.actor.user().ok_or(CommandError::Forbidden)?;
-        if let Some(known) = self.was_done::<Order>(context, order.as_uuid()).await? {
-            return placed(order, &known, None);
-        }
         if games.len() > MAX_GAMES {
             return Err(OrderError::TooManyGames.into());
         }
-        let buyer_age = self.age(buyer).await?;
-        let offers: Vec<Offer> =
-            stream::iter(games).map(|game| self.offer(game)).buffered(LOOKUPS).try_collect().await?;
-        let taken: Vec<Claim> = offers.iter().map(|offer| ownership(buyer, offer.game)).collect();
+        let key = self.vault.subject(buyer).await?.ok_or(UserError::UserErased)?;
+        let mut leans_on = vec![AggregateKey::of::<User>(buyer.as_uuid())];
+        leans_on.extend(games.iter().map(|game| AggregateKey::of::<Game>(game.as_uuid())));
+        leans_on.sort_unstable();
+        leans_on.dedup();
         let receipt = self
-            .execute_or(
-                context,
-                order.as_uuid(),
-                |_| {
-                    let place = OrderCommand::Place {
-                        buyer,
-                        buyer_age,
-                        offers: offers.clone(),
-                        payment_method: payment_method.clone(),
-                    };
-                    let claims = Claims { taken: taken.clone(), released: vec![] };
-                    Ok::<_, CommandError>(Wish { commands: vec![place], claims })
-                },
-                |claim| game_of(&claim).map_or(CommandError::Conflict, CommandError::GameTaken),
-            )
+            .execute_leaning(context, order.as_uuid(), &leans_on, |_, others| {
+                let User::Active { profile, .. } = others.load::<User>(buyer.as_uuid())?.aggregate else {
+                    return Err(UserError::UserErased.into());
+                };
+                let buyer_age = key.open(&profile)?.birth_date.age_on(clock::now().date_naive());
+                let offers = games.iter().map(|game| offer(others, *game)).collect::<Result<_, _>>()?;
+                let payment_method = payment_method.clone();
+                Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])
+            })
             .await?;
-        placed(order, &receipt.aggregate, receipt.position)
+        placed(receipt)
     }
 
     /// Notes that a payment of an order failed.
@@ -102,7 +92,7 @@ impl Commands {
     ) -> Result<(), CommandError> {
         let payment = PaymentId::for_attempt(order, attempt);
         let command = || OrderCommand::RecordPaymentFailure { payment, attempt, failure: failure.clone() };
-        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(Wish::of(command()))).await?;
+        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await?;
         Ok(())
     }
 
@@ -117,7 +107,7 @@ impl Commands {
         payment: PaymentId,
     ) -> Result<(), CommandError> {
         let command = || OrderCommand::Complete { payment };
-        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(Wish::of(command()))).await?;
+        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await?;
         Ok(())
     }
 
@@ -133,8 +123,7 @@ impl Commands {
     ) -> Result<Receipt<Order>, CommandError> {
         self.execute::<Order, CommandError>(context, order.as_uuid(), |loaded| {
             context.actor.must_own(loaded.aggregate.buyer().ok_or(CommandError::NotFound)?)?;
-            let claims = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Ownership)] };
-            Ok(Wish { commands: vec![OrderCommand::Cancel { reason }], claims })
+            Ok(vec![OrderCommand::Cancel { reason }])
         })
         .await
     }
@@ -156,51 +145,33 @@ impl Commands {
         let correlation = loaded.correlation().ok_or(CommandError::NotFound)?;
         Ok((loaded.aggregate, correlation))
     }
+}
 
-    async fn age(&self, buyer: UserId) -> Result<u32, CommandError> {
-        let (profile, _) = self.profile(buyer).await?.ok_or(CommandError::User(UserError::UserErased))?;
-        Ok(profile.birth_date.age_on(clock::now().date_naive()))
-    }
-
-    async fn offer(&self, game: GameId) -> Result<Offer, CommandError> {
-        match self.load::<Game>(game.as_uuid()).await?.aggregate {
-            Game::New => Err(CommandError::UnknownGame(game)),
-            Game::Retired => Err(CommandError::GameNotSold(game)),
-            Game::Listed { details, price, promotions } => {
-                let promoted = promotions.at(clock::now()).map(|promotion| promotion.discount.of(price));
-                let price_before = promoted.filter(|promoted| *promoted != price).map(|_| price);
-                let (title, age_rating) = (details.title.clone(), details.age_rating);
-                Ok(Offer { game, title, price: promoted.unwrap_or(price), price_before, age_rating })
-            }
+fn offer(others: &Histories, game: GameId) -> Result<Offer, CommandError> {
+    match others.load::<Game>(game.as_uuid())?.aggregate {
+        Game::New => Err(CommandError::UnknownGame(game)),
+        Game::Retired => Err(CommandError::GameNotSold(game)),
+        Game::Listed { details, price, promotions } => {
+            let promoted = promotions.at(clock::now()).map(|promotion| promotion.discount.of(price));
+            let price_before = promoted.filter(|promoted| *promoted != price).map(|_| price);
+            let (title, age_rating) = (details.title.clone(), details.age_rating);
+            Ok(Offer { game, title, price: promoted.unwrap_or(price), price_before, age_rating })
         }
     }
 }
 
-fn placed(id: OrderId, order: &Order, position: Option<journal::Position>) -> Result<PlacedOrder, CommandError> {
-    let placed = |state, payment, total| Ok(PlacedOrder { order: id, payment, state, total, position });
-    let first_payment = Some(PaymentId::for_attempt(id, 1));
-    let sum = |lines: &[domain::order::Line]| {
-        let mut prices = lines.iter().map(|line| line.price.money());
-        let first = prices.next().ok_or(CommandError::NotFound)?;
-        Ok::<_, CommandError>(prices.try_fold(first, Money::plus)?)
+/// An order that was just placed, as its buyer hears of it.
+fn placed(receipt: Receipt<Order>) -> Result<PlacedOrder, CommandError> {
+    let Receipt { id, position, aggregate, replayed, .. } = receipt;
+    let order = OrderId::from_uuid(id);
+    let (state, payment, total) = match aggregate {
+        Order::Open { total, .. } => (OrderState::AwaitingPayment, Some(PaymentId::for_attempt(order, 1)), total),
+        Order::Completed { lines, payment, .. } => {
+            let mut prices = lines.iter().map(|line| line.price.money());
+            let first = prices.next().ok_or(CommandError::NotFound)?;
+            (OrderState::Completed, payment, prices.try_fold(first, Money::plus)?)
+        }
+        Order::New | Order::Cancelled { .. } | Order::Refunded { .. } => return Err(CommandError::NotFound),
     };
-    match order {
-        Order::New => Err(CommandError::NotFound),
-        Order::Open { failed_attempts: 0, total, .. } => placed(OrderState::AwaitingPayment, first_payment, *total),
-        Order::Open { failed_attempts, total, .. } => {
-            placed(OrderState::PaymentFailed, Some(PaymentId::for_attempt(id, *failed_attempts)), *total)
-        }
-        Order::Completed { lines, payment, .. } => placed(OrderState::Completed, *payment, sum(lines)?),
-        Order::Cancelled { .. } => Err(OrderError::OrderCancelled.into()),
-        Order::Refunded { .. } => Err(OrderError::OrderRefunded.into()),
-    }
-}
-
-pub(crate) fn ownership(buyer: UserId, game: GameId) -> Claim {
-    Claim { kind: ClaimKind::Ownership, key: format!("{buyer}:{game}") }
-}
-
-fn game_of(claim: &Claim) -> Option<GameId> {
-    let (_, game) = claim.key.split_once(':')?;
-    GameId::parse(game).ok()
+    Ok(PlacedOrder { order, payment, state, total, position, replayed })
 }

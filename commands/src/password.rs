@@ -29,6 +29,12 @@ impl Password {
     }
 }
 
+impl Password {
+    pub(crate) fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
 /// At most as many hashes at once as there are cores: each costs 19 MiB and tens of milliseconds of one of them.
 #[derive(Clone)]
 pub(crate) struct Hasher {

@@ -2,12 +2,13 @@ use chrono::{DateTime, Utc};
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
 use domain::{OrderId, PaymentId};
+use journal::AggregateKey;
 use uuid::Uuid;
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Receipt, Wish};
+use crate::executor::Receipt;
 
 /// A payment with the order it is for, as the journal knows both.
 #[derive(Debug, Clone)]
@@ -26,11 +27,17 @@ impl Commands {
     /// # Errors
     /// Those of every use case.
     pub async fn initiate_payment(&self, context: &Context, order: OrderId) -> Result<(), CommandError> {
-        let Order::Open { buyer, total, failed_attempts: 0, payment_method, .. } = self.order(order).await? else {
-            return Ok(());
-        };
-        let terms = Terms { order, buyer, attempt: 1, amount: total, method: payment_method };
-        self.pay(context, PaymentId::for_attempt(order, 1), PaymentCommand::Initiate(terms)).await.map(drop)
+        let payment = PaymentId::for_attempt(order, 1);
+        self.execute_leaning::<Payment, CommandError>(context, payment.as_uuid(), &leans_on(order), |_, others| {
+            let known = others.load::<Order>(order.as_uuid())?.aggregate;
+            let Order::Open { buyer, total, failed_attempts: 0, payment_method, .. } = known else {
+                return Ok(vec![]);
+            };
+            let terms = Terms { order, buyer, attempt: 1, amount: total, method: payment_method };
+            Ok(vec![PaymentCommand::Initiate(terms)])
+        })
+        .await
+        .map(drop)
     }
 
     /// Begins another payment of an order whose last one failed.
@@ -42,32 +49,25 @@ impl Commands {
         context: &Context,
         order: OrderId,
         method: PaymentMethod,
-    ) -> Result<(PaymentId, Receipt<Payment>), CommandError> {
+    ) -> Result<Receipt<Payment>, CommandError> {
+        if let Some(receipt) = self.replayed::<Payment>(context).await? {
+            return Ok(receipt);
+        }
         let known = self.order(order).await?;
         context.actor.must_own(known.buyer().ok_or(CommandError::NotFound)?)?;
-        // The same request, carried out before: not a wish for yet another payment.
-        let earlier: Vec<PaymentId> = match &known {
-            Order::Open { failed_attempts, .. } => {
-                (2..=failed_attempts.saturating_add(1)).map(|n| PaymentId::for_attempt(order, n)).collect()
-            }
-            Order::Completed { payment, .. } => payment.iter().copied().collect(),
-            Order::New | Order::Cancelled { .. } | Order::Refunded { .. } => vec![],
-        };
-        for payment in earlier {
-            if let Some(aggregate) = self.was_done::<Payment>(context, payment.as_uuid()).await? {
-                return Ok((payment, Receipt { position: None, version: 0, aggregate }));
-            }
-        }
-        let Order::Open { buyer, total, failed_attempts, .. } = known else {
-            return Err(CommandError::NothingToPay);
-        };
-        if failed_attempts == 0 {
-            return Err(CommandError::NothingToPay);
-        }
-        let attempt = failed_attempts.saturating_add(1);
+        let Order::Open { failed_attempts: failed @ 1.., .. } = known else { return Err(CommandError::NothingToPay) };
+        let attempt = failed.saturating_add(1);
         let payment = PaymentId::for_attempt(order, attempt);
-        let terms = Terms { order, buyer, attempt, amount: total, method };
-        Ok((payment, self.pay(context, payment, PaymentCommand::Initiate(terms)).await?))
+        self.execute_leaning(context, payment.as_uuid(), &leans_on(order), |_, others| {
+            match others.load::<Order>(order.as_uuid())?.aggregate {
+                Order::Open { buyer, total, failed_attempts, .. } if failed_attempts.saturating_add(1) == attempt => {
+                    let terms = Terms { order, buyer, attempt, amount: total, method: method.clone() };
+                    Ok(vec![PaymentCommand::Initiate(terms)])
+                }
+                _ => Err(CommandError::NothingToPay),
+            }
+        })
+        .await
     }
 
     /// Notes the PSP's reference, before the PSP is asked to charge. Returns whether it was not known yet.
@@ -146,7 +146,7 @@ impl Commands {
     /// # Errors
     /// [`CommandError::NotFound`] where there is no such payment, and those of every use case.
     pub async fn begun_at(&self, payment: PaymentId) -> Result<DateTime<Utc>, CommandError> {
-        self.journal.begun_at::<Payment>(payment.as_uuid()).await?.ok_or(CommandError::NotFound)
+        self.load::<Payment>(payment.as_uuid()).await?.begun_at().ok_or(CommandError::NotFound)
     }
 
     pub(crate) async fn pay(
@@ -155,11 +155,16 @@ impl Commands {
         payment: PaymentId,
         command: PaymentCommand,
     ) -> Result<Receipt<Payment>, CommandError> {
-        self.execute::<Payment, CommandError>(context, payment.as_uuid(), |_| Ok(Wish::of(command.clone()))).await
+        self.execute::<Payment, CommandError>(context, payment.as_uuid(), |_| Ok(vec![command.clone()])).await
     }
 }
 
 /// Whether anything was recorded: a fact that is known already is no news.
 fn news(receipt: Receipt<Payment>) -> bool {
     receipt.position.is_some()
+}
+
+/// A payment is begun only while its order waits for one.
+fn leans_on(order: OrderId) -> [AggregateKey; 1] {
+    [AggregateKey::of::<Order>(order.as_uuid())]
 }

@@ -1,12 +1,13 @@
 use chrono::{DateTime, Utc};
 use domain::game::{Discount, Game, GameCommand};
 use domain::{GameId, Money, Price};
-use journal::clock;
+use journal::{Loaded, clock};
 
 use crate::Commands;
 use crate::actor::{Actor, Context};
 use crate::error::CommandError;
-use crate::executor::{Loaded, Receipt, Wish};
+use crate::executor::Receipt;
+use crate::game::must_be;
 
 impl Commands {
     /// A price as one that the store may ask.
@@ -65,8 +66,8 @@ impl Commands {
         command: impl Fn() -> GameCommand,
     ) -> Result<Receipt<Game>, CommandError> {
         self.execute(context, game.as_uuid(), |loaded: &Loaded<Game>| {
-            loaded.must_be(None)?;
-            Ok::<_, CommandError>(Wish::of(command()))
+            must_be(loaded, None)?;
+            Ok::<_, CommandError>(vec![command()])
         })
         .await
     }

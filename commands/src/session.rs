@@ -54,7 +54,7 @@ impl Commands {
     /// # Errors
     /// [`SessionError::WrongCredentials`], after the same time whether there is such an account or not.
     pub async fn log_in(&self, email: &Email, password: SecretString) -> Result<Session, SessionError> {
-        let user = self.journal.holder(&self.email_claim(email)).await?.map(UserId::from_uuid);
+        let user = self.journal.holder(&self.vault.email_claim(email)).await?.map(UserId::from_uuid);
         let hash = match user {
             Some(user) => self.vault.password_hash(user).await?,
             None => None,

@@ -1,11 +1,11 @@
 use domain::user::{User, UserCommand};
-use domain::{Email, EventId, Language, Profile, Role, UserId};
-use journal::{Claim, ClaimKind, Claims, Release};
+use domain::{EventId, Language, Profile, Role, UserId};
+use journal::{FirstAnswer, Loaded};
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::{Loaded, Receipt, Wish};
+use crate::executor::Receipt;
 use crate::password::Password;
 
 /// A person who wants an account.
@@ -35,28 +35,27 @@ impl Commands {
             context.actor.must_be_admin()?;
         }
         let Registration { profile, password, language } = registration;
+        if let Some(receipt) = self.replayed::<User>(context).await? {
+            // Whoever repeats a registration must know its password, which is in no fingerprint.
+            let hash = self.vault.password_hash(UserId::from_uuid(receipt.id)).await?;
+            let same = self.hasher.verify(password.into_secret(), hash).await;
+            return if same { Ok(receipt) } else { Err(CommandError::KeyReused) };
+        }
+        // The answer is the new account's, and goes with it.
+        let mut context = context.clone();
+        context.repeatable = context.repeatable.map(|first| FirstAnswer { caller: Some(user), ..first });
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
-        let email = self.email_claim(&profile.email);
         let key = self.vault.create_subject(user).await?;
         self.vault.keep_password(user, &hash).await?;
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
-        let registered = self
-            .execute_or(
-                context,
-                user.as_uuid(),
-                |_| {
-                    Ok::<_, CommandError>(Wish {
-                        commands: vec![UserCommand::Register { profile: sealed.clone(), role }],
-                        claims: Claims { taken: vec![email.clone()], released: vec![] },
-                    })
-                },
-                |_| CommandError::EmailTaken,
-            )
-            .await;
-        if let Err(CommandError::EmailTaken) = &registered {
+        let command = || UserCommand::Register { profile: sealed.clone(), role };
+        let registered = self.execute(&context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![command()])).await;
+        if !matches!(&registered, Ok(receipt) if receipt.id == user.as_uuid())
+            && !matches!(&registered, Err(CommandError::Unavailable(_)))
+        {
             // Nobody will ever need what was kept for an account that did not come to be.
-            self.vault.forget(user).await?;
+            self.vault.discard(user).await?;
         }
         registered
     }
@@ -73,24 +72,10 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
-        let email = self.email_claim(&profile.email);
-        self.execute_or(
-            context,
-            user.as_uuid(),
-            |loaded: &Loaded<User>| {
-                let event = EventId::of(context.command, user.as_uuid(), loaded.version.saturating_add(1));
-                let commands = vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }];
-                // Claiming and releasing one key in one statement is undefined: an unchanged address is left alone.
-                let claims = match &loaded.aggregate {
-                    User::Active { profile: known, .. } if key.open(known)?.email == profile.email => Claims::default(),
-                    User::New | User::Active { .. } | User::Erased => {
-                        Claims { taken: vec![email.clone()], released: vec![Release::All(ClaimKind::Email)] }
-                    }
-                };
-                Ok::<_, CommandError>(Wish { commands, claims })
-            },
-            |_| CommandError::EmailTaken,
-        )
+        self.execute(context, user.as_uuid(), |loaded: &Loaded<User>| {
+            let event = EventId::of(context.command, user.as_uuid(), loaded.version().saturating_add(1));
+            Ok::<_, CommandError>(vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }])
+        })
         .await
     }
 
@@ -105,8 +90,7 @@ impl Commands {
         role: Role,
     ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_be_admin()?;
-        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(Wish::of(UserCommand::ChangeRole { role })))
-            .await
+        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![UserCommand::ChangeRole { role }])).await
     }
 
     /// Forgets a person: from now on nobody can read what the store knew of them.
@@ -115,12 +99,7 @@ impl Commands {
     /// [`CommandError::NotFound`] to others, and those of every use case.
     pub async fn erase(&self, context: &Context, user: UserId) -> Result<Receipt<User>, CommandError> {
         context.actor.must_own(user)?;
-        let erased = self
-            .execute(context, user.as_uuid(), |_| {
-                let claims = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Email)] };
-                Ok::<_, CommandError>(Wish { commands: vec![UserCommand::Erase], claims })
-            })
-            .await?;
+        let erased = self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![UserCommand::Erase])).await?;
         self.vault.forget(user).await?;
         Ok(erased)
     }
@@ -135,10 +114,5 @@ impl Commands {
         };
         let Some(key) = self.vault.subject(user).await? else { return Ok(None) };
         Ok(Some((key.open(&profile)?, role)))
-    }
-
-    pub(crate) fn email_claim(&self, email: &Email) -> Claim {
-        let hash = self.vault.keyed_hash("email claim", email.as_str().as_bytes());
-        Claim { kind: ClaimKind::Email, key: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 }

@@ -1,5 +1,49 @@
 //! The seam between our decisions and `cqrs-es`: an adapter without a thought of its own.
 
+use uuid::Uuid;
+
+use crate::{Game, GameId, Order, OrderId, Payment, PaymentId, StoreEvent, User, UserId};
+
+/// One of the four aggregates.
+pub trait StoreAggregate: cqrs_es::Aggregate<Services = (), Event: Clone> {
+    /// One of its events, as one of the store's.
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent;
+
+    /// What its events are in line with: events of one partition are followed up one after another.
+    fn partition(&self, id: Uuid) -> Uuid {
+        id
+    }
+}
+
+impl StoreAggregate for User {
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent {
+        StoreEvent::User(UserId::from_uuid(id), event)
+    }
+}
+
+impl StoreAggregate for Game {
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent {
+        StoreEvent::Game(GameId::from_uuid(id), event)
+    }
+}
+
+impl StoreAggregate for Order {
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent {
+        StoreEvent::Order(OrderId::from_uuid(id), event)
+    }
+}
+
+/// A payment is in line with its order.
+impl StoreAggregate for Payment {
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent {
+        StoreEvent::Payment(PaymentId::from_uuid(id), event)
+    }
+
+    fn partition(&self, id: Uuid) -> Uuid {
+        self.terms().map_or(id, |terms| terms.order.as_uuid())
+    }
+}
+
 /// Makes an aggregate with `decide` and `evolve` usable by `cqrs-es` and its repositories.
 macro_rules! aggregate {
     ($aggregate:ty, $kind:literal, $command:ty, $event:ty, $error:ty) => {
@@ -9,7 +53,7 @@ macro_rules! aggregate {
             }
 
             fn event_version(&self) -> String {
-                $crate::event::VERSION.to_owned()
+                $crate::stored::version(self.into()).to_string()
             }
         }
 

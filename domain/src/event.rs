@@ -1,4 +1,4 @@
-//! Every event of the store as one type, and the one way back from its stored form.
+//! Every event of the store as one type.
 
 use cqrs_es::Aggregate;
 
@@ -6,10 +6,7 @@ use crate::game::{Game, GameEvent};
 use crate::order::{Order, OrderEvent};
 use crate::payment::{Payment, PaymentEvent};
 use crate::user::{User, UserEvent};
-use crate::{GameId, InvalidId, OrderId, PaymentId, UserId};
-
-/// The version that every event has today. A new stored form gets a new one, and an upcast beside [`StoreEvent::decode`].
-pub(crate) const VERSION: &str = "1";
+use crate::{GameId, InvalidId, OrderId, PaymentId, UserId, stored};
 
 /// A fact about one of the four aggregates.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +28,13 @@ pub enum UnreadableEvent {
     #[error("unknown aggregate type {0:?}")]
     Aggregate(String),
     /// A version newer than this program.
-    #[error("unknown event version {0:?}")]
-    Version(String),
+    #[error("unknown version {version:?} of {event_type:?}")]
+    Version {
+        /// The event's name.
+        event_type: String,
+        /// The version of its stored form.
+        version: String,
+    },
     /// The aggregate's id is no UUID.
     #[error("aggregate id {0}")]
     Id(#[from] InvalidId),
@@ -46,22 +48,19 @@ impl StoreEvent {
     ///
     /// # Errors
     /// [`UnreadableEvent`] says which part is foreign.
-    pub fn decode(aggregate: &str, id: &str, version: &str, payload: &str) -> Result<Self, UnreadableEvent> {
-        readable(version)?;
+    pub fn read(
+        aggregate: &str,
+        id: &str,
+        event_type: &str,
+        version: &str,
+        payload: &str,
+    ) -> Result<Self, UnreadableEvent> {
         Ok(match aggregate {
-            User::TYPE => Self::User(UserId::parse(id)?, serde_json::from_str(payload)?),
-            Game::TYPE => Self::Game(GameId::parse(id)?, serde_json::from_str(payload)?),
-            Order::TYPE => Self::Order(OrderId::parse(id)?, serde_json::from_str(payload)?),
-            Payment::TYPE => Self::Payment(PaymentId::parse(id)?, serde_json::from_str(payload)?),
+            User::TYPE => Self::User(UserId::parse(id)?, stored::read(event_type, version, payload)?),
+            Game::TYPE => Self::Game(GameId::parse(id)?, stored::read(event_type, version, payload)?),
+            Order::TYPE => Self::Order(OrderId::parse(id)?, stored::read(event_type, version, payload)?),
+            Payment::TYPE => Self::Payment(PaymentId::parse(id)?, stored::read(event_type, version, payload)?),
             unknown => return Err(UnreadableEvent::Aggregate(unknown.to_owned())),
         })
     }
-}
-
-/// Passes the versions of stored events that this program reads.
-///
-/// # Errors
-/// [`UnreadableEvent::Version`] for any other.
-pub fn readable(version: &str) -> Result<(), UnreadableEvent> {
-    if version == VERSION { Ok(()) } else { Err(UnreadableEvent::Version(version.to_owned())) }
 }

@@ -8,6 +8,7 @@ use crate::money::Price;
 use crate::text::{Description, Labels, Name, Title};
 
 mod promotion;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ pub use promotion::{Discount, InvalidPercent, MAX_DAYS, MAX_PROMOTIONS, Percent,
 /// The least age of a buyer, by Brazil's classification: 0 (all), 10, 12, 14, 16 or 18 years.
 /// <https://www.gov.br/mj/pt-br/assuntos/seus-direitos/classificacao-1>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "i32", into = "i32")]
+#[serde(transparent)]
 pub struct AgeRating(u8);
 
 /// A number that is no rating.
@@ -40,14 +41,6 @@ impl AgeRating {
     #[must_use]
     pub fn years(self) -> u32 {
         u32::from(self.0)
-    }
-}
-
-impl TryFrom<i32> for AgeRating {
-    type Error = InvalidAgeRating;
-
-    fn try_from(years: i32) -> Result<Self, InvalidAgeRating> {
-        Self::parse(years)
     }
 }
 
@@ -145,8 +138,8 @@ pub enum GameCommand {
 }
 
 /// What happened to a game.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
+#[serde(from = "stored::Stored", into = "stored::Stored")]
 pub enum GameEvent {
     /// It came into the catalogue.
     GameCreated {

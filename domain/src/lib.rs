@@ -4,6 +4,7 @@
 //! personal data arrives already sealed, and there is no I/O, so every rule is tested without a server.
 
 mod aggregate;
+mod claim;
 mod event;
 pub mod game;
 mod id;
@@ -12,11 +13,14 @@ mod money;
 pub mod order;
 pub mod payment;
 mod person;
+pub mod stored;
 mod text;
 pub mod user;
 mod work;
 
-pub use event::{StoreEvent, UnreadableEvent, readable};
+pub use aggregate::StoreAggregate;
+pub use claim::{Claim, ClaimChange, ClaimKind};
+pub use event::{StoreEvent, UnreadableEvent};
 pub use game::Game;
 pub use id::{CommandId, EventId, GameId, InvalidId, OrderId, PaymentId, UserId};
 pub use language::Language;

@@ -14,6 +14,7 @@ mod dispute;
 mod error;
 mod event;
 mod refund;
+mod stored;
 #[cfg(test)]
 mod tests;
 

@@ -15,6 +15,7 @@ mod command;
 mod dispute;
 mod error;
 mod event;
+mod stored;
 #[cfg(test)]
 mod tests;
 

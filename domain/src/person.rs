@@ -26,8 +26,7 @@ pub enum InvalidPerson {
 pub type PersonName = Text<1, 120>;
 
 /// An e-mail address; compared and hashed in lower case.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
@@ -58,20 +57,6 @@ impl Email {
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Email(…)")
-    }
-}
-
-impl TryFrom<String> for Email {
-    type Error = InvalidPerson;
-
-    fn try_from(raw: String) -> Result<Self, InvalidPerson> {
-        Self::parse(&raw)
-    }
-}
-
-impl From<Email> for String {
-    fn from(email: Email) -> Self {
-        email.0
     }
 }
 
@@ -123,7 +108,8 @@ pub struct Profile {
     pub birth_date: BirthDate,
 }
 
-/// Base64 of an encrypted value that only the vault can open, while it still has the person's key.
+/// An encrypted value that only the vault can open, while it still has the person's key: a character that names how it
+/// was sealed, and base64.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(pub String);

@@ -31,8 +31,9 @@ pub enum InvalidText {
 }
 
 /// `MIN` to `MAX` characters, trimmed, without control characters (line breaks only where `LINES`).
+/// Read back as it was recorded, whatever the bounds are today.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(transparent)]
 pub struct Text<const MIN: usize, const MAX: usize, const LINES: bool = false>(String);
 
 /// A game's title as shown in the catalogue.
@@ -75,14 +76,6 @@ impl<const MIN: usize, const MAX: usize, const LINES: bool> fmt::Debug for Text<
     }
 }
 
-impl<const MIN: usize, const MAX: usize, const LINES: bool> TryFrom<String> for Text<MIN, MAX, LINES> {
-    type Error = InvalidText;
-
-    fn try_from(raw: String) -> Result<Self, InvalidText> {
-        Self::parse(&raw)
-    }
-}
-
 impl<const MIN: usize, const MAX: usize, const LINES: bool> From<Text<MIN, MAX, LINES>> for String {
     fn from(text: Text<MIN, MAX, LINES>) -> Self {
         text.0
@@ -91,7 +84,7 @@ impl<const MIN: usize, const MAX: usize, const LINES: bool> From<Text<MIN, MAX, 
 
 /// At most [`Labels::MAX`] distinct labels, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+#[serde(transparent)]
 pub struct Labels(Vec<Label>);
 
 impl Labels {
@@ -119,14 +112,6 @@ impl Labels {
     /// Each label as text.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(Label::as_str)
-    }
-}
-
-impl TryFrom<Vec<String>> for Labels {
-    type Error = InvalidText;
-
-    fn try_from(raw: Vec<String>) -> Result<Self, InvalidText> {
-        Self::parse(raw)
     }
 }
 

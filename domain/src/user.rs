@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::aggregate;
 use crate::person::SealedProfile;
 
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -63,8 +64,8 @@ pub enum UserCommand {
 }
 
 /// What happened to an account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
+#[serde(from = "stored::Stored", into = "stored::Stored")]
 pub enum UserEvent {
     /// An account was opened.
     UserRegistered {

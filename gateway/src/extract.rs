@@ -53,27 +53,41 @@ pub(crate) fn address(remote: &RemoteAddr) -> String {
     remote.as_socket_addr().map_or_else(|| remote.to_string(), |address| address.ip().to_string())
 }
 
-/// The context of a command, with what a repeat of it is known by where the client sent a key.
-pub(crate) fn context<B: ToJSON>(
+/// The context of a command, with what a repeat of it is known by where the client sent a key. No secret may be in
+/// `body`.
+pub(crate) fn context(
     store: &Store,
     actor: Actor,
     route: &str,
     key: &IdempotencyKey,
-    body: &B,
+    body: &impl ToJSON,
+) -> Result<Context, Problem> {
+    anonymous_context(store, actor, "", route, key, body)
+}
+
+/// As [`context`], for callers without an account, who are told apart by `who`.
+pub(crate) fn anonymous_context(
+    store: &Store,
+    actor: Actor,
+    who: &str,
+    route: &str,
+    key: &IdempotencyKey,
+    body: &impl ToJSON,
 ) -> Result<Context, Problem> {
     let mut context = Context::new(actor);
     if let Some(key) = &key.0 {
         if key.is_empty() || key.len() > 255 {
             return Err(bad_header("Idempotency-Key", "must have 1 to 255 characters"));
         }
-        context.repeatable = Some(store.commands.repeatable(actor, route, key, &body.to_json_string()));
+        context.repeatable = Some(store.commands.repeatable(actor, who, route, key, &body.to_json_string()));
     }
     Ok(context)
 }
 
-/// The id of what a request creates: derived from the request's key, or fresh.
-pub(crate) fn new_id(context: &Context) -> uuid::Uuid {
-    context.repeatable.as_ref().map_or_else(journal::clock::new_id, |request| request.key)
+/// The `Idempotent-Replayed` of an answer that was given before, as Stripe has it.
+/// <https://docs.stripe.com/api/idempotent_requests>
+pub(crate) fn replayed(replayed: bool) -> Option<String> {
+    replayed.then(|| "true".to_owned())
 }
 
 /// The version that the client has seen. Changes without one are refused.

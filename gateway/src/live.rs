@@ -136,7 +136,8 @@ impl Live {
     async fn understand(&self, stored: &Stored) -> Option<Happening> {
         let event: CloudEvent<'_> = serde_json::from_slice(&stored.payload).ok()?;
         let aggregate = event.aggregate.as_ref();
-        let known = StoreEvent::decode(aggregate, &event.aggregateid, &event.eventversion, event.data.get()).ok()?;
+        let known =
+            StoreEvent::read(aggregate, &event.aggregateid, &event.kind, &event.eventversion, event.data.get()).ok()?;
         let position: Option<Position> = stored.header("Journal-Position").and_then(|position| position.parse().ok());
         let (buyer, order, payment) = match known {
             StoreEvent::Order(order, event) => (buyer(&event), order, None),

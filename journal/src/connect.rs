@@ -71,3 +71,22 @@ fn url_password(url: &str) -> Option<String> {
     let (user, _) = rest.split_once('@')?;
     user.split_once(':').map(|(_, password)| password.to_owned())
 }
+
+/// Asks once more where the connection turns out to be dead: a pooled one may have died since it was last used. For
+/// queries that may be asked twice.
+pub(crate) async fn once_more<T, Fut>(ask: impl Fn() -> Fut) -> sqlx::Result<T>
+where
+    Fut: Future<Output = sqlx::Result<T>>,
+{
+    match ask().await {
+        Err(error) if broke_off(&error) => ask().await,
+        answered => answered,
+    }
+}
+
+/// Whether the connection was lost, or the server is restarting (SQLSTATE 57P01 to 57P03).
+#[must_use]
+pub fn broke_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with("57P0"))
+}

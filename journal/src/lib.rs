@@ -4,20 +4,26 @@
 //! everything that must be forgettable or secret and so may never enter an event.
 //! Nothing here publishes: a crash between commit and publish would lose the event. The relay reads instead.
 
+mod answer;
 mod append;
+mod claims;
 pub mod clock;
 mod cloud_event;
 mod connect;
 mod epoch;
+mod history;
 mod position;
 mod read;
 mod repository;
 pub mod vault;
 
-pub use append::{AppendError, Claim, ClaimKind, Claims, NewEvent, Release};
+pub use answer::{Answered, FirstAnswer};
+pub use append::{Append, AppendError, NewEvent};
+pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use cloud_event::CloudEvent;
-pub use connect::{connect, migrate};
+pub use connect::{broke_off, connect, migrate};
 pub use epoch::rebase;
+pub use history::{AggregateKey, Histories, LoadError, Loaded, Past};
 pub use position::{InvalidPosition, Position};
 pub use read::Recorded;
 pub use repository::Journal;

@@ -4,7 +4,6 @@
 //! may still be uncommitted, and reading past it would lose it for ever.
 
 use chrono::{DateTime, Utc};
-use cqrs_es::Aggregate;
 use serde_json::value::RawValue;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -41,7 +40,8 @@ pub struct Recorded {
 }
 
 /// The transaction id goes out as text under another name: `order by tx_id` must mean the number.
-const COLUMNS: &str = "event_id, epoch, tx_id::text as xid, position, aggregate_type, aggregate_id, sequence,
+pub(crate) const COLUMNS: &str =
+    "event_id, epoch, tx_id::text as xid, position, aggregate_type, aggregate_id, sequence,
     event_type, event_version, payload, metadata, recorded_at";
 
 impl Journal {
@@ -53,7 +53,7 @@ impl Journal {
         let query = format!(
             "select {COLUMNS} from journal.events
              where (epoch, tx_id, position) > ($1, $2::text::xid8, $3)
-               and (epoch < journal.epoch() or tx_id < pg_snapshot_xmin(pg_current_snapshot()))
+               and (epoch, tx_id) < ((select journal.epoch()), (select pg_snapshot_xmin(pg_current_snapshot())))
              order by epoch, tx_id, position limit $4"
         );
         let rows = sqlx::query(&query)
@@ -80,42 +80,6 @@ impl Journal {
         .fetch_optional(self.pool())
         .await?;
         Ok(id)
-    }
-
-    /// When an aggregate's first event was recorded, if it has one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn begun_at<A: Aggregate>(&self, id: Uuid) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let at = sqlx::query_scalar(
-            "select recorded_at from journal.events where aggregate_type = $1 and aggregate_id = $2 and sequence = 1",
-        )
-        .bind(A::TYPE)
-        .bind(id.to_string())
-        .fetch_optional(self.pool())
-        .await?;
-        Ok(at)
-    }
-
-    /// When something first happened to an aggregate.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn happened_at<A: Aggregate>(
-        &self,
-        id: Uuid,
-        event_type: &str,
-    ) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let at = sqlx::query_scalar(
-            "select min(recorded_at) from journal.events
-             where aggregate_type = $1 and aggregate_id = $2 and event_type = $3",
-        )
-        .bind(A::TYPE)
-        .bind(id.to_string())
-        .bind(event_type)
-        .fetch_one(self.pool())
-        .await?;
-        Ok(at)
     }
 
     /// How many events there are, and where the last one stands.
@@ -148,7 +112,7 @@ impl Journal {
     }
 }
 
-fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
+pub(crate) fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
     Ok(Recorded {
         event_id: row.try_get("event_id")?,
         position: position_of(row)?,
@@ -165,6 +129,12 @@ fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
 
 pub(crate) fn position_of(row: &PgRow) -> sqlx::Result<Position> {
     Ok(Position { epoch: row.try_get("epoch")?, tx_id: xid(row.try_get("xid")?)?, position: row.try_get("position")? })
+}
+
+/// As [`position_of`], for columns that are told from a table's own by their names.
+pub(crate) fn position_at(row: &PgRow) -> sqlx::Result<Position> {
+    let (epoch, position) = (row.try_get("at_epoch")?, row.try_get("at_position")?);
+    Ok(Position { epoch, tx_id: xid(row.try_get("at_xid")?)?, position })
 }
 
 /// A transaction id from its text: sqlx has no `xid8`.

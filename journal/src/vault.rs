@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use domain::{ClaimKind, Email};
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
-use crate::JournalError;
+use crate::{ClaimKey, JournalError};
 
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
@@ -73,6 +74,13 @@ impl Vault {
         let Ok(mac) = Hmac::<Sha256>::new_from_slice(self.master.expose_secret()) else { return [0; 32] };
         let mac = mac.chain_update(purpose.as_bytes()).chain_update([0]).chain_update(message);
         mac.finalize().into_bytes().into()
+    }
+
+    /// The claim to an address: only its keyed hash is kept.
+    #[must_use]
+    pub fn email_claim(&self, email: &Email) -> ClaimKey {
+        let hash = self.keyed_hash("email claim", email.as_str().as_bytes());
+        ClaimKey { kind: ClaimKind::Email, key: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 
     fn pool(&self) -> &PgPool {

@@ -48,7 +48,8 @@ impl Envelope {
     }
 
     pub(crate) fn fact(&self) -> Result<Fact, ApplyError> {
-        let event = StoreEvent::decode(&self.aggregate, &self.aggregate_id, &self.event_version, &self.payload)
+        let Self { aggregate, aggregate_id, event_type, event_version, payload, .. } = self;
+        let event = StoreEvent::read(aggregate, aggregate_id, event_type, event_version, payload)
             .map_err(|error| ApplyError::Poison(error.to_string()))?;
         let Self { event_id, sequence, version, at, .. } = *self;
         Ok(Fact { event_id, sequence, version, at, event })

@@ -1,8 +1,9 @@
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
-use domain::Order;
+use domain::{ClaimKind, Order};
 use futures::future::join_all;
 use journal::{
-    AppendError, Claim, ClaimKind, Claims, Journal, JournalError, NewEvent, Position, Recorded, Release, clock,
+    AggregateKey, Append, AppendError, ClaimKey, Claims, Journal, JournalError, NewEvent, Position, Recorded, Release,
+    clock,
 };
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -37,14 +38,17 @@ fn event(sequence: i64) -> NewEvent {
     }
 }
 
+async fn append(journal: &Journal, id: Uuid, event: NewEvent, claims: Claims) -> Result<Position, AppendError> {
+    let aggregate = AggregateKey::of::<Order>(id);
+    journal.append(Append { aggregate, events: &[event], claims, leans_on: &[], answer: None }).await
+}
+
 #[tokio::test]
-async fn the_stock_repository_reads_and_writes_our_table() {
+async fn postgres_es_reads_what_we_append_and_we_read_what_it_appends() {
     let (journal, _) = open(4).await;
     let id = clock::new_id();
-    journal.append("order", id, &[event(1)], &Claims::default()).await.unwrap();
+    append(&journal, id, event(1), Claims::default()).await.unwrap();
 
-    let stock = postgres_es::PostgresEventRepository::new(journal.pool().clone())
-        .with_tables("journal.events", "journal.snapshots");
     let theirs = SerializedEvent::new(
         id.to_string(),
         2,
@@ -54,11 +58,126 @@ async fn the_stock_repository_reads_and_writes_our_table() {
         json!({ "type": "Tested" }),
         json!({}),
     );
-    stock.persist::<Order>(std::slice::from_ref(&theirs), None).await.unwrap();
-    let theirs = stock.get_events::<Order>(&id.to_string()).await.unwrap();
+    journal.stock().persist::<Order>(std::slice::from_ref(&theirs), None).await.unwrap();
 
+    let theirs = journal.stock().get_events::<Order>(&id.to_string()).await.unwrap();
     assert_eq!(theirs.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
+    let key = AggregateKey::of::<Order>(id);
+    let histories = journal.histories(&[key]).await.unwrap();
+    assert_eq!(histories.of(key).iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
     read(&journal, Position::default(), 2).await;
+}
+
+#[tokio::test]
+async fn the_histories_of_many_aggregates_are_read_at_once_in_their_order() {
+    let (journal, _) = open(4).await;
+    let ids = [clock::new_id(), clock::new_id(), clock::new_id()];
+    for sequence in 1..=3 {
+        for id in &ids[..2] {
+            append(&journal, *id, event(sequence), Claims::default()).await.unwrap();
+        }
+    }
+
+    let keys = ids.map(AggregateKey::of::<Order>);
+    let histories = journal.histories(&keys).await.unwrap();
+
+    for (key, expected) in keys.iter().zip([&[1, 2, 3][..], &[1, 2, 3], &[]]) {
+        assert_eq!(histories.of(*key).iter().map(|event| event.sequence).collect::<Vec<_>>(), expected);
+    }
+    assert!(histories.of(keys[0])[0].position < histories.of(keys[0])[2].position);
+}
+
+#[tokio::test]
+async fn an_append_that_leans_on_what_has_moved_is_a_conflict_and_writes_nothing() {
+    let (journal, _) = open(4).await;
+    let (game, order) = (clock::new_id(), clock::new_id());
+    append(&journal, game, event(1), Claims::default()).await.unwrap();
+    let lean = |version| {
+        let journal = journal.clone();
+        async move {
+            let aggregate = AggregateKey::of::<Order>(order);
+            let events = [event(1)];
+            let leans_on = [(AggregateKey::of::<Order>(game), version)];
+            let claims = Claims::default();
+            journal.append(Append { aggregate, events: &events, claims, leans_on: &leans_on, answer: None }).await
+        }
+    };
+
+    append(&journal, game, event(2), Claims::default()).await.unwrap();
+
+    assert!(matches!(lean(1).await, Err(AppendError::Conflict)));
+    let key = AggregateKey::of::<Order>(order);
+    assert!(journal.histories(&[key]).await.unwrap().of(key).is_empty());
+    lean(2).await.unwrap();
+}
+
+/// Whoever leans on an aggregate stands in the journal before whatever changed it afterwards, however both race.
+#[tokio::test]
+async fn what_leans_on_an_aggregate_never_stands_behind_the_change_that_ended_it() {
+    let (journal, _) = open(16).await;
+    let game = clock::new_id();
+    append(&journal, game, event(1), Claims::default()).await.unwrap();
+    for round in 1..=20_usize {
+        let leaning = (0..8).map(|_| {
+            let journal = journal.clone();
+            async move {
+                let aggregate = AggregateKey::of::<Order>(clock::new_id());
+                let events = [event(1)];
+                let leans_on = [(AggregateKey::of::<Order>(game), round)];
+                let claims = Claims::default();
+                journal.append(Append { aggregate, events: &events, claims, leans_on: &leans_on, answer: None }).await
+            }
+        });
+        let change = append(&journal, game, event(i64::try_from(round).unwrap() + 1), Claims::default());
+        let (leant, changed) = futures::join!(join_all(leaning), change);
+        let changed = changed.unwrap();
+        for outcome in leant {
+            match outcome {
+                Ok(position) => assert!(position < changed, "{position} leans on what ended at {changed}"),
+                Err(AppendError::Conflict) => (),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_store_cannot_say_itself_where_an_event_stands_or_when_it_was_recorded() {
+    let (journal, _) = open(4).await;
+    for (column, value) in [("tx_id", "'1'"), ("epoch", "0"), ("recorded_at", "now()"), ("position", "1")] {
+        let insert = format!(
+            "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                                         metadata, {column})
+             overriding system value values ('order', gen_random_uuid()::text, 1, 'Tested', '1', '{{}}', '{{}}', {value})"
+        );
+        let refused = journal.pool().execute(insert.as_str()).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{column}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn baskets_in_opposite_order_wait_for_one_another_and_never_in_a_circle() {
+    let (journal, _) = open(16).await;
+    let claim = |n: usize| ClaimKey { kind: ClaimKind::Ownership, key: format!("user:game-{n}") };
+    for _ in 0..20 {
+        let buyers = (0..8).map(|buyer| {
+            let journal = journal.clone();
+            let mut taken: Vec<ClaimKey> = (0..10).map(claim).collect();
+            if buyer % 2 == 0 {
+                taken.reverse();
+            }
+            async move { append(&journal, clock::new_id(), event(1), Claims { taken, released: vec![] }).await }
+        });
+        let outcomes = join_all(buyers).await;
+        for outcome in &outcomes {
+            assert!(matches!(outcome, Ok(_) | Err(AppendError::Claimed(_))), "{outcome:?}");
+        }
+        let (holders,): (i64,) = sqlx::query_as("select count(distinct holder) from journal.claims")
+            .fetch_one(journal.pool())
+            .await
+            .unwrap();
+        assert_eq!(holders, 1);
+    }
 }
 
 #[tokio::test]
@@ -68,7 +187,7 @@ async fn a_thousand_racing_writers_give_each_sequence_exactly_one_winner() {
     for sequence in 1..=4 {
         let racers = (0..250).map(|_| {
             let journal = journal.clone();
-            async move { journal.append("order", id, &[event(sequence)], &Claims::default()).await }
+            async move { append(&journal, id, event(sequence), Claims::default()).await }
         });
         let outcomes = join_all(racers).await;
         let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
@@ -98,7 +217,7 @@ async fn a_slow_transaction_with_a_lower_id_is_never_skipped() {
     let mut slow = owner(&url).await;
     slow.execute("begin").await.unwrap();
     slow.execute("select pg_current_xact_id()").await.unwrap();
-    let fast = journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    let fast = append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
 
     assert!(
         journal.committed_after(Position::default(), 10).await.unwrap().is_empty(),
@@ -141,25 +260,25 @@ async fn transaction_ids_are_ordered_as_numbers() {
 #[tokio::test]
 async fn a_claim_has_one_holder_until_it_is_released() {
     let (journal, _) = open(4).await;
-    let claim = || Claim { kind: ClaimKind::Ownership, key: "user:game".to_owned() };
+    let claim = || ClaimKey { kind: ClaimKind::Ownership, key: "user:game".to_owned() };
     let take = || Claims { taken: vec![claim()], released: vec![] };
     let release = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Ownership)] };
     let (first, second) = (clock::new_id(), clock::new_id());
 
-    journal.append("order", first, &[event(1)], &take()).await.unwrap();
-    let refused = journal.append("order", second, &[event(1)], &take()).await;
+    append(&journal, first, event(1), take()).await.unwrap();
+    let refused = append(&journal, second, event(1), take()).await;
     assert!(matches!(refused, Err(AppendError::Claimed(taken)) if taken == claim()));
     assert_eq!(journal.extent().await.unwrap().0, 1, "nothing is written by an append whose claim is taken");
 
-    journal.append("order", first, &[event(2)], &release).await.unwrap();
-    journal.append("order", second, &[event(1)], &take()).await.unwrap();
+    append(&journal, first, event(2), release).await.unwrap();
+    append(&journal, second, event(1), take()).await.unwrap();
     assert_eq!(journal.holder(&claim()).await.unwrap(), Some(second));
 }
 
 #[tokio::test]
 async fn the_stores_own_role_can_neither_change_nor_remove_events() {
     let (journal, _) = open(2).await;
-    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
     for statement in [
         "update journal.events set event_type = 'Forged'",
         "delete from journal.events",
@@ -177,7 +296,7 @@ async fn the_stores_own_role_can_neither_change_nor_remove_events() {
 #[tokio::test]
 async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
     let (journal, url) = open(4).await;
-    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
     // What a dump of an older cluster holds: transaction ids far ahead of this cluster's.
     let mut connection = owner(&url).await;
     connection.execute("update journal.events set tx_id = '99999999'").await.unwrap();
@@ -188,7 +307,7 @@ async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
     assert_eq!(journal::rebase(&pool).await.unwrap(), 2);
 
     let journal = Journal::open(journal.pool().clone()).await.unwrap();
-    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
     let all = read(&journal, Position::default(), 2).await;
     assert_eq!(all.iter().map(|event| event.position.epoch).collect::<Vec<_>>(), [1, 2]);
     // A checkpoint of the old epoch goes on with the new one.
@@ -199,7 +318,7 @@ async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
 async fn migrating_again_changes_nothing() {
     let (owner, app) = new_database().await;
     let journal = Journal::open(journal::connect(&app, 2).await.unwrap()).await.unwrap();
-    journal.append("order", clock::new_id(), &[event(1)], &Claims::default()).await.unwrap();
+    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
     for _ in 0..2 {
         journal::migrate(&owner, &app).await.unwrap();
     }

@@ -1,4 +1,5 @@
-use journal::{Claims, NewEvent, clock};
+use domain::Game;
+use journal::{AggregateKey, Append, Claims, NewEvent, clock};
 use projections::games::Games;
 use projections::library::Library;
 use projections::{Projection, compare, rebuild};
@@ -40,8 +41,9 @@ async fn append_poison(app: &TestApp, game: &str, sequence: i64) {
         payload: json!({ "type": "GamePriceChanged", "price": "a lot" }),
         metadata: json!({}),
     };
-    let id = game.parse().unwrap();
-    app.foundation.journal().append("game", id, &[event], &Claims::default()).await.unwrap();
+    let aggregate = AggregateKey::of::<Game>(game.parse().unwrap());
+    let append = Append { aggregate, events: &[event], claims: Claims::default(), leans_on: &[], answer: None };
+    app.foundation.journal().append(append).await.unwrap();
 }
 
 #[tokio::test]

@@ -50,8 +50,8 @@ impl Mirrored {
     /// # Errors
     /// When this program cannot read it.
     pub fn event(&self) -> anyhow::Result<StoreEvent> {
-        let Envelope { aggregate, aggregate_id, event_version, payload, .. } = &self.envelope;
-        Ok(StoreEvent::decode(aggregate, aggregate_id, event_version, payload)?)
+        let Envelope { aggregate, aggregate_id, event_type, event_version, payload, .. } = &self.envelope;
+        Ok(StoreEvent::read(aggregate, aggregate_id, event_type, event_version, payload)?)
     }
 }
 

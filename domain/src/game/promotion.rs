@@ -14,7 +14,7 @@ pub const MAX_DAYS: i64 = 366;
 
 /// How much less a game costs, in percent: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "i32", into = "i32")]
+#[serde(transparent)]
 pub struct Percent(u8);
 
 /// A number that is no discount.

@@ -185,20 +185,6 @@ fn an_age_rating_is_one_of_six() {
     }
 }
 
-#[test]
-fn the_stored_form_of_every_event_is_pinned() {
-    insta::assert_json_snapshot!([
-        created(),
-        GameEvent::GameUpdated { details: GameDetails { release_date: None, ..details("Summit II") } },
-        GameEvent::GamePriceChanged { price: price(4990) },
-        scheduled(1, 5, 10),
-        GameEvent::GamePromotionStarted { number: 1 },
-        GameEvent::GamePromotionEnded { number: 1 },
-        GameEvent::GamePromotionCancelled { number: 1 },
-        retired(),
-    ]);
-}
-
 fn any_command() -> impl Strategy<Value = GameCommand> {
     prop_oneof![
         Just(create()),

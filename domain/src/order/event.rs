@@ -6,8 +6,8 @@ use crate::payment::{Failure, PaymentMethod};
 use crate::{GameId, PaymentId, UserId};
 
 /// What happened to an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
+#[serde(from = "super::stored::Stored", into = "super::stored::Stored")]
 pub enum OrderEvent {
     /// It was placed.
     OrderCreated {

@@ -324,14 +324,6 @@ fn an_unknown_order_refuses_everything_but_being_placed() {
     }
 }
 
-#[test]
-fn the_stored_form_of_every_event_is_pinned() {
-    let refunds = vec![asked(1, vec![game(1)], 5990), refund_failed(1), refunded(1, vec![game(1)], false)];
-    let disputed = vec![suspended(), OrderEvent::OrderReinstated { buyer: buyer(), games: both() }, revoked()];
-    let events = [vec![placed(), failed(1)], completed(), vec![cancelled()], refunds, disputed].concat();
-    insta::assert_json_snapshot!(events);
-}
-
 fn any_command() -> impl Strategy<Value = OrderCommand> {
     prop_oneof![
         proptest::collection::vec((1..4_u128, 0..3_i64), 0..4)

@@ -5,8 +5,8 @@ use crate::money::Money;
 use crate::{OrderId, UserId};
 
 /// What happened to a payment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(tag = "type")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
+#[serde(from = "super::stored::Stored", into = "super::stored::Stored")]
 pub enum PaymentEvent {
     /// It was begun.
     PaymentInitiated(Terms),
@@ -82,7 +82,6 @@ pub enum PaymentEvent {
         /// The PSP's id of the refund.
         refund: PspReference,
         /// Which of the order's refunds; none where the order was not to be paid by this payment.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
 }

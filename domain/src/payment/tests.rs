@@ -234,23 +234,6 @@ fn the_payment_of_an_attempt_has_always_the_same_id() {
     assert_ne!(PaymentId::for_attempt(order, 1), PaymentId::for_attempt(order, 2));
 }
 
-#[test]
-fn the_stored_form_of_every_event_is_pinned() {
-    insta::assert_json_snapshot!([
-        initiated(),
-        submitted(),
-        pending(),
-        succeeded(false),
-        failed(),
-        cancelled(),
-        refunded(5990),
-        PaymentEvent::PaymentRedriven(note()),
-        PaymentEvent::PaymentDiscarded(note()),
-        disputed(),
-        closed(DisputeStatus::Lost),
-    ]);
-}
-
 fn any_command() -> impl Strategy<Value = PaymentCommand> {
     prop_oneof![
         Just(PaymentCommand::Initiate(terms())),

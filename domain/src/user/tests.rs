@@ -73,16 +73,6 @@ fn erased_is_final() {
     user().given(vec![registered(), erased()]).when(register()).then_expect_error(UserError::AlreadyRegistered);
 }
 
-#[test]
-fn the_stored_form_of_every_event_is_pinned() {
-    insta::assert_json_snapshot!([
-        registered(),
-        UserEvent::UserProfileChanged { profile: profile("ana maria") },
-        UserEvent::UserRoleChanged { role: Role::Admin },
-        erased(),
-    ]);
-}
-
 fn any_command() -> impl Strategy<Value = UserCommand> {
     prop_oneof![
         Just(register()),

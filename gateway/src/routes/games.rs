@@ -87,6 +87,7 @@ enum Created {
         #[oai(header = "Location")] String,
         #[oai(header = "ETag")] String,
         #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
     ),
 }
 
@@ -192,10 +193,11 @@ impl Games {
         actor.must_be_admin()?;
         let change = body.parse()?;
         let context = extract::context(&store, actor, "/jogos", &idempotency_key, &body.0)?;
-        let id = GameId::from_uuid(extract::new_id(&context));
+        let id = GameId::from_uuid(clock::new_id());
         let receipt = store.commands.create_game(&context, id, change).await?;
+        let (id, replayed) = (GameId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
         let (game, etag) = (body.0.into_game(id, &receipt), extract::etag(receipt.version));
-        Ok(Created::Game(Json(game), format!("/jogos/{id}"), etag, extract::token(receipt.position)))
+        Ok(Created::Game(Json(game), format!("/jogos/{id}"), etag, extract::token(receipt.position), replayed))
     }
 
     /// Describe and price a game anew, for admins who have seen its current version.

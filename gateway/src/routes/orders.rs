@@ -5,6 +5,7 @@ use commands::{Actor, Context, OrderState};
 use domain::order::{CancelReason, RefundReason};
 use domain::payment::{MethodToken, PaymentMethod};
 use domain::{GameId, OrderId, Role, UserId};
+use journal::clock;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -139,6 +140,7 @@ enum Accepted {
         Json<PurchaseAccepted>,
         #[oai(header = "Location")] String,
         #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
     ),
 }
 
@@ -150,6 +152,7 @@ enum Refunding {
         Json<RefundAccepted>,
         #[oai(header = "Location")] String,
         #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
     ),
 }
 
@@ -174,15 +177,16 @@ impl Orders {
         let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
         let games = games.map_err(|rule| Problem::field("games", rule))?;
         let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
-        let id = OrderId::from_uuid(extract::new_id(&context));
+        let id = OrderId::from_uuid(clock::new_id());
         let placed = store.commands.place_order(&context, id, games, method).await?;
+        let (id, replayed) = (placed.order, extract::replayed(placed.replayed));
         let accepted = PurchaseAccepted {
             order_id: id.to_string(),
             payment_id: placed.payment.map(|payment| payment.to_string()),
             status: placed.state.into(),
             total: placed.total.into(),
         };
-        Ok(Accepted::Purchase(Json(accepted), format!("/pedidos/{id}"), extract::token(placed.position)))
+        Ok(Accepted::Purchase(Json(accepted), format!("/pedidos/{id}"), extract::token(placed.position), replayed))
     }
 
     /// One's own orders, newest first; everybody's for admins.
@@ -246,17 +250,21 @@ impl Orders {
         SignedIn(actor): SignedIn,
         id: Path<String>,
         body: Json<RefundWish>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Refunding, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
         let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
         let games = games.map_err(|rule| Problem::field("games", rule))?;
         let reason = body.reason.as_ref().map(|reason| RefundReason::parse(reason)).transpose();
         let reason = reason.map_err(|rule| Problem::field("reason", rule))?;
-        let receipt = store.commands.request_refund(&Context::new(actor), order, games, reason).await?;
+        let route = format!("/pedidos/{order}/reembolso");
+        let context = extract::context(&store, actor, &route, &idempotency_key, &body.0)?;
+        let receipt = store.commands.request_refund(&context, order, games, reason).await?;
         let refunded = matches!(receipt.aggregate, domain::order::Order::Refunded { .. });
         let status = if refunded { OrderStatus::Refunded } else { OrderStatus::Completed };
         let accepted = RefundAccepted { order_id: order.to_string(), status };
-        Ok(Refunding::Accepted(Json(accepted), format!("/pedidos/{order}"), extract::token(receipt.position)))
+        let (token, replayed) = (extract::token(receipt.position), extract::replayed(receipt.replayed));
+        Ok(Refunding::Accepted(Json(accepted), format!("/pedidos/{order}"), token, replayed))
     }
 }
 

@@ -72,6 +72,7 @@ enum Accepted {
         Json<PaymentBegun>,
         #[oai(header = "Location")] String,
         #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
     ),
 }
 
@@ -89,9 +90,11 @@ impl Payments {
         let order = OrderId::parse(&body.order_id).map_err(|rule| Problem::field("order_id", rule))?;
         let method = body.payment_method.parse()?;
         let context = extract::context(&store, actor, "/pagamento", &idempotency_key, &body.0)?;
-        let (payment, receipt) = store.commands.pay_again(&context, order, method).await?;
+        let receipt = store.commands.pay_again(&context, order, method).await?;
+        let (payment, replayed) = (PaymentId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
         let begun = PaymentBegun { payment_id: payment.to_string(), status: "initiated".to_owned() };
-        Ok(Accepted::Payment(Json(begun), format!("/pagamento/{payment}"), extract::token(receipt.position)))
+        let (location, token) = (format!("/pagamento/{payment}"), extract::token(receipt.position));
+        Ok(Accepted::Payment(Json(begun), location, token, replayed))
     }
 
     /// A payment of one's own; any for admins.

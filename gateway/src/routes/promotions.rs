@@ -12,7 +12,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use super::Tag;
 use crate::Store;
 use crate::auth::SignedIn;
-use crate::extract::{self, MoneyDto};
+use crate::extract::{self, IdempotencyKey, MoneyDto};
 use crate::problem::Problem;
 
 pub(crate) struct Promotions;
@@ -53,7 +53,11 @@ struct PromotionList {
 enum Scheduled {
     /// It will begin by itself, and end.
     #[oai(status = 201)]
-    Promotion(Json<PromotionDto>, #[oai(header = "Consistency-Token")] Option<String>),
+    Promotion(
+        Json<PromotionDto>,
+        #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -86,14 +90,18 @@ impl Promotions {
         SignedIn(actor): SignedIn,
         id: Path<String>,
         body: Json<NewPromotion>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Scheduled, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
         let (discount, window) = (body.discount(&store)?, (body.starts_at, body.ends_at));
-        let receipt = store.commands.schedule_promotion(&Context::new(actor), game, discount, window).await?;
+        let route = format!("/jogos/{game}/promocoes");
+        let context = extract::context(&store, actor, &route, &idempotency_key, &body.0)?;
+        let receipt = store.commands.schedule_promotion(&context, game, discount, window).await?;
         let (starts_at, ends_at) = window;
         let promotion = Promotion { number: receipt.aggregate.last_promotion(), discount, starts_at, ends_at };
-        Ok(Scheduled::Promotion(Json(promotion.into()), extract::token(receipt.position)))
+        let (token, replayed) = (extract::token(receipt.position), extract::replayed(receipt.replayed));
+        Ok(Scheduled::Promotion(Json(promotion.into()), token, replayed))
     }
 
     /// Take a promotion back, whether it has begun or not, for admins.

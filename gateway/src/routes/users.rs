@@ -89,7 +89,12 @@ struct UserPage {
 enum Created {
     /// The account is open.
     #[oai(status = 201)]
-    User(Json<User>, #[oai(header = "Location")] String, #[oai(header = "Consistency-Token")] Option<String>),
+    User(
+        Json<User>,
+        #[oai(header = "Location")] String,
+        #[oai(header = "Consistency-Token")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<String>,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -114,14 +119,16 @@ impl Users {
         accept_language: Header<Option<String>>,
     ) -> Result<Created, Problem> {
         throttle.admit(None, &extract::address(remote))?;
-        // The fingerprint is a keyed hash, so the password may be part of it.
-        let context = extract::context(&store, Actor::Anonymous, "/users", &idempotency_key, &body.0)?;
         let NewUser { name, email, password, birth_date } = body.0;
         let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
-        let profile = ChangedUser { name, email, birth_date }.parse()?;
-        let id = UserId::from_uuid(extract::new_id(&context));
+        let person = ChangedUser { name, email, birth_date };
+        let profile = person.parse()?;
+        let (who, route) = (profile.email.as_str(), "/users");
+        let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
+        let id = UserId::from_uuid(clock::new_id());
         let registration = Registration { profile: profile.clone(), password, language: language_of(&accept_language) };
         let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;
+        let (id, replayed) = (UserId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
         let user = User {
             id: id.to_string(),
             name: profile.name.as_str().to_owned(),
@@ -130,7 +137,7 @@ impl Users {
             birth_date: Some(profile.birth_date.date()),
             erased: false,
         };
-        Ok(Created::User(Json(user), format!("/users/{id}"), extract::token(receipt.position)))
+        Ok(Created::User(Json(user), format!("/users/{id}"), extract::token(receipt.position), replayed))
     }
 
     /// All accounts, newest first, for admins.

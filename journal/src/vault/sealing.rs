@@ -9,6 +9,8 @@ use super::Vault;
 use crate::JournalError;
 
 const NONCE: usize = 24;
+/// Names the way of sealing, in front of what it sealed: another way gets another character.
+const XCHACHA20_POLY1305: char = '1';
 
 /// A person's own key. What it seals opens only for that person, event and field.
 pub struct SubjectKey {
@@ -17,10 +19,10 @@ pub struct SubjectKey {
 }
 
 impl Vault {
-    /// The person's key, made now if there is none.
+    /// The person's key, made now if there never was one.
     ///
     /// # Errors
-    /// When the database does not answer or the stored key does not open.
+    /// When the person was erased, the database does not answer, or the stored key does not open.
     pub async fn create_subject(&self, user: UserId) -> Result<SubjectKey, JournalError> {
         let mut key = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut key);
@@ -42,7 +44,8 @@ impl Vault {
             sqlx::query_scalar("select wrapped_key from vault.subject_keys where user_id = $1")
                 .bind(user.as_uuid())
                 .fetch_optional(self.pool())
-                .await?;
+                .await?
+                .flatten();
         let Some(wrapped) = wrapped else { return Ok(None) };
         let key = decrypt(&self.wrapping(), user.as_uuid().as_bytes(), &wrapped)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| JournalError::Sealed("key length"))?;
@@ -54,24 +57,44 @@ impl Vault {
     /// # Errors
     /// When the database does not answer.
     pub async fn knows(&self, user: UserId) -> Result<bool, JournalError> {
-        let known = sqlx::query_scalar("select exists (select from vault.subject_keys where user_id = $1)")
-            .bind(user.as_uuid())
-            .fetch_one(self.pool())
-            .await?;
+        let known = sqlx::query_scalar(
+            "select exists (select from vault.subject_keys where user_id = $1 and wrapped_key is not null)",
+        )
+        .bind(user.as_uuid())
+        .fetch_one(self.pool())
+        .await?;
         Ok(known)
     }
 
-    /// Forgets everything about a person: key, password, sessions. Their sealed data is noise from now on.
+    /// Forgets everything about a person: key, password, sessions, answers. Their sealed data is noise from now on, and
+    /// their id is never given a key again.
     ///
     /// # Errors
     /// When the database does not answer; nothing is forgotten then.
     pub async fn forget(&self, user: UserId) -> Result<(), JournalError> {
         let mut tx = self.pool().begin().await?;
-        for table in ["subject_keys", "credentials", "refresh_tokens", "preferences"] {
-            sqlx::query(&format!("delete from vault.{table} where user_id = $1"))
-                .bind(user.as_uuid())
-                .execute(&mut *tx)
-                .await?;
+        for forget in [
+            "insert into vault.subject_keys (user_id) values ($1) on conflict (user_id) do update set wrapped_key = null",
+            "delete from vault.credentials where user_id = $1",
+            "delete from vault.refresh_tokens where user_id = $1",
+            "delete from vault.preferences where user_id = $1",
+            "delete from journal.answers where caller = $1",
+        ] {
+            sqlx::query(forget).bind(user.as_uuid()).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes what was kept for an account that did not come to be.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is removed then.
+    pub async fn discard(&self, user: UserId) -> Result<(), JournalError> {
+        let mut tx = self.pool().begin().await?;
+        for table in ["subject_keys", "credentials", "preferences"] {
+            let discard = format!("delete from vault.{table} where user_id = $1");
+            sqlx::query(&discard).bind(user.as_uuid()).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -79,10 +102,11 @@ impl Vault {
 
     /// Whether the master key opens the keys of most people. Some may have come while it was another.
     pub(super) async fn opens_most_subjects(&self) -> Result<bool, JournalError> {
-        let some: Vec<(uuid::Uuid, Vec<u8>)> =
-            sqlx::query_as("select user_id, wrapped_key from vault.subject_keys limit 1000")
-                .fetch_all(self.pool())
-                .await?;
+        let some: Vec<(uuid::Uuid, Vec<u8>)> = sqlx::query_as(
+            "select user_id, wrapped_key from vault.subject_keys where wrapped_key is not null limit 1000",
+        )
+        .fetch_all(self.pool())
+        .await?;
         let cipher = self.wrapping();
         let open = some.iter().filter(|(user, wrapped)| decrypt(&cipher, user.as_bytes(), wrapped).is_ok()).count();
         Ok(some.is_empty() || open.saturating_mul(2) > some.len())
@@ -101,7 +125,7 @@ impl SubjectKey {
     pub fn seal(&self, event: EventId, profile: &Profile) -> Result<SealedProfile, JournalError> {
         let seal = |field: &str, value: &str| {
             let sealed = encrypt(&self.cipher, &self.bound_to(event, field), value.as_bytes())?;
-            Ok::<_, JournalError>(Sealed(BASE64_STANDARD_NO_PAD.encode(sealed)))
+            Ok::<_, JournalError>(Sealed(format!("{XCHACHA20_POLY1305}{}", BASE64_STANDARD_NO_PAD.encode(sealed))))
         };
         Ok(SealedProfile {
             sealed_in: event,
@@ -118,7 +142,8 @@ impl SubjectKey {
     pub fn open(&self, sealed: &SealedProfile) -> Result<Profile, JournalError> {
         let unreadable = |_| JournalError::Sealed("not the text that was sealed");
         let open = |field: &str, value: &Sealed| {
-            let bytes = BASE64_STANDARD_NO_PAD.decode(&value.0).map_err(|_| JournalError::Sealed("not base64"))?;
+            let text = value.0.strip_prefix(XCHACHA20_POLY1305).ok_or(JournalError::Sealed("unknown seal"))?;
+            let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|_| JournalError::Sealed("not base64"))?;
             let clear = decrypt(&self.cipher, &self.bound_to(sealed.sealed_in, field), &bytes)?;
             String::from_utf8(clear).map_err(|_| JournalError::Sealed("not UTF-8"))
         };

@@ -51,9 +51,11 @@ impl Commands {
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let command = || UserCommand::Register { profile: sealed.clone(), role };
         let registered = self.execute(&context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![command()])).await;
-        if !matches!(&registered, Ok(receipt) if receipt.id == user.as_uuid())
-            && !matches!(&registered, Err(CommandError::Unavailable(_)))
-        {
+        let stillborn = match &registered {
+            Ok(receipt) => receipt.id != user.as_uuid(),
+            Err(error) => matches!(error, CommandError::EmailTaken),
+        };
+        if stillborn {
             // Nobody will ever need what was kept for an account that did not come to be.
             self.vault.discard(user).await?;
         }

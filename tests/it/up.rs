@@ -252,6 +252,7 @@ async fn a_store_survives_a_second_start_a_killed_start_and_a_move() {
     machine.data = moved;
     assert!(machine.up(&["--processes"]).ok);
     machine.kill_up();
+    eventually("it is dead as well", || async { machine.doctor().text.contains("a killed start left") }).await;
     let again = machine.up(&[]);
     assert!(again.ok, "{}", again.text);
     let log = std::fs::read_to_string(machine.data.join("up.log")).unwrap();

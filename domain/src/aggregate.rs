@@ -44,9 +44,22 @@ impl StoreAggregate for Payment {
     }
 }
 
-/// Makes an aggregate with `decide` and `evolve` usable by `cqrs-es` and its repositories.
+/// Makes an aggregate with `decide` and `evolve` usable by `cqrs-es` and its repositories; its events are written and
+/// read in their stored form.
 macro_rules! aggregate {
-    ($aggregate:ty, $kind:literal, $command:ty, $event:ty, $error:ty) => {
+    ($aggregate:ty, $kind:literal, $command:ty, $event:ty, $error:ty, $stored:ty) => {
+        impl serde::Serialize for $event {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                <$stored>::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $event {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$stored>::deserialize(deserializer)
+            }
+        }
+
         impl cqrs_es::DomainEvent for $event {
             fn event_type(&self) -> String {
                 <&'static str>::from(self).to_owned()

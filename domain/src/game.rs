@@ -138,8 +138,7 @@ pub enum GameCommand {
 }
 
 /// What happened to a game.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(from = "stored::Stored", into = "stored::Stored")]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
 pub enum GameEvent {
     /// It came into the catalogue.
     GameCreated {
@@ -273,4 +272,4 @@ impl Game {
     }
 }
 
-aggregate!(Game, "game", GameCommand, GameEvent, GameError);
+aggregate!(Game, "game", GameCommand, GameEvent, GameError, stored::Stored);

@@ -313,4 +313,4 @@ fn complete(buyer: UserId, lines: &[Line], total: Money, payment: Option<Payment
         .collect()
 }
 
-aggregate!(Order, "order", OrderCommand, OrderEvent, OrderError);
+aggregate!(Order, "order", OrderCommand, OrderEvent, OrderError, stored::Stored);

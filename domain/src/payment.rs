@@ -308,4 +308,4 @@ impl Payment {
     }
 }
 
-aggregate!(Payment, "payment", PaymentCommand, PaymentEvent, PaymentError);
+aggregate!(Payment, "payment", PaymentCommand, PaymentEvent, PaymentError, stored::Stored);

@@ -64,8 +64,7 @@ pub enum UserCommand {
 }
 
 /// What happened to an account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(from = "stored::Stored", into = "stored::Stored")]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
 pub enum UserEvent {
     /// An account was opened.
     UserRegistered {
@@ -143,4 +142,4 @@ impl User {
     }
 }
 
-aggregate!(User, "user", UserCommand, UserEvent, UserError);
+aggregate!(User, "user", UserCommand, UserEvent, UserError, stored::Stored);

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{GameDetails, GameEvent, Promotion};
 use crate::money::Price;
 
-/// The current form of each event; older ones are brought to it by `crate::stored`.
+/// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
+/// compiler holds them to; where they no longer should, the conversion belongs here.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(remote = "GameEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
 pub(super) enum Stored {
     GameCreated { details: GameDetails, price: Price },
@@ -18,34 +19,4 @@ pub(super) enum Stored {
     GamePromotionEnded { number: u32 },
     GamePromotionCancelled { number: u32 },
     GameRetired {},
-}
-
-impl From<GameEvent> for Stored {
-    fn from(event: GameEvent) -> Self {
-        match event {
-            GameEvent::GameCreated { details, price } => Self::GameCreated { details, price },
-            GameEvent::GameUpdated { details } => Self::GameUpdated { details },
-            GameEvent::GamePriceChanged { price } => Self::GamePriceChanged { price },
-            GameEvent::GamePromotionScheduled { promotion } => Self::GamePromotionScheduled { promotion },
-            GameEvent::GamePromotionStarted { number } => Self::GamePromotionStarted { number },
-            GameEvent::GamePromotionEnded { number } => Self::GamePromotionEnded { number },
-            GameEvent::GamePromotionCancelled { number } => Self::GamePromotionCancelled { number },
-            GameEvent::GameRetired {} => Self::GameRetired {},
-        }
-    }
-}
-
-impl From<Stored> for GameEvent {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::GameCreated { details, price } => Self::GameCreated { details, price },
-            Stored::GameUpdated { details } => Self::GameUpdated { details },
-            Stored::GamePriceChanged { price } => Self::GamePriceChanged { price },
-            Stored::GamePromotionScheduled { promotion } => Self::GamePromotionScheduled { promotion },
-            Stored::GamePromotionStarted { number } => Self::GamePromotionStarted { number },
-            Stored::GamePromotionEnded { number } => Self::GamePromotionEnded { number },
-            Stored::GamePromotionCancelled { number } => Self::GamePromotionCancelled { number },
-            Stored::GameRetired {} => Self::GameRetired {},
-        }
-    }
 }

@@ -1,13 +1,10 @@
-use serde::{Deserialize, Serialize};
-
 use super::{CancelReason, Line, RefundReason};
 use crate::money::Money;
 use crate::payment::{Failure, PaymentMethod};
 use crate::{GameId, PaymentId, UserId};
 
 /// What happened to an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(from = "super::stored::Stored", into = "super::stored::Stored")]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
 pub enum OrderEvent {
     /// It was placed.
     OrderCreated {

@@ -7,9 +7,10 @@ use crate::money::Money;
 use crate::payment::{Failure, PaymentMethod};
 use crate::{GameId, PaymentId, UserId};
 
-/// The current form of each event; older ones are brought to it by `crate::stored`.
+/// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
+/// compiler holds them to; where they no longer should, the conversion belongs here.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(remote = "OrderEvent", tag = "type")]
 pub(super) enum Stored {
     OrderCreated {
         buyer: UserId,
@@ -68,62 +69,4 @@ pub(super) enum Stored {
         games: Vec<GameId>,
         whole: bool,
     },
-}
-
-impl From<OrderEvent> for Stored {
-    fn from(event: OrderEvent) -> Self {
-        match event {
-            OrderEvent::OrderCreated { buyer, lines, total, payment_method } => {
-                Self::OrderCreated { buyer, lines, total, payment_method }
-            }
-            OrderEvent::OrderPaymentFailed { buyer, payment, attempt, failure } => {
-                Self::OrderPaymentFailed { buyer, payment, attempt, failure }
-            }
-            OrderEvent::PurchaseCompleted { buyer, line } => Self::PurchaseCompleted { buyer, line },
-            OrderEvent::OrderCompleted { buyer, payment, total } => Self::OrderCompleted { buyer, payment, total },
-            OrderEvent::OrderCancelled { buyer, open_attempt, reason } => {
-                Self::OrderCancelled { buyer, open_attempt, reason }
-            }
-            OrderEvent::OrderSuspended { buyer, games } => Self::OrderSuspended { buyer, games },
-            OrderEvent::OrderReinstated { buyer, games } => Self::OrderReinstated { buyer, games },
-            OrderEvent::OrderRevoked { buyer, games } => Self::OrderRevoked { buyer, games },
-            OrderEvent::OrderRefundRequested { buyer, payment, number, games, amount, reason } => {
-                Self::OrderRefundRequested { buyer, payment, number, games, amount, reason }
-            }
-            OrderEvent::OrderRefundFailed { buyer, number, failure } => {
-                Self::OrderRefundFailed { buyer, number, failure }
-            }
-            OrderEvent::OrderRefunded { buyer, number, games, whole } => {
-                Self::OrderRefunded { buyer, number, games, whole }
-            }
-        }
-    }
-}
-
-impl From<Stored> for OrderEvent {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::OrderCreated { buyer, lines, total, payment_method } => {
-                Self::OrderCreated { buyer, lines, total, payment_method }
-            }
-            Stored::OrderPaymentFailed { buyer, payment, attempt, failure } => {
-                Self::OrderPaymentFailed { buyer, payment, attempt, failure }
-            }
-            Stored::PurchaseCompleted { buyer, line } => Self::PurchaseCompleted { buyer, line },
-            Stored::OrderCompleted { buyer, payment, total } => Self::OrderCompleted { buyer, payment, total },
-            Stored::OrderCancelled { buyer, open_attempt, reason } => {
-                Self::OrderCancelled { buyer, open_attempt, reason }
-            }
-            Stored::OrderSuspended { buyer, games } => Self::OrderSuspended { buyer, games },
-            Stored::OrderReinstated { buyer, games } => Self::OrderReinstated { buyer, games },
-            Stored::OrderRevoked { buyer, games } => Self::OrderRevoked { buyer, games },
-            Stored::OrderRefundRequested { buyer, payment, number, games, amount, reason } => {
-                Self::OrderRefundRequested { buyer, payment, number, games, amount, reason }
-            }
-            Stored::OrderRefundFailed { buyer, number, failure } => Self::OrderRefundFailed { buyer, number, failure },
-            Stored::OrderRefunded { buyer, number, games, whole } => {
-                Self::OrderRefunded { buyer, number, games, whole }
-            }
-        }
-    }
 }

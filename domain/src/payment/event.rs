@@ -1,12 +1,9 @@
-use serde::{Deserialize, Serialize};
-
 use super::{DisputeStatus, Failure, LetterNote, NextAction, PspReference, Terms};
 use crate::money::Money;
 use crate::{OrderId, UserId};
 
 /// What happened to a payment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(from = "super::stored::Stored", into = "super::stored::Stored")]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
 pub enum PaymentEvent {
     /// It was begun.
     PaymentInitiated(Terms),

@@ -6,9 +6,10 @@ use super::{DisputeStatus, Failure, LetterNote, NextAction, PaymentEvent, PspRef
 use crate::money::Money;
 use crate::{OrderId, UserId};
 
-/// The current form of each event; older ones are brought to it by `crate::stored`.
+/// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
+/// compiler holds them to; where they no longer should, the conversion belongs here.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(remote = "PaymentEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
 pub(super) enum Stored {
     PaymentInitiated(Terms),
@@ -54,58 +55,4 @@ pub(super) enum Stored {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
-}
-
-impl From<PaymentEvent> for Stored {
-    fn from(event: PaymentEvent) -> Self {
-        match event {
-            PaymentEvent::PaymentInitiated(it) => Self::PaymentInitiated(it),
-            PaymentEvent::PaymentSubmitted { reference } => Self::PaymentSubmitted { reference },
-            PaymentEvent::PaymentPending { next_action } => Self::PaymentPending { next_action },
-            PaymentEvent::PaymentSucceeded { order, reference, late } => {
-                Self::PaymentSucceeded { order, reference, late }
-            }
-            PaymentEvent::PaymentFailed { order, buyer, attempt, failure } => {
-                Self::PaymentFailed { order, buyer, attempt, failure }
-            }
-            PaymentEvent::PaymentCancelled { order, attempt } => Self::PaymentCancelled { order, attempt },
-            PaymentEvent::PaymentRedriven(it) => Self::PaymentRedriven(it),
-            PaymentEvent::PaymentDiscarded(it) => Self::PaymentDiscarded(it),
-            PaymentEvent::PaymentDisputed { order, buyer, dispute, amount, reason } => {
-                Self::PaymentDisputed { order, buyer, dispute, amount, reason }
-            }
-            PaymentEvent::PaymentDisputeClosed { order, dispute, outcome } => {
-                Self::PaymentDisputeClosed { order, dispute, outcome }
-            }
-            PaymentEvent::PaymentRefunded { order, amount, refund, number } => {
-                Self::PaymentRefunded { order, amount, refund, number }
-            }
-        }
-    }
-}
-
-impl From<Stored> for PaymentEvent {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::PaymentInitiated(it) => Self::PaymentInitiated(it),
-            Stored::PaymentSubmitted { reference } => Self::PaymentSubmitted { reference },
-            Stored::PaymentPending { next_action } => Self::PaymentPending { next_action },
-            Stored::PaymentSucceeded { order, reference, late } => Self::PaymentSucceeded { order, reference, late },
-            Stored::PaymentFailed { order, buyer, attempt, failure } => {
-                Self::PaymentFailed { order, buyer, attempt, failure }
-            }
-            Stored::PaymentCancelled { order, attempt } => Self::PaymentCancelled { order, attempt },
-            Stored::PaymentRedriven(it) => Self::PaymentRedriven(it),
-            Stored::PaymentDiscarded(it) => Self::PaymentDiscarded(it),
-            Stored::PaymentDisputed { order, buyer, dispute, amount, reason } => {
-                Self::PaymentDisputed { order, buyer, dispute, amount, reason }
-            }
-            Stored::PaymentDisputeClosed { order, dispute, outcome } => {
-                Self::PaymentDisputeClosed { order, dispute, outcome }
-            }
-            Stored::PaymentRefunded { order, amount, refund, number } => {
-                Self::PaymentRefunded { order, amount, refund, number }
-            }
-        }
-    }
 }

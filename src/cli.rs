@@ -186,7 +186,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Compare journal, mirror, read models and search index; fails on any difference
+    /// Compare journal, mirror, claims, read models and search index; fails on any difference
     Verify {
         #[command(flatten)]
         store: StoreConfig,

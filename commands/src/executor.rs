@@ -90,16 +90,11 @@ impl Commands {
             return Ok(receipt);
         }
         let key = AggregateKey::of::<A>(id);
-        let histories = self.journal.histories(&[others, &[key]].concat()).await?;
-        let loaded = histories.load::<A>(id)?;
+        let mut histories = self.journal.histories(&[others, &[key]].concat()).await?;
+        let loaded = histories.take::<A>(id)?;
         let version = loaded.version();
         // The answer to an earlier round was lost, its append was not.
-        if loaded
-            .history
-            .iter()
-            .skip(*before.get_or_init(|| version))
-            .any(|past| past.command == Some(context.command.as_uuid()))
-        {
+        if loaded.was_changed_by(context.command, *before.get_or_init(|| version)) {
             return Ok(Receipt { id, position: None, version, aggregate: loaded.aggregate, replayed: false });
         }
         let commands = decide(&loaded, &histories).map_err(Into::into)?;
@@ -140,8 +135,8 @@ impl Commands {
             return Err(CommandError::KeyReused);
         }
         let (id, version, position) = (first.aggregate_id, first.version, first.position);
-        let histories = self.journal.histories(&[AggregateKey::of::<A>(id)]).await?;
-        let aggregate = histories.load_as_of::<A>(id, version)?.aggregate;
+        let mut histories = self.journal.histories(&[AggregateKey::of::<A>(id)]).await?;
+        let aggregate = histories.take_as_of::<A>(id, version)?.aggregate;
         Ok(Some(Receipt { id, position, version, aggregate, replayed: true }))
     }
 

@@ -28,19 +28,13 @@ pub struct PlacedOrder {
     pub replayed: bool,
 }
 
-/// Where an order stands.
+/// Where an order stands once it is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderState {
     /// Waits for the first payment.
     AwaitingPayment,
-    /// Waits for another payment.
-    PaymentFailed,
-    /// The games are the buyer's.
+    /// It was free: the games are the buyer's.
     Completed,
-    /// Given up.
-    Cancelled,
-    /// Everything went back.
-    Refunded,
 }
 
 impl Commands {
@@ -67,7 +61,7 @@ impl Commands {
         leans_on.dedup();
         let receipt = self
             .execute_leaning(context, order.as_uuid(), &leans_on, |_, others| {
-                let User::Active { profile, .. } = others.load::<User>(buyer.as_uuid())?.aggregate else {
+                let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
                     return Err(UserError::UserErased.into());
                 };
                 let buyer_age = key.open(&profile)?.birth_date.age_on(clock::now().date_naive());
@@ -148,7 +142,7 @@ impl Commands {
 }
 
 fn offer(others: &Histories, game: GameId) -> Result<Offer, CommandError> {
-    match others.load::<Game>(game.as_uuid())?.aggregate {
+    match others.aggregate::<Game>(game.as_uuid())? {
         Game::New => Err(CommandError::UnknownGame(game)),
         Game::Retired => Err(CommandError::GameNotSold(game)),
         Game::Listed { details, price, promotions } => {

@@ -29,7 +29,7 @@ impl Commands {
     pub async fn initiate_payment(&self, context: &Context, order: OrderId) -> Result<(), CommandError> {
         let payment = PaymentId::for_attempt(order, 1);
         self.execute_leaning::<Payment, CommandError>(context, payment.as_uuid(), &leans_on(order), |_, others| {
-            let known = others.load::<Order>(order.as_uuid())?.aggregate;
+            let known = others.aggregate::<Order>(order.as_uuid())?;
             let Order::Open { buyer, total, failed_attempts: 0, payment_method, .. } = known else {
                 return Ok(vec![]);
             };
@@ -59,7 +59,7 @@ impl Commands {
         let attempt = failed.saturating_add(1);
         let payment = PaymentId::for_attempt(order, attempt);
         self.execute_leaning(context, payment.as_uuid(), &leans_on(order), |_, others| {
-            match others.load::<Order>(order.as_uuid())?.aggregate {
+            match others.aggregate::<Order>(order.as_uuid())? {
                 Order::Open { buyer, total, failed_attempts, .. } if failed_attempts.saturating_add(1) == attempt => {
                     let terms = Terms { order, buyer, attempt, amount: total, method: method.clone() };
                     Ok(vec![PaymentCommand::Initiate(terms)])

@@ -34,13 +34,29 @@ impl Commands {
         if role != Role::Customer {
             context.actor.must_be_admin()?;
         }
-        let Registration { profile, password, language } = registration;
-        if let Some(receipt) = self.replayed::<User>(context).await? {
-            // Whoever repeats a registration must know its password, which is in no fingerprint.
+        let password = registration.password.clone();
+        let receipt = match self.replayed::<User>(context).await? {
+            Some(receipt) => receipt,
+            None => self.open_account(context, user, registration, role).await?,
+        };
+        // Whoever repeats a registration must know its password, which is in no fingerprint.
+        if receipt.replayed {
             let hash = self.vault.password_hash(UserId::from_uuid(receipt.id)).await?;
-            let same = self.hasher.verify(password.into_secret(), hash).await;
-            return if same { Ok(receipt) } else { Err(CommandError::KeyReused) };
+            if !self.hasher.verify(password.into_secret(), hash).await {
+                return Err(CommandError::KeyReused);
+            }
         }
+        Ok(receipt)
+    }
+
+    async fn open_account(
+        &self,
+        context: &Context,
+        user: UserId,
+        registration: Registration,
+        role: Role,
+    ) -> Result<Receipt<User>, CommandError> {
+        let Registration { profile, password, language } = registration;
         // The answer is the new account's, and goes with it.
         let mut context = context.clone();
         context.repeatable = context.repeatable.map(|first| FirstAnswer { caller: Some(user), ..first });
@@ -51,11 +67,7 @@ impl Commands {
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let command = || UserCommand::Register { profile: sealed.clone(), role };
         let registered = self.execute(&context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![command()])).await;
-        let stillborn = match &registered {
-            Ok(receipt) => receipt.id != user.as_uuid(),
-            Err(error) => matches!(error, CommandError::EmailTaken),
-        };
-        if stillborn {
+        if matches!(&registered, Err(CommandError::EmailTaken) | Ok(Receipt { replayed: true, .. })) {
             // Nobody will ever need what was kept for an account that did not come to be.
             self.vault.discard(user).await?;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::read::Recorded;
+use crate::read::{Metadata, Recorded};
 
 /// An event for readers outside of the journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,19 +47,11 @@ pub struct CloudEvent<'a> {
     pub data: &'a RawValue,
 }
 
-#[derive(Default, Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    correlation_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    causation_id: Option<Cow<'a, str>>,
-}
-
 impl Recorded {
     /// The event's public form.
     #[must_use]
     pub fn to_cloud_event(&self) -> CloudEvent<'_> {
-        let Metadata { correlation_id, causation_id } = serde_json::from_str(self.metadata.get()).unwrap_or_default();
+        let Metadata { correlation_id, causation_id, .. } = self.metadata();
         CloudEvent {
             specversion: "1.0".into(),
             id: self.event_id,

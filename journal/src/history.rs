@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
-use domain::{UnreadableEvent, stored};
-use serde::Deserialize;
+use domain::{CommandId, UnreadableEvent, stored};
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::JournalError;
@@ -40,26 +40,7 @@ pub struct Loaded<A> {
     /// The aggregate.
     pub aggregate: A,
     /// What happened to it, from the first event on.
-    pub history: Vec<Past>,
-}
-
-/// What is known of an event beside what happened.
-#[derive(Debug, Clone)]
-pub struct Past {
-    /// Its name.
-    pub event_type: String,
-    /// When it was recorded.
-    pub at: DateTime<Utc>,
-    /// The command that led to it.
-    pub command: Option<Uuid>,
-    /// What it belongs to.
-    pub correlation: Option<Uuid>,
-}
-
-#[derive(Default, Deserialize)]
-struct Metadata {
-    command_id: Option<Uuid>,
-    correlation_id: Option<Uuid>,
+    pub history: Vec<Recorded>,
 }
 
 impl<A> Loaded<A> {
@@ -72,19 +53,26 @@ impl<A> Loaded<A> {
     /// What its whole history belongs to: the wish of a person that began it.
     #[must_use]
     pub fn correlation(&self) -> Option<Uuid> {
-        self.history.first()?.correlation
+        self.history.first()?.metadata().correlation_id?.parse().ok()
     }
 
     /// When it was begun.
     #[must_use]
     pub fn begun_at(&self) -> Option<DateTime<Utc>> {
-        self.history.first().map(|first| first.at)
+        self.history.first().map(|first| first.recorded_at)
     }
 
     /// When something first happened to it.
     #[must_use]
     pub fn first_at(&self, event_type: &str) -> Option<DateTime<Utc>> {
-        self.history.iter().find(|past| past.event_type == event_type).map(|past| past.at)
+        self.history.iter().find(|past| past.event_type == event_type).map(|past| past.recorded_at)
+    }
+
+    /// Whether a command led to any of its events but the first `before`.
+    #[must_use]
+    pub fn was_changed_by(&self, command: CommandId, before: usize) -> bool {
+        let command = command.to_string();
+        self.history.iter().skip(before).any(|past| past.metadata().command_id.as_deref() == Some(command.as_str()))
     }
 }
 
@@ -93,22 +81,26 @@ impl Histories {
     ///
     /// # Errors
     /// When this program cannot read an event of it.
-    pub fn load<A: Aggregate>(&self, id: Uuid) -> Result<Loaded<A>, UnreadableEvent> {
-        self.load_as_of(id, usize::MAX)
+    pub fn aggregate<A: Aggregate>(&self, id: Uuid) -> Result<A, UnreadableEvent> {
+        fold(self.of(AggregateKey::of::<A>(id)))
     }
 
-    /// An aggregate as its first `version` events left it.
+    /// The same with its history, which is taken out of these.
     ///
     /// # Errors
-    /// As [`Histories::load`].
-    pub fn load_as_of<A: Aggregate>(&self, id: Uuid, version: usize) -> Result<Loaded<A>, UnreadableEvent> {
-        let mut loaded = Loaded { aggregate: A::default(), history: Vec::new() };
-        for recorded in self.of(AggregateKey::of::<A>(id)).iter().take(version) {
-            let Recorded { event_type, event_version, payload, .. } = recorded;
-            loaded.aggregate.apply(stored::read(event_type, event_version, payload.get())?);
-            loaded.history.push(Past::of(recorded));
-        }
-        Ok(loaded)
+    /// As [`Histories::aggregate`].
+    pub fn take<A: Aggregate>(&mut self, id: Uuid) -> Result<Loaded<A>, UnreadableEvent> {
+        self.take_as_of(id, usize::MAX)
+    }
+
+    /// The same as its first `version` events left it.
+    ///
+    /// # Errors
+    /// As [`Histories::aggregate`].
+    pub fn take_as_of<A: Aggregate>(&mut self, id: Uuid, version: usize) -> Result<Loaded<A>, UnreadableEvent> {
+        let mut history = self.0.remove(&AggregateKey::of::<A>(id)).unwrap_or_default();
+        history.truncate(version);
+        Ok(Loaded { aggregate: fold(&history)?, history })
     }
 
     /// The events of an aggregate, from the first on.
@@ -118,12 +110,12 @@ impl Histories {
     }
 }
 
-impl Past {
-    fn of(recorded: &Recorded) -> Self {
-        let Metadata { command_id, correlation_id } = serde_json::from_str(recorded.metadata.get()).unwrap_or_default();
-        let event_type = recorded.event_type.clone();
-        Self { event_type, at: recorded.recorded_at, command: command_id, correlation: correlation_id }
+fn fold<A: Aggregate>(history: &[Recorded]) -> Result<A, UnreadableEvent> {
+    let mut aggregate = A::default();
+    for Recorded { event_type, event_version, payload, .. } in history {
+        aggregate.apply(stored::read(event_type, event_version, payload.get())?);
     }
+    Ok(aggregate)
 }
 
 impl Journal {
@@ -133,10 +125,10 @@ impl Journal {
     /// When the database does not answer.
     pub async fn histories(&self, keys: &[AggregateKey]) -> Result<Histories, JournalError> {
         let query = format!(
-            "select {COLUMNS} from unnest($1::text[], $2::text[]) as wanted (kind, id)
+            "select {COLUMNS}, wanted.n from unnest($1::text[], $2::text[]) with ordinality as wanted (kind, id, n)
              cross join lateral (select * from journal.events e
                                  where e.aggregate_type = wanted.kind and e.aggregate_id = wanted.id) as events
-             order by sequence"
+             order by wanted.n, sequence"
         );
         let rows = once_more(|| {
             sqlx::query(&query)
@@ -147,13 +139,11 @@ impl Journal {
         .await?;
         let mut histories = Histories::default();
         for row in &rows {
-            let recorded = recorded(row)?;
-            let Some(key) = keys.iter().find(|key| {
-                key.kind == recorded.aggregate_type && Uuid::try_parse(&recorded.aggregate_id) == Ok(key.id)
-            }) else {
-                continue;
-            };
-            histories.0.entry(*key).or_default().push(recorded);
+            let n = usize::try_from(row.try_get::<i64, _>("n")?).unwrap_or_default();
+            // The database counts from 1.
+            if let Some(key) = keys.get(n.saturating_sub(1)) {
+                histories.0.entry(*key).or_default().push(recorded(row)?);
+            }
         }
         Ok(histories)
     }
@@ -163,7 +153,7 @@ impl Journal {
     /// # Errors
     /// When the database does not answer, or this program cannot read an event of it.
     pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Loaded<A>, LoadError> {
-        Ok(self.histories(&[AggregateKey::of::<A>(id)]).await?.load(id)?)
+        Ok(self.histories(&[AggregateKey::of::<A>(id)]).await?.take(id)?)
     }
 }
 

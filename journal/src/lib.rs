@@ -23,7 +23,7 @@ pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use cloud_event::CloudEvent;
 pub use connect::{broke_off, connect, migrate};
 pub use epoch::rebase;
-pub use history::{AggregateKey, Histories, LoadError, Loaded, Past};
+pub use history::{AggregateKey, Histories, LoadError, Loaded};
 pub use position::{InvalidPosition, Position};
 pub use read::Recorded;
 pub use repository::Journal;

@@ -3,7 +3,10 @@
 //! Only what lies below the oldest running transaction is read: above it, an event with a lower position
 //! may still be uncommitted, and reading past it would lose it for ever.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -37,6 +40,27 @@ pub struct Recorded {
     pub metadata: Box<RawValue>,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
+}
+
+/// What is noted beside an event, as far as the store reads it.
+#[derive(Debug, Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are stored")]
+pub(crate) struct Metadata<'a> {
+    /// The command that led to it.
+    #[serde(borrow, default)]
+    pub(crate) command_id: Option<Cow<'a, str>>,
+    /// What it belongs to.
+    #[serde(borrow, default)]
+    pub(crate) correlation_id: Option<Cow<'a, str>>,
+    /// The event that caused it.
+    #[serde(borrow, default)]
+    pub(crate) causation_id: Option<Cow<'a, str>>,
+}
+
+impl Recorded {
+    pub(crate) fn metadata(&self) -> Metadata<'_> {
+        serde_json::from_str(self.metadata.get()).unwrap_or_default()
+    }
 }
 
 /// The transaction id goes out as text under another name: `order by tx_id` must mean the number.

@@ -53,6 +53,7 @@ pub(super) async fn prove(
     let mirror = [verify::journal_and_mirror(foundation).await?];
     let mut models = verify::read_models(foundation).await?;
     models.push(verify::index(foundation.journal(), &SearchConfig::default()).await?);
+    models.push(verify::claims(foundation).await?);
     let money = verify::money(foundation.journal()).await?;
     let kept = Kept::read(stage).await?;
     let facts = facts(stage).await?;
@@ -65,7 +66,7 @@ pub(super) async fn prove(
         },
         Proof {
             invariant: 2,
-            what: "every read model and the index equal the fold",
+            what: "every read model, the index and the claims equal the fold",
             counted: counted(&models),
             violations: different(&models),
         },

@@ -150,7 +150,7 @@ async fn a_key_is_free_again_after_a_day() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_request_is_kept_that_was_written_by_a_person() {
+async fn no_hash_of_a_registration_stands_beside_its_event() {
     let app = TestApp::start().await;
     let ana =
         json!({ "name": "Ana", "email": "ana@example.com", "password": "ana's password", "birth_date": "1990-05-17" });

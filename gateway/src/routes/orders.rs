@@ -47,14 +47,12 @@ struct Purchase {
     payment_method: MethodDto,
 }
 
-/// Where an order stands.
+/// Where an order stands after what was asked for.
 #[derive(Clone, Copy, Enum)]
 #[oai(rename_all = "snake_case")]
 enum OrderStatus {
     AwaitingPayment,
-    PaymentFailed,
     Completed,
-    Cancelled,
     Refunded,
 }
 
@@ -286,10 +284,7 @@ impl From<OrderState> for OrderStatus {
     fn from(state: OrderState) -> Self {
         match state {
             OrderState::AwaitingPayment => Self::AwaitingPayment,
-            OrderState::PaymentFailed => Self::PaymentFailed,
             OrderState::Completed => Self::Completed,
-            OrderState::Cancelled => Self::Cancelled,
-            OrderState::Refunded => Self::Refunded,
         }
     }
 }

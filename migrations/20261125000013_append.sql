@@ -25,25 +25,27 @@ create function journal.append(
   sequences bigint[], types text[], versions text[], payloads jsonb[], metadatas jsonb[], event_ids uuid[],
   taken_kinds text[], taken_keys text[], released_kinds text[], released_keys text[],
   leant_kinds text[], leant_ids text[], leant_versions bigint[],
-  answer_key bytea, answer_fingerprint bytea, answer_caller uuid
-) returns table (at_epoch int, at_xid text, at_position bigint) language plpgsql as $$
-declare
-  last record;
+  answer_key bytea, answer_fingerprint bytea, answer_caller uuid,
+  out at_epoch int, out at_xid text, out at_position bigint
+) language plpgsql as $$
 begin
-  perform case when own then pg_advisory_xact_lock(lock) else pg_advisory_xact_lock_shared(lock) end
-  from (
-    select hashtextextended(k || ' ' || i, 0) as lock, bool_or(own) as own
-    from (select kind, id, true union all select k, i, false from unnest(leant_kinds, leant_ids) as l (k, i))
-      as wanted (k, i, own)
-    group by 1 order by 1
-  ) as locks;
-
-  if exists (
-    select from unnest(leant_kinds, leant_ids, leant_versions) as l (k, i, v)
-    where v <> coalesce((select max(e.sequence) from journal.events e
-                         where e.aggregate_type = l.k and e.aggregate_id = l.i), 0)
-  ) then
-    raise exception 'what was decided leans on something that has moved since' using errcode = 'serialization_failure';
+  if cardinality(leant_kinds) = 0 then
+    perform pg_advisory_xact_lock(hashtextextended(kind || ' ' || id, 0));
+  else
+    perform case when own then pg_advisory_xact_lock(lock) else pg_advisory_xact_lock_shared(lock) end
+    from (
+      select hashtextextended(k || ' ' || i, 0) as lock, bool_or(own) as own
+      from (select kind, id, true union all select k, i, false from unnest(leant_kinds, leant_ids) as l (k, i))
+        as wanted (k, i, own)
+      group by 1 order by 1
+    ) as locks;
+    if exists (
+      select from unnest(leant_kinds, leant_ids, leant_versions) as l (k, i, v)
+      where v <> coalesce((select max(e.sequence) from journal.events e
+                           where e.aggregate_type = l.k and e.aggregate_id = l.i), 0)
+    ) then
+      raise exception 'what was decided leans on something that has moved since' using errcode = 'serialization_failure';
+    end if;
   end if;
 
   if answer_key is not null then
@@ -62,23 +64,16 @@ begin
     select k, taken.key, id::uuid from unnest(taken_kinds, taken_keys) as taken (k, key) order by 1, 2;
   end if;
 
-  for last in
-    insert into journal.events
+  -- One by one: a statement over unnested arrays would be planned anew each time.
+  for n in 1 .. cardinality(sequences) loop
+    insert into journal.events as e
       (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id)
-    select kind, id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata, e.event_id
-    from unnest(sequences, types, versions, payloads, metadatas, event_ids) with ordinality
-      as e (sequence, event_type, event_version, payload, metadata, event_id, ord)
-    order by ord
-    returning epoch, tx_id, position
-  loop
-    at_epoch := last.epoch;
-    at_xid := last.tx_id::text;
-    at_position := last.position;
+    values (kind, id, sequences[n], types[n], versions[n], payloads[n], metadatas[n], event_ids[n])
+    returning e.epoch, e.tx_id::text, e.position into at_epoch, at_xid, at_position;
   end loop;
   if answer_key is not null then
     update journal.answers a set epoch = at_epoch, tx_id = at_xid::xid8, position = at_position where a.key = answer_key;
   end if;
-  return next;
 end $$;
 
 -- Where an event stands and when it was recorded is the database's to say.

@@ -33,6 +33,7 @@ enum KeysCommand {
     /// Believe no token of a key any more
     Retire {
         /// Its id, as `ls` shows it
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Believe webhooks that are signed with one more secret
@@ -44,6 +45,7 @@ enum KeysCommand {
     /// Believe no webhook of a secret any more
     RetireSecret {
         /// Its id, as `ls` shows it
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

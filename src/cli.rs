@@ -7,7 +7,7 @@ use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
     ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
+    QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
@@ -124,14 +124,12 @@ pub(crate) enum Command {
     },
     /// Bring the database's schema up to date
     Migrate(OwnerConfig),
-    /// Create the streams that are missing, and Meilisearch's index, settings and keys where there is a Meilisearch
+    /// Create and change streams and consumers as this program wants them, and Meilisearch's index, settings and keys where there is a Meilisearch
     Provision {
-        /// The NATS server, with user and password
-        #[arg(long, env = "NATS_URL", hide_env_values = true)]
-        nats_url: SecretString,
-        /// On how many servers of a NATS cluster each stream is kept
-        #[arg(long, env = "NATS_REPLICAS", default_value_t = 1)]
-        nats_replicas: usize,
+        #[command(flatten)]
+        store: StoreConfig,
+        #[command(flatten)]
+        queue: QueueConfig,
         #[command(flatten)]
         meili: MeiliOwnerConfig,
         /// Print the keys that the gateway and the indexer need; they are secrets

@@ -10,6 +10,7 @@ use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use secrecy::SecretString;
+use workers::Patience;
 
 /// Where the store's data lives, and the key to what is sealed in it.
 #[derive(Debug, Clone, Args)]
@@ -125,18 +126,9 @@ pub struct GatewayConfig {
     pub login_per_address: NonZeroU32,
 }
 
-/// The workers that speak with the PSP.
-#[derive(Debug, Clone, Args)]
-pub struct PaymentConfig {
-    /// The PSP's address
-    #[arg(long, env = "PSP_URL")]
-    pub psp_url: String,
-    /// Our key at the PSP
-    #[arg(long, env = "PSP_KEY", hide_env_values = true)]
-    pub psp_key: SecretString,
-    /// How long to wait for the PSP's answer, in milliseconds
-    #[arg(long, env = "PSP_TIMEOUT_MS", default_value = "10000", value_parser = millis)]
-    pub psp_timeout: Duration,
+/// The payment queue. A change of it needs `ludoteca provision`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct QueueConfig {
     /// How often payment work is tried before it becomes a dead letter
     #[arg(long, env = "PAYMENT_ATTEMPTS", default_value_t = 6)]
     pub payment_attempts: u16,
@@ -149,6 +141,36 @@ pub struct PaymentConfig {
     /// How many payments are worked on at once
     #[arg(long, env = "PAYMENT_SLOTS", default_value_t = 16)]
     pub payment_slots: u16,
+}
+
+impl QueueConfig {
+    /// As the worker takes it.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience {
+            attempts: self.payment_attempts,
+            pause: self.payment_pause,
+            ack_wait: self.payment_ack_wait,
+            slots: self.payment_slots,
+        }
+    }
+}
+
+/// The workers that speak with the PSP.
+#[derive(Debug, Clone, Args)]
+pub struct PaymentConfig {
+    /// The PSP's address
+    #[arg(long, env = "PSP_URL")]
+    pub psp_url: String,
+    /// Our key at the PSP
+    #[arg(long, env = "PSP_KEY", hide_env_values = true)]
+    pub psp_key: SecretString,
+    /// How long to wait for the PSP's answer, in milliseconds
+    #[arg(long, env = "PSP_TIMEOUT_MS", default_value = "10000", value_parser = millis)]
+    pub psp_timeout: Duration,
+    /// How patient the payment queue is
+    #[command(flatten)]
+    pub queue: QueueConfig,
     /// The folder of the daily text log of payments
     #[arg(long, env = "TEXT_LOG_FOLDER", default_value = "logs")]
     pub text_log_folder: PathBuf,

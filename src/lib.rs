@@ -13,6 +13,7 @@ pub mod load;
 pub mod local;
 pub mod operations;
 pub mod progress;
+pub mod provision;
 pub mod replay;
 pub mod roles;
 pub mod search;

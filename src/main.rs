@@ -17,8 +17,9 @@ use ludoteca::local::{Postgres, default_data, free_port, new_secret};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
 use ludoteca::table::{Output, Table};
 use ludoteca::up::{UpArgs, env_file};
-use ludoteca::{bench, chaos, demo, dlq, doctor, keys, load, operations, progress, replay, search, stock, up, verify};
-use nats::Nats;
+use ludoteca::{
+    bench, chaos, demo, dlq, doctor, keys, load, operations, progress, provision, replay, search, stock, up, verify,
+};
 use projections::{ParkedEvent, Projection, rebuild};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -147,9 +148,9 @@ async fn run(command: Command) -> Result<()> {
             println!("Next: ludoteca migrate");
             Ok(())
         }
-        Command::Provision { nats_url, nats_replicas, meili, print_keys, keep_keys, data } => {
-            Nats::connect(nats_url.expose_secret()).await?.with_replicas(nats_replicas).provision().await?;
-            println!("The streams are there.");
+        Command::Provision { store, queue, meili, print_keys, keep_keys, data } => {
+            provision::run(&Foundation::connect(&store, stop).await?, &queue).await?;
+            println!("Streams and consumers are there.");
             provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
         }
         Command::CreateAdmin { store, admin_email, admin_password } => {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use nats::{EVENTS, Nats};
+use journal::CloudEvent;
+use nats::{EVENTS, Nats, Stored};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+use uuid::Uuid;
 
 use crate::progress;
 
@@ -27,9 +29,9 @@ pub struct ReplayArgs {
     /// Only this kind of aggregate: user, game, order, payment
     #[arg(long)]
     pub aggregate: Option<String>,
-    /// Only the aggregate of this id
+    /// Only the aggregate of this id; all events of its kind are read for it
     #[arg(long)]
-    pub id: Option<String>,
+    pub id: Option<Uuid>,
     /// Only events of this name, such as `OrderCompleted`
     #[arg(long = "type")]
     pub kind: Option<String>,
@@ -48,12 +50,8 @@ pub struct ReplayArgs {
 pub async fn run(args: &ReplayArgs) -> Result<()> {
     let nats = Nats::connect(args.nats_url.expose_secret()).await?;
     let token = |name, value| nats::subject_token(value).with_context(|| format!("--{name}"));
-    let subject = format!(
-        "events.{}.{}.{}",
-        token("aggregate", args.aggregate.as_deref())?,
-        token("id", args.id.as_deref())?,
-        token("type", args.kind.as_deref())?
-    );
+    let (aggregate, kind) = (token("aggregate", args.aggregate.as_deref())?, token("type", args.kind.as_deref())?);
+    let subject = format!("events.{aggregate}.{kind}.*");
     let mut output: Box<dyn AsyncWrite + Unpin> = match &args.output {
         Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
         None => Box::new(tokio::io::stdout()),
@@ -78,7 +76,7 @@ async fn write(args: &ReplayArgs, nats: &Nats, subject: String, out: &mut (impl 
     let mut replay = nats.replay(EVENTS, subject, args.from);
     while replay.next_sequence() <= args.to {
         let batch = replay.next_batch().await?;
-        for event in batch.iter().filter(|event| event.sequence <= args.to) {
+        for event in batch.iter().filter(|event| event.sequence <= args.to && is_wanted(args, event)) {
             out.write_all(&event.as_line()).await?;
             bar.inc(1);
         }
@@ -93,4 +91,12 @@ async fn write(args: &ReplayArgs, nats: &Nats, subject: String, out: &mut (impl 
     let written = bar.position();
     bar.finish_and_clear();
     Ok(written)
+}
+
+/// Subjects do not name aggregates, events do.
+fn is_wanted(args: &ReplayArgs, event: &Stored) -> bool {
+    args.id.is_none_or(|id| {
+        let known = serde_json::from_slice::<CloudEvent<'_>>(&event.payload);
+        known.is_ok_and(|known| known.aggregateid == id.to_string())
+    })
 }

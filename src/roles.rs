@@ -15,8 +15,8 @@ use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use workers::{
-    Checkout, DlqWatcher, Indexer, MailPatience, Mailer, Notifier, Patience, PaymentDesk, PaymentWorker, Reconciler,
-    Relay, Settlement, Shared, TextLog, Vigilance, WebhookFunction,
+    Checkout, DlqWatcher, Indexer, MailPatience, Mailer, Notifier, PaymentDesk, PaymentWorker, Reconciler, Relay,
+    Settlement, Shared, TextLog, Vigilance, WebhookFunction,
 };
 
 use crate::config::{
@@ -130,12 +130,7 @@ impl Foundation {
     /// # Errors
     /// When the PSP's client cannot be made.
     pub async fn payments(&self, config: &PaymentConfig) -> Result<()> {
-        let patience = Patience {
-            attempts: config.payment_attempts,
-            pause: config.payment_pause,
-            ack_wait: config.payment_ack_wait,
-            slots: config.payment_slots,
-        };
+        let patience = config.queue.patience();
         PaymentWorker::new(self.shared.clone(), self.desk(config)?, patience).run(self.stop.clone()).await;
         Ok(())
     }

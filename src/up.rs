@@ -31,7 +31,7 @@ use crate::config::{
 };
 use crate::local::{NatsServer, Postgres, default_data};
 use crate::roles::{Foundation, ROLES, Roles, bind, psp_sandbox, start_all};
-use crate::{doctor, search, stock};
+use crate::{doctor, provision, search, stock};
 
 pub(crate) use leftovers::names as left_over;
 use lock::Lock;
@@ -101,6 +101,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
     let (password, analyst) = (settings.get("NATS_PASSWORD")?, settings.get("NATS_ANALYST_PASSWORD")?);
     let mut nats = NatsServer::start(&args.data.join("nats"), settings.port("NATS_PORT")?, password, analyst).await?;
     let foundation = Arc::new(Foundation::connect(&settings.shared()?, stop.clone()).await?);
+    provision::run(&foundation, &settings.config()?).await?;
     let mut roles = Roles::new(stop.clone());
     let started = async {
         start_roles(&mut roles, args, settings, &foundation, &stop).await?;

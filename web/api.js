@@ -99,16 +99,15 @@ export async function all(path, most = 1000) {
 
 /** Server-sent notices until the returned function is called; `onOpen` is told whether the line is up. */
 export function notices(path, onNotice, onOpen = () => {}) {
-  let source, retry, wait = 1000, last = 0, closed = false;
+  let source, retry, wait = 1000, last = '', closed = false;
   const again = () => { if (!closed) retry = setTimeout(() => get('/users/me').then(open, again), wait = Math.min(wait * 2, 60000)); };
   const open = () => {
     if (closed) return;
-    source = new EventSource(last ? `${path}?after=${last}` : path);
+    source = new EventSource(last ? `${path}?after=${encodeURIComponent(last)}` : path);
     source.addEventListener('open', () => { wait = 1000; onOpen(true); });
     source.addEventListener('notice', (event) => {
       const notice = JSON.parse(event.data);
-      if (notice.sequence <= last) return;
-      last = notice.sequence;
+      last = notice.id;
       seen(notice.token);
       onNotice(notice);
     });

@@ -62,15 +62,36 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
+        self.execute_on(context, id, others, None, decide).await
+    }
+
+    /// As [`Commands::execute_leaning`], where all of it was just read.
+    pub(crate) async fn execute_on<A, E>(
+        &self,
+        context: &Context,
+        id: Uuid,
+        others: &[AggregateKey],
+        read: Option<Histories>,
+        decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+    ) -> Result<Receipt<A>, CommandError>
+    where
+        A: StoreAggregate<Error: Into<CommandError>>,
+        E: Into<CommandError>,
+    {
         // How many events the aggregate had when this command first read it: what is its own stands behind them.
         let before = OnceLock::new();
-        let round = || self.round(context, id, others, &decide, &before);
         let again = |error: &CommandError| match error {
             CommandError::Conflict => true,
             // Deciding again is safe: an append that went through unseen is found in the history.
             CommandError::Unavailable(JournalError::Database(error)) => journal::broke_off(error),
             _ => false,
         };
+        let first = self.round(context, id, others, read, &decide, &before).await;
+        match first {
+            Err(error) if again(&error) => (),
+            done => return done,
+        }
+        let round = || self.round(context, id, others, None, &decide, &before);
         round.retry(retry_policy()).when(again).await
     }
 
@@ -79,6 +100,7 @@ impl Commands {
         context: &Context,
         id: Uuid,
         others: &[AggregateKey],
+        read: Option<Histories>,
         decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
         before: &OnceLock<usize>,
     ) -> Result<Receipt<A>, CommandError>
@@ -90,7 +112,10 @@ impl Commands {
             return Ok(receipt);
         }
         let key = AggregateKey::of::<A>(id);
-        let mut histories = self.journal.histories(&[others, &[key]].concat()).await?;
+        let mut histories = match read {
+            Some(histories) => histories,
+            None => self.journal.histories(&[others, &[key]].concat()).await?,
+        };
         let loaded = histories.take::<A>(id)?;
         let version = loaded.version();
         // The answer to an earlier round was lost, its append was not.

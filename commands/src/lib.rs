@@ -5,6 +5,7 @@
 
 mod actor;
 mod catalog;
+mod checkout;
 mod dead_letter;
 mod dispute;
 mod error;

@@ -1,6 +1,6 @@
 use domain::game::Game;
 use domain::order::{CancelReason, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
-use domain::payment::{Failure, PaymentMethod};
+use domain::payment::PaymentMethod;
 use domain::user::UserError;
 use domain::{GameId, Money, OrderId, PaymentId, User};
 use journal::{AggregateKey, Histories, clock};
@@ -71,38 +71,6 @@ impl Commands {
             })
             .await?;
         placed(receipt)
-    }
-
-    /// Notes that a payment of an order failed.
-    ///
-    /// # Errors
-    /// Those of every use case.
-    pub async fn record_payment_failure(
-        &self,
-        context: &Context,
-        order: OrderId,
-        attempt: u32,
-        failure: Failure,
-    ) -> Result<(), CommandError> {
-        let payment = PaymentId::for_attempt(order, attempt);
-        let command = || OrderCommand::RecordPaymentFailure { payment, attempt, failure: failure.clone() };
-        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await?;
-        Ok(())
-    }
-
-    /// Hands the games of a paid order over.
-    ///
-    /// # Errors
-    /// The order's refusal when it was cancelled or paid otherwise, and those of every use case.
-    pub async fn complete_order(
-        &self,
-        context: &Context,
-        order: OrderId,
-        payment: PaymentId,
-    ) -> Result<(), CommandError> {
-        let command = || OrderCommand::Complete { payment };
-        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await?;
-        Ok(())
     }
 
     /// Gives an unpaid order up; its games can be ordered again.

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
 use domain::{OrderId, PaymentId};
-use journal::AggregateKey;
+use journal::{AggregateKey, Histories, Loaded};
 use uuid::Uuid;
 
 use crate::Commands;
@@ -22,22 +22,23 @@ pub struct PaymentState {
 }
 
 impl Commands {
-    /// Begins an order's first payment. A free order has none, and an order that is over needs none.
-    ///
-    /// # Errors
-    /// Those of every use case.
-    pub async fn initiate_payment(&self, context: &Context, order: OrderId) -> Result<(), CommandError> {
-        let payment = PaymentId::for_attempt(order, 1);
-        self.execute_leaning::<Payment, CommandError>(context, payment.as_uuid(), &leans_on(order), |_, others| {
+    /// Begins an order's first payment, if the order still waits for one; `read` is what is known of both.
+    pub(crate) async fn begin_first_payment(
+        &self,
+        context: &Context,
+        order: OrderId,
+        read: Option<Histories>,
+    ) -> Result<Payment, CommandError> {
+        let payment = PaymentId::for_attempt(order, 1).as_uuid();
+        let begin = |_: &Loaded<Payment>, others: &Histories| {
             let known = others.aggregate::<Order>(order.as_uuid())?;
             let Order::Open { buyer, total, failed_attempts: 0, payment_method, .. } = known else {
                 return Ok(vec![]);
             };
             let terms = Terms { order, buyer, attempt: 1, amount: total, method: payment_method };
-            Ok(vec![PaymentCommand::Initiate(terms)])
-        })
-        .await
-        .map(drop)
+            Ok::<_, CommandError>(vec![PaymentCommand::Initiate(terms)])
+        };
+        Ok(self.execute_on(context, payment, &leans_on(order), read, begin).await?.aggregate)
     }
 
     /// Begins another payment of an order whose last one failed.

@@ -29,7 +29,7 @@ impl Commands {
             let ground = match reason.clone() {
                 Some(reason) if context.actor.must_be_admin().is_ok() => RefundGround::Goodwill { reason },
                 Some(_) | None if context.actor.user() == Some(buyer) => {
-                    let completed = loaded.first_at("OrderCompleted");
+                    let completed = loaded.first("OrderCompleted").map(|completed| completed.recorded_at);
                     let since = completed.map_or(TimeDelta::zero(), |at| clock::now().signed_duration_since(at));
                     RefundGround::Withdrawal { since, window }
                 }
@@ -38,15 +38,6 @@ impl Commands {
             Ok::<_, CommandError>(vec![OrderCommand::RequestRefund { games: games.clone(), ground }])
         })
         .await
-    }
-
-    /// Takes the games of a refund back, whose money went back; they can be bought again.
-    ///
-    /// # Errors
-    /// The order's refusal, and those of every use case.
-    pub async fn refund_order(&self, context: &Context, order: OrderId, number: u32) -> Result<(), CommandError> {
-        let command = || OrderCommand::Refund { number };
-        self.execute::<Order, CommandError>(context, order.as_uuid(), |_| Ok(vec![command()])).await.map(drop)
     }
 
     /// Notes that the money of a refund cannot go back: its games stay.

@@ -4,6 +4,7 @@
 //! personal data arrives already sealed, and there is no I/O, so every rule is tested without a server.
 
 mod aggregate;
+pub mod checkout;
 mod claim;
 mod event;
 pub mod game;

@@ -65,6 +65,8 @@ pub enum CancelReason {
     Requested,
     /// It was not paid in time.
     Expired,
+    /// Its buyer's account was erased before it was paid.
+    BuyerErased,
 }
 
 /// The order as its history left it.
@@ -100,16 +102,22 @@ pub enum Order {
         open_refunds: Vec<OpenRefund>,
         /// Whether the games are out of reach because their payment is disputed.
         suspended: bool,
+        /// How many payments it may have had.
+        attempts: u32,
     },
     /// Given up before it was paid.
     Cancelled {
         /// Who would have bought.
         buyer: UserId,
+        /// How many payments it may have had.
+        attempts: u32,
     },
     /// Every game was paid back.
     Refunded {
         /// Who had bought.
         buyer: UserId,
+        /// How many payments it may have had.
+        attempts: u32,
     },
 }
 
@@ -121,8 +129,20 @@ impl Order {
             Self::New => None,
             Self::Open { buyer, .. }
             | Self::Completed { buyer, .. }
-            | Self::Cancelled { buyer }
-            | Self::Refunded { buyer } => Some(*buyer),
+            | Self::Cancelled { buyer, .. }
+            | Self::Refunded { buyer, .. } => Some(*buyer),
+        }
+    }
+
+    /// How many payments there may be: those that failed, and one that was begun or may be.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::New => 0,
+            Self::Open { failed_attempts, .. } => failed_attempts.saturating_add(1),
+            Self::Completed { attempts, .. } | Self::Cancelled { attempts, .. } | Self::Refunded { attempts, .. } => {
+                *attempts
+            }
         }
     }
 
@@ -209,6 +229,7 @@ impl Order {
 
     /// The state after a fact.
     pub fn evolve(&mut self, event: OrderEvent) {
+        let attempts = self.attempts();
         match (event, &mut *self) {
             (OrderEvent::OrderCreated { buyer, lines, total, payment_method }, _) => {
                 *self = Self::Open { buyer, lines, total, failed_attempts: 0, payment_method };
@@ -218,11 +239,19 @@ impl Order {
             }
             (OrderEvent::OrderCompleted { buyer, payment, .. }, Self::Open { lines, .. }) => {
                 let lines = std::mem::take(lines);
-                *self =
-                    Self::Completed { buyer, lines, payment, refunds_asked: 0, open_refunds: vec![], suspended: false };
+                let open_refunds = vec![];
+                *self = Self::Completed {
+                    buyer,
+                    lines,
+                    payment,
+                    refunds_asked: 0,
+                    open_refunds,
+                    suspended: false,
+                    attempts,
+                };
             }
-            (OrderEvent::OrderCancelled { buyer, .. }, _) => *self = Self::Cancelled { buyer },
-            (OrderEvent::OrderRefunded { buyer, whole: true, .. }, _) => *self = Self::Refunded { buyer },
+            (OrderEvent::OrderCancelled { buyer, .. }, _) => *self = Self::Cancelled { buyer, attempts },
+            (OrderEvent::OrderRefunded { buyer, whole: true, .. }, _) => *self = Self::Refunded { buyer, attempts },
             (
                 OrderEvent::OrderRefunded { number, games, whole: false, .. },
                 Self::Completed { lines, open_refunds, .. },

@@ -120,8 +120,8 @@ pub enum Payment {
         /// What the buyer's bank disputes, or did.
         disputes: Vec<(PspReference, DisputeStatus)>,
     },
-    /// Refused.
-    Failed(Terms),
+    /// Refused, and why.
+    Failed(Terms, Failure),
     /// Given up.
     Cancelled(Terms),
 }
@@ -139,7 +139,7 @@ impl Payment {
             | Self::Submitted(terms, _)
             | Self::Pending(terms, _, _)
             | Self::Succeeded { terms, .. }
-            | Self::Failed(terms)
+            | Self::Failed(terms, _)
             | Self::Cancelled(terms) => Some(terms),
         }
     }
@@ -148,7 +148,7 @@ impl Payment {
     #[must_use]
     pub fn reference(&self) -> Option<&PspReference> {
         match self {
-            Self::New | Self::Initiated(_) | Self::Failed(_) | Self::Cancelled(_) => None,
+            Self::New | Self::Initiated(_) | Self::Failed(..) | Self::Cancelled(_) => None,
             Self::Submitted(_, reference) | Self::Pending(_, reference, _) | Self::Succeeded { reference, .. } => {
                 Some(reference)
             }
@@ -158,7 +158,7 @@ impl Payment {
     /// Whether the outcome is known.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_))
+        matches!(self, Self::Succeeded { .. } | Self::Failed(..) | Self::Cancelled(_))
     }
 
     /// What happens if `command` reaches a payment in this state.
@@ -190,7 +190,7 @@ impl Payment {
             Self::Initiated(_) => Ok(vec![PaymentEvent::PaymentSubmitted { reference }]),
             Self::Submitted(_, known) | Self::Pending(_, known, _) if *known == reference => Ok(vec![]),
             Self::Submitted(..) | Self::Pending(..) => Err(PaymentError::OtherReference),
-            Self::New | Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_) => {
+            Self::New | Self::Succeeded { .. } | Self::Failed(..) | Self::Cancelled(_) => {
                 Err(PaymentError::PaymentSettled)
             }
         }
@@ -202,7 +202,7 @@ impl Payment {
             Self::Pending(_, _, known) if *known == next_action => Ok(vec![]),
             Self::Pending(..) => Ok(vec![PaymentEvent::PaymentPending { next_action }]),
             Self::Initiated(_) => Err(PaymentError::NotSubmitted),
-            Self::New | Self::Succeeded { .. } | Self::Failed(_) | Self::Cancelled(_) => {
+            Self::New | Self::Succeeded { .. } | Self::Failed(..) | Self::Cancelled(_) => {
                 Err(PaymentError::PaymentSettled)
             }
         }
@@ -220,7 +220,7 @@ impl Payment {
             }
             Self::Submitted(terms, _) | Self::Pending(terms, ..) => succeeded(terms, false),
             // The buyer was told that it failed and may have paid again: this money goes back.
-            Self::Failed(terms) | Self::Cancelled(terms) => succeeded(terms, true),
+            Self::Failed(terms, _) | Self::Cancelled(terms) => succeeded(terms, true),
             Self::Succeeded { .. } => Ok(vec![]),
             Self::New | Self::Initiated(_) => Err(PaymentError::NotSubmitted),
         }
@@ -232,7 +232,7 @@ impl Payment {
                 let Terms { order, buyer, attempt, .. } = *terms;
                 Ok(vec![PaymentEvent::PaymentFailed { order, buyer, attempt, failure }])
             }
-            Self::Failed(_) | Self::Cancelled(_) => Ok(vec![]),
+            Self::Failed(..) | Self::Cancelled(_) => Ok(vec![]),
             Self::New | Self::Succeeded { .. } => Err(PaymentError::PaymentSettled),
         }
     }
@@ -242,7 +242,7 @@ impl Payment {
             Self::Initiated(terms) | Self::Submitted(terms, _) | Self::Pending(terms, ..) => {
                 Ok(vec![PaymentEvent::PaymentCancelled { order: terms.order, attempt: terms.attempt }])
             }
-            Self::Failed(_) | Self::Cancelled(_) => Ok(vec![]),
+            Self::Failed(..) | Self::Cancelled(_) => Ok(vec![]),
             Self::New | Self::Succeeded { .. } => Err(PaymentError::PaymentSettled),
         }
     }
@@ -283,7 +283,7 @@ impl Payment {
                 let refunded = Money::zero(terms.amount.currency);
                 *self = Self::Succeeded { terms, reference, late, refunded, refunds: vec![], disputes: vec![] };
             }
-            PaymentEvent::PaymentFailed { .. } => *self = Self::Failed(terms),
+            PaymentEvent::PaymentFailed { failure, .. } => *self = Self::Failed(terms, failure),
             PaymentEvent::PaymentCancelled { .. } => *self = Self::Cancelled(terms),
             PaymentEvent::PaymentDisputed { dispute, .. } => {
                 if let Self::Succeeded { disputes, .. } = self {

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use commands::Commands;
-use domain::order::OrderEvent;
-use domain::payment::PaymentEvent;
+use commands::{CommandError, Commands};
+use domain::order::{Order, OrderEvent};
+use domain::payment::{Payment, PaymentEvent};
+use domain::user::UserEvent;
 use domain::{OrderId, PaymentId, StoreEvent, UserId};
 use futures::{Stream, StreamExt, stream};
-use journal::{CloudEvent, Position};
-use nats::{EVENTS, Nats, NatsError, Replay, Stored};
+use journal::{AggregateKey, CloudEvent, Position, Recorded};
+use nats::{EVENTS, Nats};
 use poem::http::StatusCode;
 use poem_openapi::Object;
 use tokio::sync::broadcast;
@@ -27,10 +28,11 @@ use crate::problem::Problem;
 const BACKLOG: usize = 1_024;
 /// How many streams one person may have open.
 const STREAMS: usize = 8;
-const POLL: Duration = Duration::from_millis(40);
+/// What may be told.
+const TOLD: [&str; 3] = ["events.order.>", "events.payment.>", "events.user.UserErased.*"];
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far back a listener of everything may resume.
-const RESUMABLE: u64 = 1_000;
+const RESUMABLE: i64 = 1_000;
 /// How many payments' payers are remembered.
 const PAYERS: usize = 10_000;
 
@@ -45,16 +47,18 @@ pub(crate) struct Notice {
     pub(crate) at: Option<DateTime<Utc>>,
     /// Good as `Consistency-Token` of what is read next.
     pub(crate) token: Option<String>,
-    /// Its place among all events.
-    pub(crate) sequence: u64,
+    /// Its place among all events; good as `Last-Event-ID`.
+    pub(crate) id: String,
 }
 
-/// A notice, and whom it concerns.
+/// What happened, and whom it concerns.
 #[derive(Debug)]
-pub(crate) struct Happening {
-    pub(crate) buyer: UserId,
-    pub(crate) order: OrderId,
-    pub(crate) notice: Notice,
+struct Happening {
+    position: Position,
+    user: UserId,
+    /// Which of their orders; none where their account was erased.
+    order: Option<OrderId>,
+    notice: Notice,
 }
 
 /// The reader and its listeners.
@@ -97,34 +101,16 @@ impl Live {
         }
     }
 
-    /// Reads EVENTS from its end on, until stopped. A server that was away is read on from where it was left.
+    /// Follows EVENTS from its end on, until stopped. A server that was away is read on from where it was left.
     pub(crate) async fn run(&self) {
-        let reading = async {
-            let mut replay = None;
-            loop {
-                if let Err(error) = self.read(&mut replay).await {
-                    tracing::warn!(%error, "Live updates wait for the event stream");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        };
-        self.stop.run_until_cancelled(reading).await;
-    }
-
-    async fn read(&self, replay: &mut Option<Replay>) -> Result<(), NatsError> {
-        let replay = if let Some(replay) = replay {
-            replay
-        } else {
-            let (_, last) = self.nats.extent(EVENTS).await?;
-            replay.insert(self.nats.replay(EVENTS, "events.>", last.saturating_add(1)))
-        };
-        loop {
-            let batch = replay.next_batch().await?;
-            if batch.is_empty() {
-                tokio::time::sleep(POLL).await;
-            }
-            for stored in batch.iter().filter(|_| self.sender.receiver_count() > 0) {
-                if let Some(happening) = self.understand(stored).await {
+        let Some(last) = self.stop.run_until_cancelled(self.end()).await else { return };
+        let mut events = self.nats.follow(EVENTS, &TOLD, last, BACKLOG, self.stop.clone());
+        while let Some(batch) = events.next().await {
+            for delivery in batch.iter().filter(|_| self.sender.receiver_count() > 0) {
+                let position = delivery.header("Journal-Position").and_then(|position| position.parse().ok());
+                let event = serde_json::from_slice::<CloudEvent<'_>>(delivery.payload()).ok();
+                let Some((event, position)) = event.zip(position) else { continue };
+                if let Some(happening) = self.understand(&event, position).await {
                     // Nobody may be listening any more.
                     let _ = self.sender.send(Arc::new(happening));
                 }
@@ -132,34 +118,42 @@ impl Live {
         }
     }
 
-    /// What an event means for an order; nothing for all other events.
-    async fn understand(&self, stored: &Stored) -> Option<Happening> {
-        let event: CloudEvent<'_> = serde_json::from_slice(&stored.payload).ok()?;
-        let aggregate = event.aggregate.as_ref();
-        let known =
-            StoreEvent::read(aggregate, &event.aggregateid, &event.kind, &event.eventversion, event.data.get()).ok()?;
-        let position: Option<Position> = stored.header("Journal-Position").and_then(|position| position.parse().ok());
-        let (buyer, order, payment) = match known {
-            StoreEvent::Order(order, event) => (buyer(&event), order, None),
+    async fn end(&self) -> u64 {
+        loop {
+            match self.nats.extent(EVENTS).await {
+                Ok((_, last)) => return last,
+                Err(error) => tracing::warn!(%error, "Live updates wait for the event stream"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What an event means for somebody's orders; nothing for all other events.
+    async fn understand(&self, event: &CloudEvent<'_>, position: Position) -> Option<Happening> {
+        let (aggregate, version) = (event.aggregate.as_ref(), event.eventversion.as_ref());
+        let known = StoreEvent::read(aggregate, &event.aggregateid, &event.kind, version, event.data.get()).ok()?;
+        let (user, order, payment) = match known {
+            StoreEvent::Order(order, event) => (buyer(&event), Some(order), None),
             StoreEvent::Payment(payment, PaymentEvent::PaymentInitiated(terms)) => {
                 self.remember(payment, terms.buyer, terms.order);
-                (terms.buyer, terms.order, Some(payment))
+                (terms.buyer, Some(terms.order), Some(payment))
             }
             StoreEvent::Payment(payment, _) => {
                 let (buyer, order) = self.payer(payment).await?;
-                (buyer, order, Some(payment))
+                (buyer, Some(order), Some(payment))
             }
+            StoreEvent::User(user, UserEvent::UserErased {}) => (user, None, None),
             StoreEvent::User(..) | StoreEvent::Game(..) => return None,
         };
         let notice = Notice {
             kind: event.kind.to_string(),
-            order_id: Some(order.to_string()),
+            order_id: order.map(|order| order.to_string()),
             payment_id: payment.map(|payment| payment.to_string()),
             at: event.recorded_at().ok(),
-            token: position.map(|position| position.to_string()),
-            sequence: stored.sequence,
+            token: Some(position.to_string()),
+            id: position.to_string(),
         };
-        Some(Happening { buyer, order, notice })
+        Some(Happening { position, user, order, notice })
     }
 
     /// Payments' events do not all say whose they are: their first one does, and so does the journal.
@@ -190,20 +184,23 @@ impl Live {
         &self,
         user: UserId,
         order: OrderId,
-        after: u64,
+        after: Position,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
         let live = self.listen(user)?;
-        let (_, last) = self.nats.extent(EVENTS).await?;
-        let mut past = self.past(&format!("events.order.{order}.*"), (1, last)).await?;
-        let failed = past.iter().filter(|happening| happening.notice.kind == "OrderPaymentFailed").count();
-        // Not from the read model: it may not have the last payment yet.
-        for attempt in 1..=u32::try_from(failed).unwrap_or(u32::MAX).saturating_add(1) {
-            let payment = PaymentId::for_attempt(order, attempt);
-            past.extend(self.past(&format!("events.payment.{payment}.*"), (after.saturating_add(1), last)).await?);
-        }
-        past.retain(|happening| happening.notice.sequence > after);
-        past.sort_by_key(|happening| happening.notice.sequence);
-        Ok(self.joined(past, live, after.max(last), move |happening| happening.order == order))
+        let journal = self.commands.journal();
+        // From here on the mirror tells.
+        let horizon = journal.horizon().await.map_err(CommandError::from)?;
+        let (known, _) = self.commands.order_with_payments(order).await?;
+        let payment = |attempt| PaymentId::for_attempt(order, attempt).as_uuid();
+        let mut keys = vec![AggregateKey::of::<Order>(order.as_uuid())];
+        keys.extend((1..=known.attempts()).map(|attempt| AggregateKey::of::<Payment>(payment(attempt))));
+        let histories = journal.histories(&keys).await.map_err(CommandError::from)?;
+        let mut past: Vec<_> = keys.iter().flat_map(|key| histories.of(*key)).collect();
+        past.retain(|event| event.position < horizon && event.position > after);
+        past.sort_by_key(|event| event.position);
+        let past = self.past(&past).await.into_iter().map(|happening| happening.notice).collect();
+        let later = move |happening: &Happening| happening.order == Some(order) && happening.position > after;
+        Ok(self.joined(past, live, horizon, later))
     }
 
     /// What happens to somebody's orders; what happened since `after` where that is said. Begins with a notice that
@@ -211,39 +208,41 @@ impl Live {
     pub(crate) async fn person(
         &self,
         user: UserId,
-        after: Option<u64>,
+        after: Option<Position>,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
         let live = self.listen(user)?;
-        let (_, last) = self.nats.extent(EVENTS).await?;
-        let missed = after.map_or(0, |after| last.saturating_sub(after));
-        let begin = last.saturating_sub(missed);
-        let kind = if missed > RESUMABLE { "reset" } else { "listening" };
-        let sequence = if missed > RESUMABLE { last } else { begin };
+        let journal = self.commands.journal();
+        let horizon = journal.horizon().await.map_err(CommandError::from)?;
+        let missed = match after {
+            Some(after) => {
+                journal.committed_after(after, RESUMABLE.saturating_add(1)).await.map_err(CommandError::from)?
+            }
+            None => vec![],
+        };
+        let too_much = i64::try_from(missed.len()).is_ok_and(|missed| missed > RESUMABLE);
+        let (kind, begin) = if too_much { ("reset", horizon) } else { ("listening", after.unwrap_or(horizon)) };
         let (order_id, payment_id, at, token) = (None, None, None, None);
-        let notice = Notice { kind: kind.to_owned(), order_id, payment_id, at, token, sequence };
-        let mut past = vec![Happening { buyer: user, order: OrderId::from_uuid(uuid::Uuid::nil()), notice }];
-        if (1..=RESUMABLE).contains(&missed) {
-            past.extend(self.past("events.>", (begin.saturating_add(1), last)).await?);
+        let mut past = vec![Notice { kind: kind.to_owned(), order_id, payment_id, at, token, id: begin.to_string() }];
+        if !too_much {
+            let missed: Vec<_> = missed.iter().filter(|event| event.position < horizon).collect();
+            let missed = self.past(&missed).await;
+            past.extend(
+                missed.into_iter().filter(|happening| happening.user == user).map(|happening| happening.notice),
+            );
         }
-        Ok(self.joined(past, live, last, move |happening| happening.buyer == user))
+        Ok(self.joined(past, live, horizon, move |happening| happening.user == user))
     }
 
-    /// What is in the stream from one sequence to another.
-    async fn past(&self, subject: &str, (from, last): (u64, u64)) -> Result<Vec<Happening>, Problem> {
-        let mut replay = self.nats.replay(EVENTS, subject, from);
+    /// What is in the journal already.
+    async fn past(&self, events: &[&Recorded]) -> Vec<Happening> {
         let mut past = Vec::new();
-        loop {
-            let batch = replay.next_batch().await?;
-            for stored in batch.iter().filter(|stored| stored.sequence <= last) {
-                past.extend(self.understand(stored).await);
-            }
-            if batch.is_empty() || replay.next_sequence() > last {
-                return Ok(past);
-            }
+        for event in events {
+            past.extend(self.understand(&event.to_cloud_event(), event.position).await);
         }
+        past
     }
 
-    fn listen(&self, user: UserId) -> Result<(broadcast::Receiver<Arc<Happening>>, Seat), Problem> {
+    fn listen(&self, user: UserId) -> Result<(UserId, broadcast::Receiver<Arc<Happening>>, Seat), Problem> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = open.entry(user).or_default();
         if *taken >= STREAMS {
@@ -251,26 +250,30 @@ impl Live {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail));
         }
         *taken = taken.saturating_add(1);
-        Ok((self.sender.subscribe(), Seat { open: self.open.clone(), user }))
+        Ok((user, self.sender.subscribe(), Seat { open: self.open.clone(), user }))
     }
 
-    /// What is past, and what comes after the sequence up to which that was read; ends with the access token's life, or with the gateway.
+    /// What is past, and what the mirror tells from a position on; ends with the listener's account, with the access
+    /// token's life, or with the gateway.
     fn joined<F>(
         &self,
-        past: Vec<Happening>,
-        live: (broadcast::Receiver<Arc<Happening>>, Seat),
-        after: u64,
+        past: Vec<Notice>,
+        live: (UserId, broadcast::Receiver<Arc<Happening>>, Seat),
+        from: Position,
         wanted: F,
     ) -> impl Stream<Item = Notice> + use<F>
     where
         F: Fn(&Happening) -> bool + Send + 'static,
     {
-        let past: Vec<Notice> = past.into_iter().filter(&wanted).map(|happening| happening.notice).collect();
-        let coming = stream::unfold((live, wanted), move |((mut receiver, seat), wanted)| async move {
+        let (user, receiver, seat) = live;
+        let coming = stream::unfold((receiver, seat, wanted), move |(mut receiver, seat, wanted)| async move {
             loop {
                 let happening = receiver.recv().await.ok()?;
-                if happening.notice.sequence > after && wanted(&happening) {
-                    return Some((happening.notice.clone(), ((receiver, seat), wanted)));
+                if happening.user == user && happening.order.is_none() {
+                    return None;
+                }
+                if happening.position >= from && wanted(&happening) {
+                    return Some((happening.notice.clone(), (receiver, seat, wanted)));
                 }
             }
         });

@@ -2,7 +2,7 @@
 //!
 //! They follow from the events ([`domain::StoreEvent::claims`]), so they can be folded again, to be compared and restored.
 
-use domain::{Claim, ClaimChange, ClaimKind, StoreEvent};
+use domain::{Claim, ClaimChange, ClaimKind, OrderId, StoreEvent, UserId};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
@@ -97,6 +97,20 @@ impl Journal {
             .fetch_optional(self.pool())
             .await?;
         Ok(row.map(|row| row.try_get("holder")).transpose()?)
+    }
+
+    /// The orders by which somebody holds a game, or is about to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn orders_of(&self, buyer: UserId) -> Result<Vec<OrderId>, JournalError> {
+        let orders: Vec<Uuid> =
+            sqlx::query_scalar("select distinct holder from journal.claims where kind = $1 and key like $2 || ':%'")
+                .bind(ClaimKind::Ownership.to_string())
+                .bind(buyer.to_string())
+                .fetch_all(self.pool())
+                .await?;
+        Ok(orders.into_iter().map(OrderId::from_uuid).collect())
     }
 
     /// Compares the claims with the fold of the journal; `restore` puts the fold in their place. Whoever appends claims

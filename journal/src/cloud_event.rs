@@ -1,5 +1,8 @@
 //! The public form of an event: CloudEvents 1.0 in JSON, as it stands in the mirror and in replays.
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
+//!
+//! `partitionkey` and `traceparent` are its official extensions; the others are the store's own.
+//! <https://github.com/cloudevents/spec/tree/v1.0.2/cloudevents/extensions>
 
 use std::borrow::Cow;
 
@@ -33,15 +36,22 @@ pub struct CloudEvent<'a> {
     /// Which aggregate.
     pub aggregateid: Cow<'a, str>,
     /// Its number within the aggregate, from 1.
-    pub sequence: i64,
+    pub aggregateversion: i64,
     /// The version of the form of `data`.
     pub eventversion: Cow<'a, str>,
+    /// The name of the form of `data`: `urn:ludoteca:event:<type>:<version>`.
+    pub dataschema: Cow<'a, str>,
+    /// What it stays in order with: for a payment its order, else its own aggregate.
+    pub partitionkey: Uuid,
     /// The same for everything that follows from one wish of a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlationid: Option<Cow<'a, str>>,
     /// The event that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causationid: Option<Cow<'a, str>>,
+    /// The trace of the request that it began with, <https://www.w3.org/TR/trace-context/>.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Cow<'a, str>>,
     /// The event's stored form.
     #[serde(borrow)]
     pub data: &'a RawValue,
@@ -51,7 +61,9 @@ impl Recorded {
     /// The event's public form.
     #[must_use]
     pub fn to_cloud_event(&self) -> CloudEvent<'_> {
-        let Metadata { correlation_id, causation_id, .. } = self.metadata();
+        let metadata = self.metadata();
+        let partitionkey = self.partition(&metadata);
+        let Metadata { correlation_id, causation_id, traceparent, .. } = metadata;
         CloudEvent {
             specversion: "1.0".into(),
             id: self.event_id,
@@ -62,10 +74,13 @@ impl Recorded {
             datacontenttype: "application/json".into(),
             aggregate: self.aggregate_type.as_str().into(),
             aggregateid: self.aggregate_id.as_str().into(),
-            sequence: self.sequence,
+            aggregateversion: self.sequence,
             eventversion: self.event_version.as_str().into(),
+            dataschema: format!("urn:ludoteca:event:{}:{}", self.event_type, self.event_version).into(),
+            partitionkey,
             correlationid: correlation_id,
             causationid: causation_id,
+            traceparent,
             data: &self.payload,
         }
     }

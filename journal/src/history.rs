@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
-use domain::{CommandId, UnreadableEvent, stored};
+use domain::{CommandId, Game, Order, Payment, UnreadableEvent, User, stored};
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
@@ -28,6 +28,12 @@ impl AggregateKey {
     #[must_use]
     pub fn of<A: Aggregate>(id: Uuid) -> Self {
         Self { kind: A::TYPE, id }
+    }
+
+    /// What an id may name, where it is not said of what.
+    #[must_use]
+    pub fn every_kind(id: Uuid) -> [Self; 4] {
+        [Self::of::<User>(id), Self::of::<Game>(id), Self::of::<Order>(id), Self::of::<Payment>(id)]
     }
 }
 
@@ -63,10 +69,10 @@ impl<A> Loaded<A> {
         self.history.first().map(|first| first.recorded_at)
     }
 
-    /// When something first happened to it.
+    /// The first event of a name.
     #[must_use]
-    pub fn first_at(&self, event_type: &str) -> Option<DateTime<Utc>> {
-        self.history.iter().find(|past| past.event_type == event_type).map(|past| past.recorded_at)
+    pub fn first(&self, event_type: &str) -> Option<&Recorded> {
+        self.history.iter().find(|past| past.event_type == event_type)
     }
 
     /// Whether a command led to any of its events but the first `before`.

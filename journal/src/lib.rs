@@ -10,6 +10,7 @@ mod claims;
 pub mod clock;
 mod cloud_event;
 mod connect;
+mod consumers;
 mod epoch;
 mod history;
 mod position;

@@ -44,7 +44,6 @@ pub struct Recorded {
 
 /// What is noted beside an event, as far as the store reads it.
 #[derive(Debug, Default, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are stored")]
 pub(crate) struct Metadata<'a> {
     /// The command that led to it.
     #[serde(borrow, default)]
@@ -55,9 +54,29 @@ pub(crate) struct Metadata<'a> {
     /// The event that caused it.
     #[serde(borrow, default)]
     pub(crate) causation_id: Option<Cow<'a, str>>,
+    /// The W3C trace that it belongs to.
+    #[serde(borrow, default)]
+    pub(crate) traceparent: Option<Cow<'a, str>>,
+    /// What it must stay in order with.
+    #[serde(default)]
+    partition_key: Option<Uuid>,
+}
+
+/// Where a payment's event says which order it is for; metadata did not always.
+#[derive(Deserialize)]
+struct ForOrder {
+    order: Uuid,
 }
 
 impl Recorded {
+    /// What the event must stay in order with: for a payment its order, else its own aggregate.
+    pub(crate) fn partition(&self, metadata: &Metadata<'_>) -> Uuid {
+        let paid = || serde_json::from_str::<ForOrder>(self.payload.get()).ok().map(|event| event.order);
+        let paid = || if self.aggregate_type == "payment" { paid() } else { None };
+        let own = || Uuid::try_parse(&self.aggregate_id).ok();
+        metadata.partition_key.or_else(paid).or_else(own).unwrap_or_default()
+    }
+
     pub(crate) fn metadata(&self) -> Metadata<'_> {
         serde_json::from_str(self.metadata.get()).unwrap_or_default()
     }
@@ -88,6 +107,19 @@ impl Journal {
             .fetch_all(self.pool())
             .await?;
         rows.iter().map(|row| Ok(recorded(row)?)).collect()
+    }
+
+    /// Below it every event is committed that ever will be, and [`Journal::committed_after`] reads no further.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn horizon(&self) -> Result<Position, JournalError> {
+        let row = sqlx::query(
+            "select journal.epoch() as epoch, pg_snapshot_xmin(pg_current_snapshot())::text as xid, 0::bigint as position",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(position_of(&row)?)
     }
 
     /// The id of the event at a position, if there is one.

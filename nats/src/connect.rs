@@ -73,6 +73,14 @@ impl Nats {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// Whether JetStream answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ready(&self) -> Result<(), NatsError> {
+        self.jetstream.query_account().await.map_err(NatsError::of("account")).map(drop)
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

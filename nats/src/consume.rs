@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt;
-use futures::stream::{BoxStream, ReadyChunks};
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Nats, NatsError};
-use crate::streams::ConsumerSpec;
+use crate::consumers::ConsumerSpec;
 
 /// How long to wait before asking the server again after it failed us.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
 /// A message in our hands, not answered yet.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl Delivery {
     #[must_use]
     pub fn attempt(&self) -> u64 {
         self.0.info().map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
+    }
+
+    /// Its number among what this reader was given, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.info().map_or(0, |info| info.consumer_sequence)
     }
 
     /// How many messages wait behind it.
@@ -106,34 +112,7 @@ impl Delivery {
 }
 
 /// Messages until the connection breaks off.
-type Messages = BoxStream<'static, Delivery>;
-
-/// A consumer that is read in batches, in order.
-pub struct Batches {
-    nats: Nats,
-    spec: ConsumerSpec,
-    size: usize,
-    stop: CancellationToken,
-    open: Option<ReadyChunks<Messages>>,
-}
-
-impl Batches {
-    /// What is there, at most the batch's size; waits while there is nothing, ends at `stop`.
-    pub async fn next(&mut self) -> Option<Vec<Delivery>> {
-        loop {
-            let messages = if let Some(messages) = &mut self.open {
-                messages
-            } else {
-                let messages = self.nats.reopen(&self.spec, self.size, &self.stop).await?;
-                self.open.insert(messages.ready_chunks(self.size))
-            };
-            match messages.next().await {
-                Some(batch) => return Some(batch),
-                None => self.open = None,
-            }
-        }
-    }
-}
+pub(crate) type Messages = BoxStream<'static, Delivery>;
 
 impl Nats {
     /// Hands each message to `handle`, at most `slots` at a time, until `stop`.
@@ -147,19 +126,16 @@ impl Nats {
         }
     }
 
-    /// Reads a consumer in batches of at most `size`, until `stop`.
-    #[must_use]
-    pub fn batches(&self, spec: ConsumerSpec, size: usize, stop: CancellationToken) -> Batches {
-        Batches { nats: self.clone(), spec, size, stop, open: None }
-    }
-
     /// Opens a consumer, however often that takes; nothing once `stop` is reached.
     async fn reopen(&self, spec: &ConsumerSpec, prefetch: usize, stop: &CancellationToken) -> Option<Messages> {
+        let mut said = String::new();
         while !stop.is_cancelled() {
             match self.open(spec, prefetch, stop).await {
                 Ok(messages) => return Some(messages),
+                Err(error) if error.to_string() == said => (),
                 Err(error) => {
-                    tracing::warn!(consumer = spec.name, stream = spec.stream, %error, "Cannot read the stream; trying again");
+                    tracing::warn!(consumer = spec.name, stream = spec.stream, %error, "Cannot read the stream; trying again and again");
+                    said = error.to_string();
                 }
             }
             stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
@@ -174,8 +150,20 @@ impl Nats {
         prefetch: usize,
         stop: &CancellationToken,
     ) -> Result<Messages, NatsError> {
-        let consumer = self.ensure_consumer(spec).await?;
-        let messages = consumer
+        let messages = self.consumer(spec).await?.read(prefetch, &spec.name).await?;
+        Ok(messages.take_until(stop.clone().cancelled_owned()).boxed())
+    }
+}
+
+/// Reading what the server hands out.
+pub(crate) trait Read {
+    /// The consumer's messages until the first error; `name` is what logs call it.
+    async fn read(&self, prefetch: usize, name: &str) -> Result<Messages, NatsError>;
+}
+
+impl Read for PullConsumer {
+    async fn read(&self, prefetch: usize, name: &str) -> Result<Messages, NatsError> {
+        let messages = self
             .stream()
             .max_messages_per_batch(prefetch)
             .expires(Duration::from_secs(10))
@@ -183,7 +171,7 @@ impl Nats {
             .messages()
             .await
             .map_err(NatsError::of("pull"))?;
-        let name = spec.name.clone();
+        let name = name.to_owned();
         let messages = messages
             .inspect(move |message| {
                 if let Err(error) = message {
@@ -191,8 +179,7 @@ impl Nats {
                 }
             })
             .take_while(|message| ready(message.is_ok()))
-            .filter_map(|message| ready(message.ok().map(Delivery)))
-            .take_until(stop.clone().cancelled_owned());
+            .filter_map(|message| ready(message.ok().map(Delivery)));
         Ok(messages.boxed())
     }
 }

@@ -6,7 +6,9 @@
 
 mod connect;
 mod consume;
+mod consumers;
 mod dead_letter;
+mod follow;
 mod message;
 mod mirror;
 mod replay;
@@ -14,12 +16,14 @@ mod streams;
 
 pub use async_nats::HeaderMap;
 pub use connect::{Nats, NatsError};
-pub use consume::{Batches, Delivery, Verdict};
+pub use consume::{Delivery, Verdict};
+pub use consumers::ConsumerSpec;
 pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE, REDRIVEN_BY};
+pub use follow::Follower;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
 pub use streams::{
-    ADVISORIES, ConsumerSpec, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH,
-    RELAY_HEALTH, StreamName, WEBHOOK_WAKE,
+    ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH, RELAY_HEALTH,
+    StreamName, WEBHOOK_WAKE,
 };

@@ -7,7 +7,7 @@ use futures::stream::FuturesOrdered;
 
 use crate::connect::{Nats, NatsError};
 use crate::message::{Outgoing, Stored};
-use crate::streams::StreamName;
+use crate::streams::{StreamName, is_missing};
 
 /// How many messages are on their way before the first is confirmed.
 const WINDOW: usize = 512;
@@ -19,7 +19,7 @@ pub enum PublishError {
     #[error("the stream does not end where expected")]
     Fenced,
     /// There is no such stream.
-    #[error("the stream is missing")]
+    #[error("the stream is missing: run `ludoteca provision`")]
     NoStream,
     /// The server did not confirm.
     #[error(transparent)]
@@ -62,10 +62,8 @@ impl Nats {
     /// # Errors
     /// [`PublishError::NoStream`] where there is no such stream; else when the server does not answer.
     pub async fn tail(&self, stream: StreamName) -> Result<Option<Stored>, PublishError> {
-        use async_nats::jetstream::context::GetStreamErrorKind;
-        let info = self.jetstream().get_stream(stream).await.map_err(|error| match error.kind() {
-            GetStreamErrorKind::JetStream(ref cause) if cause.code() == 404 => PublishError::NoStream,
-            _ => NatsError::of("stream")(error).into(),
+        let info = self.jetstream().get_stream(stream).await.map_err(|error| {
+            if is_missing(&error) { PublishError::NoStream } else { NatsError::of("stream")(error).into() }
         })?;
         match info.cached_info().state.last_sequence {
             0 => Ok(None),

@@ -1,8 +1,8 @@
-//! The streams and how consumers read them. One provisioner creates all of it; doing so again changes nothing.
+//! The streams, as typed configuration. One provisioner creates all of it; doing so again changes nothing.
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 
 use crate::connect::{Nats, NatsError};
@@ -20,6 +20,8 @@ pub const DLQ: StreamName = "DLQ";
 pub const ADVISORIES: StreamName = "ADVISORIES";
 
 const QUARTER: Duration = Duration::from_hours(90 * 24);
+/// How long a deleted stream is given to be gone.
+const PAUSE: Duration = Duration::from_millis(200);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// The durable consumer that works off [`PAYMENTS`].
@@ -37,6 +39,9 @@ pub const RELAY_HEALTH: &str = "health.relay";
 /// Core subject, not kept: how it stands with the PSP. A payment worker answers `up` or `blocked`.
 pub const PSP_HEALTH: &str = "health.psp";
 
+/// The form in which events stand in [`EVENTS`], a note on the stream: 2 since subjects name lanes instead of aggregates.
+const FORM: (&str, &str) = ("form", "2");
+
 /// The stream's configuration; kept in file storage.
 fn config(stream: StreamName, replicas: usize) -> Config {
     let config = |subjects: &[&str]| Config {
@@ -48,7 +53,12 @@ fn config(stream: StreamName, replicas: usize) -> Config {
         ..Config::default()
     };
     match stream {
-        EVENTS => Config { deny_delete: true, deny_purge: true, ..config(&["events.>"]) },
+        EVENTS => Config {
+            deny_delete: true,
+            deny_purge: true,
+            metadata: [FORM].map(|(name, form)| (name.to_owned(), form.to_owned())).into(),
+            ..config(&["events.>"])
+        },
         PAYMENTS => Config { retention: RetentionPolicy::WorkQueue, ..config(&["payments.process.*"]) },
         DLQ => Config { max_age: QUARTER, ..config(&["dlq.>"]) },
         _ => Config {
@@ -61,23 +71,6 @@ fn config(stream: StreamName, replicas: usize) -> Config {
     }
 }
 
-/// How a durable consumer reads a stream.
-#[derive(Debug, Clone)]
-pub struct ConsumerSpec {
-    /// Which stream.
-    pub stream: StreamName,
-    /// Its durable name.
-    pub name: String,
-    /// Only these subjects; all where empty.
-    pub subjects: Vec<String>,
-    /// How many messages may be delivered and not answered.
-    pub max_ack_pending: u16,
-    /// After how long without an answer a message comes again.
-    pub ack_wait: Duration,
-    /// How often a message comes at most; for ever where nothing.
-    pub max_deliver: Option<u16>,
-}
-
 impl Nats {
     /// Creates the streams that are missing and brings the others up to date.
     ///
@@ -85,35 +78,42 @@ impl Nats {
     /// When JetStream refuses or does not answer.
     pub async fn provision(&self) -> Result<(), NatsError> {
         for stream in [EVENTS, PAYMENTS, DLQ, ADVISORIES] {
-            self.ensure_stream(stream).await?;
+            let config = config(stream, self.replicas());
+            self.jetstream().create_or_update_stream(config).await.map_err(NatsError::of("create stream"))?;
         }
         Ok(())
     }
 
-    /// Creates one stream where it is missing.
+    /// Whether [`EVENTS`] is there in a form that this program does not read.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn has_another_form(&self) -> Result<bool, NatsError> {
+        match self.jetstream().get_stream(EVENTS).await {
+            Ok(events) => {
+                let form = events.cached_info().config.metadata.get(FORM.0);
+                Ok(form.map(String::as_str) != Some(FORM.1))
+            }
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(NatsError::of("stream")(error)),
+        }
+    }
+
+    /// Puts an empty [`EVENTS`] of this program's form in the place of the one that is there. The journal has all that
+    /// it held; how far its readers had got is forgotten.
     ///
     /// # Errors
     /// When JetStream refuses or does not answer.
-    pub async fn ensure_stream(&self, stream: StreamName) -> Result<(), NatsError> {
-        let config = config(stream, self.replicas());
-        self.jetstream().create_or_update_stream(config).await.map_err(NatsError::of("create stream")).map(drop)
-    }
-
-    /// The consumer, created where it or its stream is missing.
-    pub(crate) async fn ensure_consumer(&self, spec: &ConsumerSpec) -> Result<PullConsumer, NatsError> {
-        let config = pull::Config {
-            durable_name: Some(spec.name.clone()),
-            filter_subjects: spec.subjects.clone(),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: spec.ack_wait,
-            max_ack_pending: spec.max_ack_pending.into(),
-            max_deliver: spec.max_deliver.map_or(-1, i64::from),
-            ..pull::Config::default()
-        };
-        if self.jetstream().get_stream(spec.stream).await.is_err() {
-            self.ensure_stream(spec.stream).await?;
+    pub async fn replace_events(&self) -> Result<(), NatsError> {
+        loop {
+            self.jetstream().delete_stream(EVENTS).await.map_err(NatsError::of("delete stream"))?;
+            tokio::time::sleep(PAUSE).await;
+            let created = self.jetstream().create_stream(config(EVENTS, self.replicas())).await;
+            // nats-server 2.15 sometimes brings back what was written just before a stream of the same name was deleted.
+            if created.map_err(NatsError::of("create stream"))?.cached_info().state.last_sequence == 0 {
+                return Ok(());
+            }
         }
-        self.jetstream().create_consumer_on_stream(config, spec.stream).await.map_err(NatsError::of("create consumer"))
     }
 
     /// How many messages of the stream the consumer has neither answered nor been given.
@@ -168,4 +168,9 @@ impl Nats {
         let state = &stream.cached_info().state;
         Ok((state.messages, state.last_sequence))
     }
+}
+
+/// Whether the server knows no such stream.
+pub(crate) fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(ref cause) if cause.code() == 404)
 }

@@ -50,6 +50,15 @@ impl<P: Projection> Projector<P> {
         Self { pool, projection }
     }
 
+    /// The last sequence that it has.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn checkpoint(&self) -> sqlx::Result<i64> {
+        let mut tx = self.pool.begin().await?;
+        checkpoint(&mut tx, P::NAME).await
+    }
+
     /// Applies what of `batch` is new, in order, and moves the checkpoint; returns how many events were parked.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     fill(&bench, args.events).await?;
     let mut server = NatsServer::start(&bench.folder.join("nats"), free_port()?, &new_secret("p"), "unused").await?;
     let nats = Nats::connect(&server.url()).await?;
+    nats.provision().await?;
 
     let begun = Instant::now();
     let mut relay = Relay::new(bench.journal.clone(), nats.clone());

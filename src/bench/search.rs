@@ -23,7 +23,7 @@ use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, StoreConfig, 
 use crate::local::{NatsServer, free_port, new_secret};
 use crate::roles::{Foundation, bind};
 use crate::table::{Output, Table};
-use crate::{client, progress, search};
+use crate::{client, progress, provision, search};
 
 /// `ludoteca bench search`
 #[derive(Debug, Args)]
@@ -150,6 +150,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
     };
     let (store, config): (StoreConfig, GatewayConfig) = (from_settings(setting)?, from_settings(setting)?);
     let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
+    provision::run(&foundation, &from_settings(setting)?).await?;
     let acceptor = bind(config.listen).await?;
     let search = search.clone();
     tokio::spawn(async move { foundation.gateway(&config, &search, acceptor).await });

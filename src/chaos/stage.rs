@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::wire::Wire;
 use crate::client::{Api, http};
-use crate::config::StoreConfig;
+use crate::config::{self, QueueConfig, StoreConfig};
 use crate::local::{NatsCluster, Postgres, Process, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
-use crate::stock;
 use crate::up::{env_file, new_master_key, supervise};
+use crate::{provision, stock};
 
 /// The sandbox PSP is no role of the store, but dies like one.
 pub(super) const PSP: &str = "psp-sandbox";
@@ -105,9 +105,12 @@ impl Stage {
             ("SANDBOX_WEBHOOK_URL", format!("http://{gateway}/webhooks/psp")),
             ("SANDBOX_PIX_MS", "1000".to_owned()),
         ];
-        env_file::write(&folder, &settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())?;
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        env_file::write(&folder, &settings)?;
 
         let foundation = Foundation::connect(&store, stop.clone()).await?;
+        let queue: QueueConfig = config::from_settings(|name| settings.get(name).cloned())?;
+        provision::run(&foundation, &queue).await?;
         let admin_password: SecretString = new_secret("").into();
         stock::create_admin(&foundation, ADMIN, &admin_password).await?;
         let mut roles = Roles::new(stop.clone());

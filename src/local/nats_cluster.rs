@@ -30,7 +30,7 @@ struct Node {
 }
 
 impl NatsCluster {
-    /// Starts the servers in `folder`, and provisions the streams.
+    /// Starts the servers in `folder`, and waits until they are one cluster.
     ///
     /// # Errors
     /// When nats-server is not installed, or the servers do not become a cluster.

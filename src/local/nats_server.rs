@@ -92,7 +92,7 @@ impl NatsServer {
             if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("nats-server ended at once ({status}); see {}", folder.join("nats-server.log").display());
             }
-            let ready = async { Nats::connect(&url).await?.provision().await };
+            let ready = async { Nats::connect(&url).await?.ready().await };
             match ready.await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error.to_string(),

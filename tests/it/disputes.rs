@@ -94,3 +94,36 @@ async fn disputes_are_for_admins_and_are_recorded_once() {
     .await;
     assert_eq!((app.events("PaymentDisputed").await, app.events("PaymentDisputeClosed").await), (1, 1));
 }
+
+#[tokio::test]
+async fn a_dispute_that_is_first_heard_of_when_it_is_won_hides_no_game() {
+    let mut app = TestApp::start().await;
+    app.kill_role("webhooks").await;
+    app.kill_role("reconciler").await;
+    let game = app.game("Summit", 5_990).await;
+    let mut buyers = Vec::new();
+    for n in 0..6 {
+        let buyer = app.customer(&format!("ana{n}")).await;
+        let order = buyer.buy(&[&game], "pm_card_createDispute").await;
+        buyer.sees_order(&order, "completed").await;
+        buyers.push((buyer, order));
+    }
+    eventually("the bank disputes them all", || async { (app.disputes_at_the_psp().await.len(), 6) }).await;
+    for dispute in app.disputes_at_the_psp().await {
+        app.decide_dispute(&dispute, "winning_evidence").await;
+    }
+    app.start_role("webhooks");
+    eventually("every dispute is won", || async { (app.events("PaymentDisputeClosed").await, 6) }).await;
+    for (buyer, order) in &buyers {
+        buyer.owns(&["Summit"]).await;
+        sees_standing(buyer, order, "good").await;
+    }
+    // Checkout is through with all of it.
+    let after = buyers[0].0.buy(&[&app.game("Afterwards", 100).await], "pm_card_visa").await;
+    buyers[0].0.sees_order(&after, "completed").await;
+    app.lanes_are_empty().await;
+    for (buyer, order) in &buyers {
+        sees_standing(buyer, order, "good").await;
+    }
+    app.verify().await;
+}

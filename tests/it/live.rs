@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use journal::Position;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::support::{Person, TestApp, eventually};
 struct Stream(reqwest::Response, String);
 
 impl Stream {
-    async fn open(person: &Person, path: &str, after: Option<u64>) -> Self {
+    async fn open(person: &Person, path: &str, after: Option<Position>) -> Self {
         let mut request = person.request(Method::GET, path);
         if let Some(after) = after {
             request = request.header("Last-Event-ID", after.to_string());
@@ -49,6 +50,10 @@ impl Stream {
     }
 }
 
+fn place(notice: &Value) -> Position {
+    notice["id"].as_str().unwrap().parse().unwrap()
+}
+
 fn kinds(notices: &[Value]) -> Vec<&str> {
     notices.iter().map(|notice| notice["type"].as_str().unwrap()).collect()
 }
@@ -65,14 +70,14 @@ async fn an_order_is_told_from_its_beginning_to_its_end_and_resumes_where_it_was
     for kind in ["OrderCreated", "PaymentInitiated", "PaymentSucceeded", "PurchaseCompleted", "OrderCompleted"] {
         assert!(kinds(&told).contains(&kind), "{kind} was not told: {told:?}");
     }
-    let sequences: Vec<u64> = told.iter().map(|notice| notice["sequence"].as_u64().unwrap()).collect();
-    assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "in order, each once: {sequences:?}");
+    let places: Vec<Position> = told.iter().map(place).collect();
+    assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "in order, each once: {places:?}");
     // The token of a notice makes the next read see what it tells of.
     let token = told.last().unwrap()["token"].as_str().unwrap().to_owned();
     let read = ana.request(Method::GET, &format!("/pedidos/{order}")).header("Consistency-Token", token);
     assert_eq!(crate::support::Answer::of(read).await.expect(200)["status"], "completed");
 
-    let resumed = Stream::open(&ana, &path, Some(sequences[sequences.len() - 3])).await.until("OrderCompleted").await;
+    let resumed = Stream::open(&ana, &path, Some(places[places.len() - 3])).await.until("OrderCompleted").await;
     assert_eq!(kinds(&resumed), kinds(&told[told.len() - 2..]));
 }
 
@@ -90,7 +95,7 @@ async fn everybody_hears_of_their_own_orders_only() {
     let told = &told[1..];
     assert!(told.iter().all(|notice| notice["order_id"] == order.as_str()), "{told:?}");
     // What was missed is told when somebody comes back.
-    let first = told[0]["sequence"].as_u64().unwrap();
+    let first = place(&told[0]);
     let again = Stream::open(&ana, "/notificacoes", Some(first)).await.until("OrderCompleted").await;
     assert_eq!(kinds(&again[1..]), kinds(&told[1..]));
     ben.get(&format!("/pedidos/{order}/eventos")).await.refused(404, "not_found");
@@ -105,7 +110,7 @@ async fn a_stream_that_one_gateway_began_another_goes_on_with() {
     let mut here = Stream::open(&ana, "/notificacoes", None).await;
     let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
     let failed = here.until("OrderPaymentFailed").await;
-    let last = failed.last().unwrap()["sequence"].as_u64().unwrap();
+    let last = place(failed.last().unwrap());
     // What is bought at one gateway is told by the other, and nothing is told twice.
     let url = std::mem::replace(&mut ana.url, app.second_gateway().await);
     let mut there = Stream::open(&ana, "/notificacoes", Some(last)).await;
@@ -113,7 +118,7 @@ async fn a_stream_that_one_gateway_began_another_goes_on_with() {
     let again = serde_json::json!({ "order_id": order, "payment_method": { "type": "pix" } });
     ana.post("/pagamento", &again).await.expect(202);
     let told = there.until("OrderCompleted").await;
-    assert!(told[1..].iter().all(|notice| notice["sequence"].as_u64() > Some(last)), "{told:?}");
+    assert!(told[1..].iter().all(|notice| place(notice) > last), "{told:?}");
     assert!(kinds(&told).contains(&"PaymentPending"), "{told:?}");
 }
 
@@ -131,4 +136,15 @@ async fn somebody_may_have_a_few_streams_open_and_no_more() {
         ana.request(Method::GET, "/notificacoes").send().await.unwrap().status() == 200
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_streams_of_somebody_who_is_erased_end() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let mut stream = Stream::open(&ana, "/notificacoes", None).await;
+    assert_eq!(stream.next().await["type"], "listening");
+    ana.delete("/users/me").await.expect(204);
+    let end = async { while stream.0.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), end).await.expect("the stream ends");
 }

@@ -24,6 +24,7 @@ mod games;
 mod invariants;
 mod journal;
 mod keys;
+mod lanes;
 mod live;
 mod localstripe;
 mod login;

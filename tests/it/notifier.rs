@@ -141,10 +141,8 @@ async fn an_event_that_is_delivered_again_sends_no_second_mail() {
     ana.sees_order(&order, "completed").await;
     eventually("the mail", || async { (mails(&app).len(), 1) }).await;
 
-    // Without its consumer the notifier is given every event again.
     app.kill_role("notifier").await;
-    let jetstream = app.nats.jetstream().await.unwrap();
-    jetstream.delete_consumer_from_stream("notifier", nats::EVENTS).await.unwrap();
+    app.deliver_again(&["notifier".to_owned()]).await;
     app.start_role("notifier");
     let second = app.game("Saltglass", 9_990).await;
     let order = ana.buy(&[&second], "pm_card_visa").await;

@@ -142,3 +142,47 @@ async fn the_text_log_tells_the_story_of_a_payment_without_personal_data() {
     );
     assert!(!log.contains("example.com") && !log.contains("sk_test"), "{log}");
 }
+
+#[tokio::test]
+async fn whoever_is_erased_while_a_payment_is_under_way_pays_for_nothing() {
+    let app = TestApp::start().await;
+    let game = app.game("Summit", 5_990).await;
+    let mut orders = Vec::new();
+    for n in 0..8 {
+        let buyer = app.customer(&format!("ana{n}")).await;
+        // Some payments wait for their buyer, the others are at all stages when the account goes.
+        let order = buyer.buy(&[&game], if n % 4 == 0 { "pix" } else { "pm_card_visa" }).await;
+        buyer.delete("/users/me").await.expect(204);
+        orders.push(order);
+    }
+    let settled = |order: String| async move {
+        let history = "select event_type, epoch, tx_id::text, position from journal.events where event_type in
+             ('UserErased', 'OrderCompleted', 'OrderCancelled', 'PaymentSucceeded', 'PaymentRefunded')
+             and (aggregate_id = $1 or metadata->>'partition_key' = $1)";
+        sqlx::query_as::<_, (String, i32, String, i64)>(history).bind(order)
+    };
+    eventually("every order is over", || async {
+        let mut open = 0;
+        for order in &orders {
+            let facts = settled(order.clone()).await.fetch_all(app.pool()).await.unwrap();
+            let count = |kind: &str| facts.iter().filter(|fact| fact.0 == kind).count();
+            let cancelled = count("OrderCancelled") == 1 && count("PaymentSucceeded") == count("PaymentRefunded");
+            open += usize::from(!cancelled && count("OrderCompleted") == 0);
+        }
+        (open, 0)
+    })
+    .await;
+    // What was completed before the account went is a purchase like any other; what was completed since goes back.
+    let kept = "select count(*) from journal.events done join journal.events erased
+         on erased.event_type = 'UserErased' and erased.aggregate_id = done.payload->>'buyer'
+         where done.event_type = 'OrderCompleted'
+           and (done.epoch, done.tx_id, done.position) > (erased.epoch, erased.tx_id, erased.position)
+           and not exists (select from journal.events back
+                           where back.event_type = 'OrderRefunded' and back.aggregate_id = done.aggregate_id)";
+    eventually("nobody pays for what nobody can reach", || async {
+        (sqlx::query_scalar::<_, i64>(kept).fetch_one(app.pool()).await.unwrap(), 0)
+    })
+    .await;
+    app.queue_is_empty().await;
+    app.verify().await;
+}

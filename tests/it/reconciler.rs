@@ -118,6 +118,7 @@ async fn work_that_its_queue_lost_is_rebuilt_from_the_journal() {
     let nats = &app.foundation.shared.nats;
     eventually("the work is queued", || async { nats.extent(nats::PAYMENTS).await.unwrap().0 == 1 }).await;
     app.nats.jetstream().await.unwrap().delete_stream(nats::PAYMENTS).await.unwrap();
+    app.provision().await;
     app.start_role("payments");
     ana.sees_order(&order, "completed").await;
     app.queue_is_empty().await;

@@ -1,13 +1,17 @@
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::Config;
 use domain::{Currency, Game};
+use futures::{StreamExt, TryStreamExt};
 use journal::{Journal, Position};
 use nats::{EVENTS, Nats, Outgoing};
 use workers::{Mirrored, Relay, RelayError, Step};
 
 use crate::support::{TestApp, eventually, game};
 
-/// What the mirror holds, in its own order: position in the journal and sequence. A stream that is gone holds nothing.
+/// What the mirror holds, in its own order: position in the journal and sequence. A stream that is gone, or has only
+/// just made way for another and still answers, holds nothing.
 async fn mirror(nats: &Nats) -> Vec<(Position, i64)> {
     let mut replay = nats.replay(EVENTS, "events.>", 1);
     let mut all = Vec::new();
@@ -16,10 +20,10 @@ async fn mirror(nats: &Nats) -> Vec<(Position, i64)> {
         if batch.is_empty() {
             return all;
         }
-        all.extend(batch.iter().map(|stored| {
-            let envelope = Mirrored::try_from(stored).unwrap().envelope;
-            (envelope.position, envelope.sequence)
-        }));
+        for stored in &batch {
+            let Ok(Mirrored { envelope, .. }) = Mirrored::try_from(stored) else { return Vec::new() };
+            all.push((envelope.position, envelope.sequence));
+        }
     }
 }
 
@@ -113,21 +117,105 @@ async fn losing_nats_delays_the_mirror_and_stops_no_command() {
 }
 
 #[tokio::test]
-async fn a_deleted_stream_is_rebuilt_with_the_same_sequence_numbers() {
+async fn a_deleted_stream_is_rebuilt_with_the_same_sequence_numbers_and_nobody_reads_it_again() {
     let app = TestApp::start().await;
     create_games(&app, 5).await;
+    let ana = app.customer("ana").await;
+    let order = ana.buy(&[&app.game("Summit", 5_990).await], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
     mirrors_everything(&app).await;
-    let before = mirror(&app.foundation.shared.nats).await;
-    assert!(before.len() >= 5, "{before:?}");
+    let (journal, nats) = (app.foundation.journal(), &app.foundation.shared.nats);
+    let before = mirror(nats).await;
+    app.lanes_are_empty().await;
+    eventually("everybody's place is noted", || async {
+        let noted = journal.progress().await.unwrap();
+        noted.get("notifier") > Some(&0) && noted == nats.progress(EVENTS).await.unwrap()
+    })
+    .await;
 
     let jetstream = app.nats.jetstream().await.unwrap();
     jetstream.delete_stream(EVENTS).await.unwrap();
     create_games(&app, 1).await;
+    assert!(jetstream.get_stream(EVENTS).await.is_err(), "it is not for the relay to make streams");
+    app.provision().await;
+    let stream = jetstream.get_stream(EVENTS).await.unwrap();
+    for (reader, done) in nats.progress(EVENTS).await.unwrap() {
+        let begun = stream.consumer_info(&reader).await.unwrap().config.deliver_policy;
+        let begins = DeliverPolicy::ByStartSequence { start_sequence: done + 1 };
+        assert!(done == 0 || begun == begins || done > before.len() as u64, "{reader} reads again: {begun:?}");
+    }
 
     mirrors_everything(&app).await;
-    let after = mirror(&app.foundation.shared.nats).await;
-    assert_eq!(after[..before.len()], before);
+    assert_eq!(mirror(nats).await[..before.len()], before);
+    app.game("Afterwards", 100).await;
     app.verify().await;
+}
+
+#[tokio::test]
+async fn a_mirror_of_the_older_form_is_built_anew_and_its_readers_go_on() {
+    let app = TestApp::start().await;
+    create_games(&app, 3).await;
+    mirrors_everything(&app).await;
+    let jetstream = app.nats.jetstream().await.unwrap();
+    // As it was before events had lanes: one subject for each aggregate, one consumer for all of checkout.
+    jetstream.delete_stream(EVENTS).await.unwrap();
+    let older = Config { name: EVENTS.to_owned(), subjects: vec!["events.>".to_owned()], ..Config::default() };
+    let stream = jetstream.create_stream(older).await.unwrap();
+    let consumer = pull::Config { durable_name: Some("checkout".to_owned()), ..pull::Config::default() };
+    let consumer = stream.create_consumer(consumer).await.unwrap();
+    for n in 0..2 {
+        jetstream.publish(format!("events.game.{n}.GameCreated"), "{}".into()).await.unwrap().await.unwrap();
+    }
+    let mut messages = consumer.messages().await.unwrap();
+    for _ in 0..2 {
+        messages.next().await.unwrap().unwrap().double_ack().await.unwrap();
+    }
+
+    app.provision().await;
+    mirrors_everything(&app).await;
+    let progress = app.foundation.journal().progress().await.unwrap();
+    assert!(progress["checkout-0"] >= 2 && progress["checkout-f"] >= 2, "{progress:?}");
+    assert!(!progress.contains_key("checkout"));
+    app.game("Afterwards", 100).await;
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn a_reader_whose_consumer_is_not_as_it_should_be_waits_until_it_is_provisioned() {
+    let app = TestApp::start().await;
+    let jetstream = app.nats.jetstream().await.unwrap();
+    let stream = jetstream.get_stream(EVENTS).await.unwrap();
+    eventually("the admin's mail is sent", || async { (mails(&app), 1) }).await;
+    for wrong in [None, Some(pull::Config { durable_name: Some("notifier".to_owned()), ..pull::Config::default() })] {
+        let (mails, name) = (mails(&app), if wrong.is_none() { "ana" } else { "ben" });
+        stream.delete_consumer("notifier").await.unwrap();
+        if let Some(wrong) = wrong {
+            stream.create_consumer(wrong).await.unwrap();
+        }
+        app.customer(name).await;
+        mirrors_everything(&app).await;
+        app.customer(&format!("{name}a")).await;
+        // It is not for the notifier to make it or to change it.
+        let found = stream.consumer_info("notifier").await;
+        assert!(found.is_err() || found.is_ok_and(|found| found.ack_floor.stream_sequence == 0));
+        app.provision().await;
+        eventually("the mails are sent", || async { (self::mails(&app), mails + 2) }).await;
+    }
+}
+
+fn mails(app: &TestApp) -> usize {
+    std::fs::read_dir(app.folder().join("outbox")).map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn subjects_grow_with_the_kinds_of_events_and_not_with_their_number() {
+    let app = TestApp::start().await;
+    create_games(&app, 40).await;
+    mirrors_everything(&app).await;
+    let jetstream = app.nats.jetstream().await.unwrap();
+    let stream = jetstream.get_stream(EVENTS).await.unwrap();
+    let subjects = stream.info_with_subjects("events.game.>").await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    assert!((2..=16).contains(&subjects.len()), "forty games in sixteen lanes: {subjects:?}");
 }
 
 #[tokio::test]
@@ -137,7 +225,7 @@ async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error_and_he
     let mut relay = relay(&app);
     while relay.run_once().await.unwrap() == Step::Worked {}
     let foreign = Outgoing {
-        subject: "events.game.x.GameCreated".to_owned(),
+        subject: "events.game.GameCreated.0".to_owned(),
         id: journal::clock::new_id().to_string(),
         headers: vec![("Journal-Position", "1:99999999:99999999".to_owned())],
         payload: "{}".into(),
@@ -164,7 +252,7 @@ async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error_and_he
 async fn an_event_of_the_mirror_is_a_cloud_event() {
     let app = TestApp::start().await;
     let id = app.game("Mossgate", 2_990).await;
-    let mut replay = app.foundation.shared.nats.replay(EVENTS, format!("events.game.{id}.GameCreated"), 1);
+    let mut replay = app.foundation.shared.nats.replay(EVENTS, "events.game.GameCreated.*", 1);
     let stored = replay.next_batch().await.unwrap().remove(0);
     let event: serde_json::Value = serde_json::from_slice(&stored.payload).unwrap();
     let recorded = app.foundation.journal().committed_after(Position::default(), 100).await.unwrap();
@@ -173,7 +261,10 @@ async fn an_event_of_the_mirror_is_a_cloud_event() {
     assert_eq!(event["id"], recorded.event_id.to_string());
     assert_eq!(event["type"], "GameCreated");
     assert_eq!(event["subject"], format!("game/{id}"));
-    assert_eq!((&event["aggregate"], &event["sequence"]), (&"game".into(), &1.into()));
+    assert_eq!((&event["aggregate"], &event["aggregateversion"]), (&"game".into(), &1.into()));
+    assert_eq!(event["partitionkey"], id);
+    assert_eq!(event["dataschema"], format!("urn:ludoteca:event:GameCreated:{}", recorded.event_version));
+    assert_eq!(stored.subject, format!("events.game.GameCreated.{}", id.chars().last().unwrap()));
     assert_eq!(event["data"]["price"]["currency"], Currency::BRL.to_string());
     assert_eq!(stored.header("Nats-Msg-Id"), Some(recorded.event_id.to_string().as_str()));
     assert_eq!(stored.header("Journal-Position"), Some(recorded.position.to_string().as_str()));

@@ -14,8 +14,8 @@ use std::time::Duration;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use ludoteca::config::{
-    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, SecretsConfig, StoreConfig,
-    WatcherConfig,
+    GatewayConfig, MailConfig, PaymentConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, SecretsConfig,
+    StoreConfig, WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
@@ -29,6 +29,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use workers::Checkout;
 
 pub use answer::Answer;
 pub use eventually::eventually;
@@ -52,6 +53,13 @@ pub struct TestApp {
     stop: CancellationToken,
     roles: HashMap<&'static str, JoinHandle<()>>,
 }
+
+const QUEUE: QueueConfig = QueueConfig {
+    payment_attempts: 4,
+    payment_pause: Duration::from_millis(50),
+    payment_ack_wait: Duration::from_secs(2),
+    payment_slots: 8,
+};
 
 /// What a test may want otherwise.
 #[derive(Default)]
@@ -135,12 +143,10 @@ impl TestApp {
             psp_url: wishes.psp_url.unwrap_or_else(|| format!("http://{}", psp.sandbox_listen)),
             psp_key: psp.psp_key.clone(),
             psp_timeout: wishes.psp_timeout.unwrap_or(Duration::from_millis(400)),
-            payment_attempts: 4,
-            payment_pause: Duration::from_millis(50),
-            payment_ack_wait: Duration::from_secs(2),
-            payment_slots: 8,
+            queue: QUEUE,
             text_log_folder: folder.path().join("logs"),
         };
+        ludoteca::provision::run(&foundation, &payment.queue).await.unwrap();
         let reconcile = ReconcileConfig {
             order_expiry: wishes.order_expiry.unwrap_or(Duration::from_mins(30)),
             reconcile_every: Duration::from_millis(100),
@@ -237,6 +243,22 @@ impl TestApp {
         self.nats = start_nats(&self.folder, self.nats_port, None).await;
     }
 
+    /// Streams and consumers, as `ludoteca provision` makes them.
+    pub async fn provision(&self) {
+        ludoteca::provision::run(&self.foundation, &self.payment.queue).await.unwrap();
+    }
+
+    /// Has readers of the mirror begin again with the first event.
+    pub async fn deliver_again(&self, readers: &[String]) {
+        let jetstream = self.nats.jetstream().await.unwrap();
+        for reader in readers {
+            jetstream.delete_consumer_from_stream(reader, nats::EVENTS).await.unwrap();
+        }
+        let places = sqlx::query("update journal.consumers set sequence = 0 where name = any($1)");
+        places.bind(readers).execute(self.pool()).await.unwrap();
+        self.provision().await;
+    }
+
     pub fn pool(&self) -> &PgPool {
         self.foundation.journal().pool()
     }
@@ -267,7 +289,9 @@ impl TestApp {
             ("NATS_URL", self.store.nats_url.expose_secret().to_owned()),
             ("MASTER_KEY", self.store.master_key.expose_secret().to_owned()),
             ("PSP_URL", self.payment.psp_url.clone()),
-            ("PAYMENT_ACK_WAIT_MS", "2000".to_owned()),
+            ("PAYMENT_ATTEMPTS", self.payment.queue.payment_attempts.to_string()),
+            ("PAYMENT_ACK_WAIT_MS", self.payment.queue.payment_ack_wait.as_millis().to_string()),
+            ("PAYMENT_SLOTS", self.payment.queue.payment_slots.to_string()),
             ("PSP_KEY", self.payment.psp_key.expose_secret().to_owned()),
             ("TEXT_LOG_FOLDER", self.payment.text_log_folder.display().to_string()),
         ]
@@ -296,10 +320,28 @@ impl TestApp {
         ludoteca::verify::run(&self.foundation, &self.search, Output::default()).await.unwrap();
     }
 
-    /// How many events of a name the journal holds.
+    /// How many events of a name (or a pattern of one) the journal holds.
     pub async fn events(&self, kind: &str) -> i64 {
-        let count = sqlx::query_scalar("select count(*) from journal.events where event_type = $1").bind(kind);
+        let count = sqlx::query_scalar("select count(*) from journal.events where event_type like $1").bind(kind);
         count.fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// The readers that checkout is.
+    pub fn lanes() -> Vec<String> {
+        Checkout::consumers().into_iter().map(|lane| lane.name).collect()
+    }
+
+    /// Waits until checkout has followed up everything that is mirrored.
+    pub async fn lanes_are_empty(&self) {
+        let nats = &self.foundation.shared.nats;
+        eventually("checkout is through", || async {
+            let mut waiting = 0;
+            for lane in Self::lanes() {
+                waiting += nats.waiting(nats::EVENTS, &lane).await.unwrap();
+            }
+            (waiting, 0)
+        })
+        .await;
     }
 
     /// Fails the test if work of the payment queue is left over.

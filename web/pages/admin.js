@@ -179,8 +179,9 @@ function Events({ id }) {
     const watch = async () => {
       const { headers } = await api.request('GET', `/eventos?from=${Number.MAX_SAFE_INTEGER}`);
       const last = Number(headers.get('Last-Position'));
-      const from = asked.id ? 1 : Math.max(1, last - 99);
-      await api.lines(`/eventos?from=${from}&follow=${asked.follow}${filters}`, (event) => setEvents((held) => [event, ...held].slice(0, 500)), leaving.signal);
+      // The history of one aggregate has no places in the stream.
+      const place = asked.id ? '' : `&from=${Math.max(1, last - 99)}&follow=${asked.follow}`;
+      await api.lines(`/eventos?${place}${filters}`, (event) => setEvents((held) => [event, ...held].slice(0, 500)), leaving.signal);
     };
     watch().catch((problem) => problem.name !== 'AbortError' && setError(problem));
     return () => leaving.abort();
@@ -191,7 +192,7 @@ function Events({ id }) {
       <${Field} name="type" label=${t('Type')} value=${asked.type} /><${Field} name="id" label=${t('Id')} value=${asked.id} /></div>
       <label class="check"><input type="checkbox" name="follow" defaultChecked=${asked.follow} />${t('Follow')}</label><//></div>
     <${Failure} error=${error} />${events.length === 0 && html`<p class="soft">${asked.follow ? t('Waiting for events') : t('No events match.')}</p>`}
-    <ol class="stream" tabindex="0" aria-label=${t('Events')}>${events.map((event) => html`<li key=${event.id}><button class="button quiet small" onClick=${() => setChosen(event)}>${event.position}</button> ${event.type} <a href="#/admin/events/${event.aggregateid}">${event.aggregate} ${event.aggregateid.slice(-8)}</a> <span class="soft">${moment(event.time)}</span></li>`)}</ol>
+    <ol class="stream" tabindex="0" aria-label=${t('Events')}>${events.map((event) => html`<li key=${event.id}><button class="button quiet small" onClick=${() => setChosen(event)}>${event.position ?? event.aggregateversion}</button> ${event.type} <a href="#/admin/events/${event.aggregateid}">${event.aggregate} ${event.aggregateid.slice(-8)}</a> <span class="soft">${moment(event.time)}</span></li>`)}</ol>
     ${chosen && html`<${Dialog} title=${chosen.type} close=${() => setChosen(null)}><pre class="code" tabindex="0">${JSON.stringify(chosen, null, 2)}</pre><//>`}`;
 }
 

@@ -42,20 +42,25 @@ struct Advisory {
 }
 
 impl DlqWatcher {
-    /// Works until `stop`.
-    pub async fn run(&self, stop: CancellationToken) {
-        tokio::join!(self.watch(&stop), self.sweep_again_and_again(&stop));
-    }
-
-    async fn watch(&self, stop: &CancellationToken) {
-        let spec = ConsumerSpec {
+    /// How it reads what the server says of the payment queue.
+    #[must_use]
+    pub fn consumer() -> ConsumerSpec {
+        ConsumerSpec {
             stream: ADVISORIES,
             name: "dlq-watcher".to_owned(),
             subjects: vec!["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.PAYMENTS.*".to_owned()],
             max_ack_pending: SLOTS,
             ack_wait: PATIENCE,
             max_deliver: None,
-        };
+        }
+    }
+
+    /// Works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.watch(&stop), self.sweep_again_and_again(&stop));
+    }
+
+    async fn watch(&self, stop: &CancellationToken) {
         let each = |delivery: Delivery| async move {
             let verdict = match serde_json::from_slice::<Advisory>(delivery.payload()) {
                 Ok(Advisory { stream_seq, deliveries }) => match self.bury(stream_seq, Some(deliveries)).await {
@@ -72,7 +77,7 @@ impl DlqWatcher {
             };
             delivery.answer(verdict).await;
         };
-        self.shared.nats.consume(&spec, SLOTS.into(), stop, each).await;
+        self.shared.nats.consume(&Self::consumer(), SLOTS.into(), stop, each).await;
     }
 
     async fn sweep_again_and_again(&self, stop: &CancellationToken) {

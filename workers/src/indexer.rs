@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::StoreEvent;
-use nats::{ConsumerSpec, Delivery, EVENTS, Nats, Verdict};
-use projections::search::reindex::{Writer, indexed_up_to};
+use nats::{Delivery, EVENTS, Nats};
+use projections::search::reindex::{Writer, indexed, indexed_up_to};
 use projections::search::{SearchEngine, Side};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -33,32 +33,33 @@ pub struct Indexer {
     pub engine: SearchEngine,
 }
 
+/// What may change a document.
+const CHANGES: [&str; 4] = [
+    "events.game.>",
+    "events.order.PurchaseCompleted.*",
+    "events.order.OrderRefunded.*",
+    "events.order.OrderRevoked.*",
+];
+
 impl Indexer {
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
-        let subjects = [
-            "events.game.>",
-            "events.order.*.PurchaseCompleted",
-            "events.order.*.OrderRefunded",
-            "events.order.*.OrderRevoked",
-        ];
-        let spec = ConsumerSpec {
-            stream: EVENTS,
-            name: "indexer".to_owned(),
-            subjects: subjects.map(str::to_owned).to_vec(),
-            max_ack_pending: 4_000,
-            ack_wait: Duration::from_secs(30),
-            max_deliver: None,
+        let begin = async {
+            loop {
+                match indexed(&self.pool).await {
+                    Ok(after) => return after.unsigned_abs(),
+                    Err(error) => tracing::warn!(%error, "The indexer does not know where it stands; trying again"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         };
-        let mut batches = self.nats.batches(spec, BATCH, stop.clone());
-        while let Some(batch) = batches.next().await {
+        let Some(after) = stop.run_until_cancelled(begin).await else { return };
+        let mut events = self.nats.follow(EVENTS, &CHANGES, after, BATCH, stop.clone());
+        while let Some(batch) = events.next().await {
             let behind = batch.last().map_or(0, Delivery::behind);
             INDEX_BEHIND.set(i64::try_from(behind).unwrap_or(i64::MAX));
             if stop.run_until_cancelled(self.take(&batch)).await.is_none() {
                 return;
-            }
-            for delivery in &batch {
-                delivery.answer(Verdict::Done).await;
             }
         }
     }
@@ -74,11 +75,12 @@ impl Indexer {
 
     async fn index(&self, batch: &[Delivery]) -> anyhow::Result<()> {
         let events = batch.iter().map(Mirrored::try_from).collect::<anyhow::Result<Vec<_>>>()?;
-        let Some(last) = events.iter().map(|event| &event.envelope).max_by_key(|envelope| envelope.sequence) else {
-            return Ok(());
-        };
+        let Some(last) = events.last().map(|event| &event.envelope) else { return Ok(()) };
         let mut writer = Writer::turn(&self.pool).await?;
-        // Batches may come out of order after a redelivery, so none is passed over for its place: writing is by version.
+        // Another indexer was here before.
+        if indexed(&self.pool).await? >= last.sequence {
+            return Ok(());
+        }
         let caught_up = projections::consistency::reached(&self.pool, "games", last.position).await?;
         anyhow::ensure!(caught_up, "the catalogue lags behind");
         let games: BTreeSet<Uuid> = events.iter().flat_map(games_of).collect();

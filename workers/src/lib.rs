@@ -7,6 +7,7 @@ mod breaker;
 mod checkout;
 mod dlq_watcher;
 mod indexer;
+mod lane;
 pub mod metrics;
 mod mirrored;
 mod notifier;

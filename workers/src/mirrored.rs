@@ -19,6 +19,10 @@ pub struct Mirrored {
     pub envelope: Envelope,
     /// What it belongs to.
     pub correlation: Uuid,
+    /// What it stays in order with.
+    pub partition: Uuid,
+    /// Whether the store itself brought it about because of another event.
+    pub is_consequence: bool,
 }
 
 impl Mirrored {
@@ -36,13 +40,13 @@ impl Mirrored {
             event_id: event.id,
             aggregate: event.aggregate.as_ref().to_owned(),
             aggregate_id: event.aggregateid.as_ref().to_owned(),
-            version: event.sequence,
+            version: event.aggregateversion,
             event_type: event.kind.as_ref().to_owned(),
             event_version: event.eventversion.as_ref().to_owned(),
             payload: event.data.get().to_owned(),
             at: event.recorded_at()?,
         };
-        Ok(Self { envelope, correlation })
+        Ok(Self { envelope, correlation, partition: event.partitionkey, is_consequence: event.causationid.is_some() })
     }
 
     /// What happened.

@@ -96,6 +96,25 @@ pub struct MailPatience {
 }
 
 impl Notifier {
+    /// How it reads events.
+    #[must_use]
+    pub fn consumer() -> ConsumerSpec {
+        let subjects = [
+            "events.user.UserRegistered.*",
+            "events.order.OrderCompleted.*",
+            "events.payment.PaymentFailed.*",
+            "events.payment.PaymentRefunded.*",
+        ];
+        ConsumerSpec {
+            stream: EVENTS,
+            name: "notifier".to_owned(),
+            subjects: subjects.map(str::to_owned).to_vec(),
+            max_ack_pending: SLOTS,
+            ack_wait: Duration::from_mins(1),
+            max_deliver: None,
+        }
+    }
+
     /// Works until `stop`: one loop notes what is to be told, others tell it.
     pub async fn run(&self, stop: CancellationToken) {
         let mut senders = JoinSet::new();
@@ -103,23 +122,8 @@ impl Notifier {
             let (sender, stop) = (self.clone(), stop.clone());
             senders.spawn(async move { sender.send_all(&stop).await });
         }
-        let spec = ConsumerSpec {
-            stream: EVENTS,
-            name: "notifier".to_owned(),
-            subjects: [
-                "events.user.*.UserRegistered",
-                "events.order.*.OrderCompleted",
-                "events.payment.*.PaymentFailed",
-                "events.payment.*.PaymentRefunded",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            max_ack_pending: SLOTS,
-            ack_wait: Duration::from_mins(1),
-            max_deliver: None,
-        };
         let each = |delivery: Delivery| async move { delivery.answer(self.note(&delivery).await).await };
-        self.shared.nats.consume(&spec, SLOTS.into(), &stop, each).await;
+        self.shared.nats.consume(&Self::consumer(), SLOTS.into(), &stop, each).await;
         while senders.join_next().await.is_some() {}
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commands::{Context, PaymentState};
-use domain::order::Order;
+use domain::checkout::{Errand, errands};
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
 use journal::clock;
@@ -37,6 +37,22 @@ pub struct Patience {
     pub ack_wait: Duration,
     /// How many payments are worked on at once.
     pub slots: u16,
+}
+
+impl Patience {
+    /// How the worker reads the queue.
+    #[must_use]
+    pub fn consumer(&self) -> ConsumerSpec {
+        ConsumerSpec {
+            stream: PAYMENTS,
+            name: PAYMENT_WORKER.to_owned(),
+            subjects: vec![],
+            max_ack_pending: self.slots,
+            ack_wait: self.ack_wait,
+            // The worker itself decides at `attempts`; the server's limit is the net below it.
+            max_deliver: Some(self.attempts.saturating_add(3)),
+        }
+    }
 }
 
 /// One delivery of one piece of work. Idempotency keys hold both numbers: a redriven message is another piece.
@@ -81,16 +97,8 @@ impl PaymentWorker {
 
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
-        let Patience { attempts, ack_wait, slots, .. } = self.patience;
-        let spec = ConsumerSpec {
-            stream: PAYMENTS,
-            name: PAYMENT_WORKER.to_owned(),
-            subjects: vec![],
-            max_ack_pending: slots,
-            ack_wait,
-            // The worker itself decides at `attempts`; the server's limit is the net below it.
-            max_deliver: Some(attempts.saturating_add(3)),
-        };
+        let Patience { ack_wait, slots, .. } = self.patience;
+        let spec = self.patience.consumer();
         let stop = &stop;
         let each = |delivery: Delivery| async move {
             // What is not answered comes again: stopping in the middle is as safe as dying there.
@@ -152,24 +160,17 @@ impl PaymentWorker {
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
         let context = context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order };
-        match (&state.payment, &state.order) {
-            (Payment::Succeeded { late: false, .. }, Order::Completed { payment: Some(by), open_refunds, .. })
-                if *by == payment =>
-            {
-                self.refund_games(&case, &state.payment, open_refunds, this).await
-            }
-            (Payment::Succeeded { late, refunded, .. }, order) => {
-                let owed = *late || !matches!(order, Order::Open { .. } | Order::Refunded { .. });
-                if owed && refunded.is_zero() { self.refund_all(&case, &state.payment, this).await } else { Ok(()) }
-            }
-            (Payment::New | Payment::Failed(_) | Payment::Cancelled(_), _) => Ok(()),
-            (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), Order::Open { .. }) => {
-                self.charge(&case, &terms, this).await
-            }
-            (Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..), _) => {
-                self.cancel(&case, this).await
+        for errand in errands(&state.order, payment, &state.payment) {
+            match errand {
+                Errand::Charge => self.charge(&case, &terms, this).await?,
+                Errand::Cancel => self.cancel(&case, this).await?,
+                Errand::PayBack => self.refund_all(&case, &state.payment, this).await?,
+                Errand::Refund { number } => {
+                    self.refund_games(&case, &state.payment, (number, state.order.open_refunds()), this).await?;
+                }
             }
         }
+        Ok(())
     }
 
     /// Gives a payment up whose order is no longer to be paid. If the money came after all, it goes back.

@@ -1,8 +1,8 @@
-//! Runs one projection: takes events from the mirror in order and keeps at it until each is applied or parked.
+//! Runs one projection: follows the mirror from its checkpoint and keeps at it until each event is applied or parked.
 
 use std::time::Duration;
 
-use nats::{ConsumerSpec, Delivery, EVENTS, Nats, Verdict};
+use nats::{Delivery, EVENTS, Nats};
 use projections::{Envelope, Projection, Projector, ProjectorError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -13,69 +13,52 @@ use crate::mirrored::Mirrored;
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Projects until `stop`.
+/// Projects until `stop`. Any number may: the checkpoint decides who applies what.
 pub async fn run<P: Projection>(pool: PgPool, nats: Nats, projection: P, stop: CancellationToken) {
-    let spec = ConsumerSpec {
-        stream: EVENTS,
-        name: format!("projector-{}", P::NAME),
-        subjects: vec![],
-        max_ack_pending: 2_000,
-        ack_wait: Duration::from_secs(30),
-        max_deliver: None,
-    };
     let projector = Projector::new(pool, projection);
-    let mut batches = nats.batches(spec, BATCH, stop.clone());
-    while let Some(batch) = batches.next().await {
+    while !stop.is_cancelled() {
+        let projecting = async {
+            match projector.checkpoint().await {
+                Ok(after) => follow(&nats, &projector, after.unsigned_abs(), &stop).await,
+                Err(error) => {
+                    tracing::error!(projection = P::NAME, %error, "The projection does not know where it stands; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(projecting).await;
+    }
+}
+
+/// Applies what follows a checkpoint, until that is moved by somebody else.
+async fn follow<P: Projection>(nats: &Nats, projector: &Projector<P>, after: u64, stop: &CancellationToken) {
+    let mut events = nats.follow(EVENTS, &[], after, BATCH, stop.clone());
+    while let Some(batch) = events.next().await {
         let behind = batch.last().map_or(0, Delivery::behind);
         PROJECTION_BEHIND.with_label_values(&[P::NAME]).set(i64::try_from(behind).unwrap_or(i64::MAX));
-        if stop.run_until_cancelled(take(&nats, &projector, &batch)).await.is_none() {
+        if !take(projector, &batch).await {
             return;
         }
-        for delivery in &batch {
-            delivery.answer(Verdict::Done).await;
-        }
     }
 }
 
-/// Applies a batch, however long it takes. The checkpoint decides what is new, so doing it twice changes nothing.
-async fn take<P: Projection>(nats: &Nats, projector: &Projector<P>, batch: &[Delivery]) {
+/// Applies a batch, however long it takes; whether it followed the checkpoint.
+async fn take<P: Projection>(projector: &Projector<P>, batch: &[Delivery]) -> bool {
     loop {
         let envelopes = batch.iter().map(|delivery| Ok(Mirrored::try_from(delivery)?.envelope));
-        let applied = match envelopes.collect::<anyhow::Result<Vec<_>>>() {
-            Ok(envelopes) => apply(nats, projector, &envelopes).await,
-            Err(error) => Err(error.context("the mirror holds a message that the relay did not write")),
+        let error = match envelopes.collect::<anyhow::Result<Vec<Envelope>>>() {
+            Ok(envelopes) => match projector.apply(&envelopes).await {
+                Ok(parked) => {
+                    PARKED.with_label_values(&[P::NAME]).inc_by(parked as u64);
+                    return true;
+                }
+                // It was rebuilt meanwhile, and reads on from there.
+                Err(ProjectorError::Gap { .. }) => return false,
+                Err(error @ ProjectorError::Unavailable(_)) => error.into(),
+            },
+            Err(error) => error.context("the mirror holds a message that the relay did not write"),
         };
-        match applied {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::error!(projection = P::NAME, %error, "The projection is halted; trying again");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn apply<P: Projection>(nats: &Nats, projector: &Projector<P>, batch: &[Envelope]) -> anyhow::Result<()> {
-    loop {
-        match projector.apply(batch).await {
-            Ok(parked) => {
-                PARKED.with_label_values(&[P::NAME]).inc_by(parked as u64);
-                return Ok(());
-            }
-            // Messages that were on their way when a connection broke come again later; they are in the mirror now.
-            Err(ProjectorError::Gap { checkpoint, given, .. }) => {
-                let from = u64::try_from(checkpoint)?.saturating_add(1);
-                let missing = nats.replay(EVENTS, "events.>", from).next_batch().await?;
-                let missing = missing
-                    .iter()
-                    .map(|stored| Ok(Mirrored::try_from(stored)?.envelope))
-                    .take_while(|envelope| envelope.as_ref().is_ok_and(|envelope: &Envelope| envelope.sequence < given))
-                    .collect::<anyhow::Result<Vec<_>>>()?;
-                anyhow::ensure!(!missing.is_empty(), "the mirror does not hold the events after {checkpoint}");
-                let parked = projector.apply(&missing).await?;
-                PARKED.with_label_values(&[P::NAME]).inc_by(parked as u64);
-            }
-            Err(error @ ProjectorError::Unavailable(_)) => return Err(error.into()),
-        }
+        tracing::error!(projection = P::NAME, %error, "The projection is halted; trying again");
+        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -5,6 +5,7 @@
 //! transaction horizon that it reads below). Should two lead at once, every publish names the sequence it expects
 //! before it, so they cannot interleave. The stream's last message is the checkpoint; nothing else is trusted.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::lane::subject;
 use crate::metrics::{HELD_BACK, MIRRORED, RELAY_HALTED, RELAY_LAG};
 use crate::mirrored::POSITION;
 
@@ -28,6 +30,8 @@ const POLL: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(2);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is noted how far readers have got.
+const NOTE: Duration = Duration::from_secs(1);
 /// The advisory lock of the leader; locks belong to one database.
 const LEADER: i64 = 7_260_001;
 
@@ -126,11 +130,12 @@ impl Relay {
             }
         }
         tracing::info!("The relay leads");
-        let (nats, halted) = (self.nats.clone(), self.halted.clone());
+        let (journal, nats, halted) = (self.journal.clone(), self.nats.clone(), self.halted.clone());
         let health = || if halted.load(Ordering::Relaxed) { "halted" } else { "up" };
         tokio::select! {
             led = self.mirror(&mut lock, stop) => led,
             () = nats.answer(RELAY_HEALTH, health) => Ok(()),
+            never = note_progress(journal, &nats) => match never {},
         }
     }
 
@@ -200,14 +205,7 @@ impl Relay {
     /// Where the mirror ends, and that the journal agrees.
     async fn find_tail(&mut self) -> Result<Tail, RelayError> {
         self.next = None;
-        let last = match self.nats.tail(EVENTS).await {
-            Err(PublishError::NoStream) => {
-                tracing::warn!("The mirror is missing and is built anew from the journal");
-                self.nats.ensure_stream(EVENTS).await?;
-                None
-            }
-            other => other?,
-        };
+        let last = self.nats.tail(EVENTS).await?;
         let Some(last) = last else { return Ok(Tail::default()) };
         let event = last.header(crate::mirrored::MESSAGE_ID).unwrap_or_default().to_owned();
         let position: Option<Position> = last.header(POSITION).and_then(|text| text.parse().ok());
@@ -228,17 +226,32 @@ impl Relay {
     }
 }
 
+/// Notes in the journal how far the mirror's readers have got, so that they go on there if it must be built anew.
+async fn note_progress(journal: Journal, nats: &Nats) -> Infallible {
+    loop {
+        tokio::time::sleep(NOTE).await;
+        match nats.progress(EVENTS).await {
+            Ok(progress) => {
+                if let Err(error) = journal.note_progress(&progress).await {
+                    tracing::debug!(%error, "How far readers have got is not noted");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "The mirror does not say how far its readers have got"),
+        }
+    }
+}
+
 async fn takes_the_lead(lock: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LEADER).fetch_one(lock).await
 }
 
-fn outgoing(event: &Recorded) -> Outgoing {
-    let Recorded { aggregate_type, aggregate_id, event_type, .. } = event;
+fn outgoing(recorded: &Recorded) -> Outgoing {
+    let event = recorded.to_cloud_event();
     Outgoing {
-        subject: format!("events.{aggregate_type}.{aggregate_id}.{event_type}"),
-        id: event.event_id.to_string(),
-        headers: vec![(POSITION, event.position.to_string())],
+        subject: subject(&event),
+        id: event.id.to_string(),
+        headers: vec![(POSITION, recorded.position.to_string())],
         // A cloud event of texts and raw JSON has nothing that could fail to be written.
-        payload: serde_json::to_vec(&event.to_cloud_event()).unwrap_or_default().into(),
+        payload: serde_json::to_vec(&event).unwrap_or_default().into(),
     }
 }

@@ -3,7 +3,7 @@ use crate::payment::{DisputeStatus, Failure, PaymentMethod};
 use crate::{GameId, PaymentId, UserId};
 
 /// What can be asked of an order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum OrderCommand {
     /// Buy games.
     Place {

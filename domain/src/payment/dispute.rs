@@ -33,6 +33,18 @@ pub struct Dispute {
 }
 
 impl Payment {
+    /// Where it stands with all of its disputes: a lost one outweighs an open one, an open one what was won.
+    #[must_use]
+    pub fn dispute_standing(&self) -> Option<DisputeStatus> {
+        let Self::Succeeded { disputes, .. } = self else { return None };
+        let weight = |status: &DisputeStatus| match status {
+            DisputeStatus::Won => 0,
+            DisputeStatus::Open => 1,
+            DisputeStatus::Lost => 2,
+        };
+        disputes.iter().map(|(_, status)| *status).max_by_key(weight)
+    }
+
     /// What is news about a dispute, however often and in whatever order it is reported.
     pub(super) fn dispute(&self, dispute: Dispute) -> Result<Vec<PaymentEvent>, PaymentError> {
         let Self::Succeeded { terms, disputes, .. } = self else { return Err(PaymentError::NotSucceeded) };

@@ -2,13 +2,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use commands::CommandError;
+use domain::InvalidId;
 use futures::{StreamExt, TryStreamExt, stream};
+use journal::AggregateKey;
 use nats::{EVENTS, NatsError, Replay, Stored};
 use poem::Body;
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
+use uuid::Uuid;
 
 use super::Tag;
 use crate::Store;
@@ -35,6 +39,8 @@ enum Replayed {
 #[OpenApi(tag = "Tag::Events")]
 impl Events {
     /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included.
+    ///
+    /// With `id`, the whole history of one aggregate; that has no positions, and does not go with `from`, `to` or `follow`.
     #[oai(path = "/eventos", method = "get")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn replay(
@@ -49,15 +55,17 @@ impl Events {
         follow: Query<Option<bool>>,
     ) -> Result<Replayed, Problem> {
         actor.may_read_events()?;
-        let subject = format!(
-            "events.{}.{}.{}",
-            token("aggregate", aggregate.as_deref())?,
-            token("id", id.as_deref())?,
-            token("type", kind.as_deref())?
-        );
+        let (kind, name) = (token("aggregate", aggregate.as_deref())?, token("type", kind.as_deref())?);
         let (_, last) = store.nats.extent(EVENTS).await?;
+        if let Some(id) = id.as_deref() {
+            if from.is_some() || to.is_some() || follow.is_some() {
+                return Err(Problem::field("id", "goes with `aggregate` and `type` only"));
+            }
+            let id = Uuid::try_parse(id).map_err(|_| Problem::field("id", InvalidId))?;
+            return Ok(Replayed::Events(Binary(history(&store, id, (kind, name)).await?.into()), last));
+        }
         let mut reader = Reader {
-            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)),
+            replay: store.nats.replay(EVENTS, format!("events.{kind}.{name}.*"), from.unwrap_or(1)),
             to: to.unwrap_or(u64::MAX),
             follow: follow.unwrap_or(false),
         };
@@ -69,6 +77,24 @@ impl Events {
         let lines = stream::iter([Ok(first)]).chain(rest).map_err(std::io::Error::other);
         Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines)), last))
     }
+}
+
+/// One aggregate's events, from the journal: subjects of the mirror do not name aggregates.
+async fn history(store: &Store, id: Uuid, (kind, name): (&str, &str)) -> Result<Vec<u8>, Problem> {
+    let keys = AggregateKey::every_kind(id);
+    let histories = store.commands.journal().histories(&keys).await.map_err(CommandError::from)?;
+    let mut lines = Vec::new();
+    for event in keys.iter().flat_map(|key| histories.of(*key)) {
+        if [(kind, &event.aggregate_type), (name, &event.event_type)]
+            .iter()
+            .all(|(wanted, is)| *wanted == "*" || wanted == is)
+        {
+            // A cloud event of texts and raw JSON has nothing that could fail to be written.
+            lines.extend(serde_json::to_vec(&event.to_cloud_event()).unwrap_or_default());
+            lines.push(b'\n');
+        }
+    }
+    Ok(lines)
 }
 
 fn token<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Problem> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use domain::{OrderId, UserId};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use journal::Position;
 use poem::web::Data;
 use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path, Query};
@@ -41,14 +42,14 @@ impl LiveUpdates {
         SignedIn(actor): SignedIn,
         id: Path<String>,
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
-        after: Query<Option<u64>>,
-        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
+        after: Query<Option<String>>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<Notices, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
         let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
         actor.must_own(UserId::from_uuid(view.user_id))?;
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.order(user, order, last_event_id.0.or(after.0).unwrap_or(0)).await?.boxed()))
+        Ok(notices(live.order(user, order, place(last_event_id, after)?.unwrap_or_default()).await?.boxed()))
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
@@ -58,16 +59,21 @@ impl LiveUpdates {
         live: Data<&Arc<Live>>,
         SignedIn(actor): SignedIn,
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
-        after: Query<Option<u64>>,
-        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
+        after: Query<Option<String>>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<Notices, Problem> {
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.person(user, last_event_id.0.or(after.0)).await?.boxed()))
+        Ok(notices(live.person(user, place(last_event_id, after)?).await?.boxed()))
     }
 }
 
+/// Where a listener left off, if it says so.
+fn place(last_event_id: Header<Option<String>>, after: Query<Option<String>>) -> Result<Option<Position>, Problem> {
+    let said = last_event_id.0.or(after.0);
+    said.map(|place| place.parse().map_err(|rule| Problem::field("after", rule))).transpose()
+}
+
 fn notices(notices: BoxStream<'static, Notice>) -> Notices {
-    let event =
-        |notice: Notice| Event::message(notice.to_json_string()).id(notice.sequence.to_string()).event_type("notice");
+    let event = |notice: Notice| Event::message(notice.to_json_string()).id(&notice.id).event_type("notice");
     Notices::Stream(EventStream::new(notices).keep_alive(HEARTBEAT).to_event(event), "no-store".to_owned())
 }

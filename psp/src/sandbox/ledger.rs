@@ -95,6 +95,11 @@ impl Ledger {
         Some(outcome)
     }
 
+    /// Every dispute.
+    pub(super) fn disputes(&self) -> Vec<Dispute> {
+        self.memory().entries.values().filter_map(|entry| entry.dispute.clone()).collect()
+    }
+
     /// The dispute of an id.
     pub(super) fn dispute(&self, id: &str) -> Option<Dispute> {
         let memory = self.memory();

@@ -23,6 +23,7 @@ pub(super) fn routes(sandbox: Arc<Sandbox>) -> impl poem::Endpoint {
         .at("/v1/payment_intents/:id/confirm", post(confirm))
         .at("/v1/payment_intents/:id/cancel", post(cancel))
         .at("/v1/refunds", get(refunds).post(refund))
+        .at("/v1/disputes", get(disputes))
         .at("/v1/disputes/:id", get(dispute).post(respond_to_dispute))
         .at("/control", get(behaviour).put(behave))
         .around(|endpoint, request| async move { guarded(&endpoint, request).await })
@@ -337,6 +338,11 @@ fn dispute(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
     respond(
         dispute.map_or_else(|| unknown_dispute(&id.0), |dispute| (StatusCode::OK, described_as("dispute", dispute))),
     )
+}
+
+#[handler]
+fn disputes(sandbox: Data<&Arc<Sandbox>>) -> Response {
+    respond(listed("/v1/disputes", &sandbox.ledger.disputes(), false))
 }
 
 /// Evidence decides at once, by the words that Stripe's test mode knows.

@@ -62,6 +62,12 @@ impl TestApp {
         answer(http().unwrap().post(self.psp("/v1/refunds")).form(&form)).await;
     }
 
+    /// Every dispute that the PSP knows of.
+    pub async fn disputes_at_the_psp(&self) -> Vec<Value> {
+        let page = answer(http().unwrap().get(self.psp("/v1/disputes?limit=100"))).await;
+        page["data"].as_array().unwrap().clone()
+    }
+
     /// Gives the PSP evidence, upon which the bank decides a dispute.
     pub async fn decide_dispute(&self, dispute: &Value, evidence: &str) {
         let url = self.psp(&format!("/v1/disputes/{}", dispute["id"].as_str().unwrap()));

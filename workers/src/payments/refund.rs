@@ -18,29 +18,24 @@ impl PaymentWorker {
         &self,
         case: &Case<'_>,
         paid: &Payment,
-        open: &[OpenRefund],
+        (number, open): (u32, &[OpenRefund]),
         this: Try,
     ) -> Result<(), Obstacle> {
-        let Payment::Succeeded { reference, refunds, .. } = paid else { return Ok(()) };
-        for OpenRefund { number, amount, .. } in open {
-            // The money is back; that the order has not heard of it yet is checkout's matter.
-            if refunds.iter().any(|known| known.number == Some(*number)) {
-                continue;
+        let asked = open.iter().find(|refund| refund.number == number);
+        let (Some(psp), Some(OpenRefund { amount, .. })) = (paid.reference(), asked) else { return Ok(()) };
+        match self.pay_back(case, psp.as_str(), *amount, Some(number), this).await {
+            Err(Obstacle::Psp(PspError::Refused { message, .. })) => {
+                self.keep(case, number, Failure { code: "refused_by_psp".to_owned(), message }).await
             }
-            match self.pay_back(case, reference.as_str(), *amount, Some(*number), this).await {
-                Err(Obstacle::Psp(PspError::Refused { message, .. })) => {
-                    self.keep(case, *number, Failure { code: "refused_by_psp".to_owned(), message }).await?;
-                }
-                done => done?,
-            }
+            done => done,
         }
-        Ok(())
     }
 
-    /// Sends all of a payment back.
+    /// Sends back what is left of a payment.
     pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Obstacle> {
-        let (Some(terms), Some(psp)) = (paid.terms(), paid.reference()) else { return Ok(()) };
-        self.pay_back(case, psp.as_str(), terms.amount, None, this).await
+        let Payment::Succeeded { terms, reference, refunded, .. } = paid else { return Ok(()) };
+        let left = Money { amount: terms.amount.amount.saturating_sub(refunded.amount), ..terms.amount };
+        self.pay_back(case, reference.as_str(), left, None, this).await
     }
 
     async fn pay_back(

@@ -142,7 +142,7 @@ pub(crate) enum Command {
         #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
         data: PathBuf,
     },
-    /// Create an admin, unless the account exists
+    /// Make an account an admin's with a password, whether it exists or not
     CreateAdmin {
         #[command(flatten)]
         store: StoreConfig,

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
+use commands::MadeAdmin;
 use indicatif::ProgressBar;
 use journal::ClaimsFold;
 use journal::{connect, migrate, rebase};
@@ -154,8 +155,14 @@ async fn run(command: Command) -> Result<()> {
             provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
         }
         Command::CreateAdmin { store, admin_email, admin_password } => {
-            stock::create_admin(&Foundation::connect(&store, stop).await?, &admin_email, &admin_password).await?;
-            println!("{admin_email} is an admin");
+            let foundation = Foundation::connect(&store, stop).await?;
+            match stock::create_admin(&foundation, &admin_email, &admin_password).await? {
+                MadeAdmin::Created => println!("Created the account of {admin_email}; it is an admin's."),
+                MadeAdmin::Changed => {
+                    println!("{admin_email} is an admin with this password now; its sessions are over.")
+                }
+                MadeAdmin::Known => println!("{admin_email} is an admin with this password already."),
+            }
             Ok(())
         }
         Command::Import { store, file, if_empty: false } => {

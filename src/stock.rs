@@ -4,14 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use commands::{Actor, CommandError, Context, Password, Registration};
-use domain::user::UserError;
-use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
+use commands::{Actor, Context, MadeAdmin, Password, Registration};
+use domain::{BirthDate, Email, Language, PersonName, Profile};
 use journal::{Journal, clock};
 use projections::search::reindex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::catalog;
 use crate::roles::Foundation;
@@ -19,25 +17,32 @@ use crate::roles::Foundation;
 /// How long the read models may lag behind an import.
 const IMPORT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Creates an admin, unless the account exists.
+/// Sees to it that there is an account of this address and password, and that it is an admin's.
 ///
 /// # Errors
 /// When the address or the password is invalid, or the journal does not answer.
-pub async fn create_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<()> {
+pub async fn create_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<MadeAdmin> {
     let birth_date = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).context("date")?;
     let profile = Profile {
         name: PersonName::parse("Admin")?,
         email: Email::parse(email).context("ADMIN_EMAIL")?,
         birth_date: BirthDate::parse(birth_date, clock::now().date_naive())?,
     };
-    let id = UserId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("admin {email}").as_bytes()));
     let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
-    let registration = Registration { profile, password, language: Language::English };
+    let account = Registration { profile, password, language: Language::English };
     let context = Context::new(Actor::System("setup"));
-    match foundation.shared.commands.register(&context, id, registration, Role::Admin).await {
-        Ok(_) | Err(CommandError::User(UserError::AlreadyRegistered)) => Ok(()),
-        Err(error) => Err(error.into()),
+    Ok(foundation.shared.commands.make_admin(&context, account).await?)
+}
+
+/// The same, unless the address has an account: what became of that since is its holder's business.
+///
+/// # Errors
+/// As [`create_admin`].
+pub async fn create_first_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<()> {
+    if !foundation.shared.commands.has_account(&Email::parse(email).context("ADMIN_EMAIL")?).await? {
+        create_admin(foundation, email, password).await?;
     }
+    Ok(())
 }
 
 /// Imports the demo catalogue into a store that has no games.

@@ -7,6 +7,7 @@ export const PROBLEMS = {
   invalid_refresh_token: ['Your session has ended. Please log in again.', 'Sua sessão terminou. Entre de novo.'],
   not_from_the_storefront: ['This works in the shop only.', 'Isto só funciona na loja.'],
   forbidden: ['You may not do this.', 'Você não tem permissão para isto.'],
+  last_admin: ['This is the last admin. Make another one first.', 'Este é o último administrador. Crie outro antes.'],
   email_taken: ['There is an account with this e-mail already.', 'Já existe uma conta com este e-mail.'],
   already_registered: ['There is an account already.', 'Esta conta já existe.'],
   admin_cannot_be_erased: ["An admin's account cannot be deleted; change the role first.", 'Uma conta de administrador não pode ser excluída; mude o papel antes.'],

@@ -26,6 +26,9 @@ pub enum CommandError {
     /// The address belongs to another account.
     #[error("this e-mail address has an account already")]
     EmailTaken,
+    /// Nobody would be left to give roles.
+    #[error("this is the last admin; make another one first")]
+    LastAdmin,
     /// The buyer owns the game or has it in an open order.
     #[error("game {0} is yours already or in one of your open orders")]
     GameTaken(GameId),

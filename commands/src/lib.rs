@@ -4,6 +4,7 @@
 //! claims that must hold at once. Rules that must hold never read a projection.
 
 mod actor;
+mod admin;
 mod catalog;
 mod checkout;
 mod dead_letter;
@@ -25,6 +26,7 @@ use domain::order::DisputePolicy;
 use journal::{FirstAnswer, Journal, Vault};
 
 pub use actor::{Actor, Context};
+pub use admin::MadeAdmin;
 pub use catalog::{Catalogue, Imported};
 pub use dead_letter::LetterAction;
 pub use error::CommandError;

@@ -64,11 +64,19 @@ impl Hasher {
             let hash = PasswordHash::new(hash).ok()?;
             Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).ok()
         });
-        known && verified.await.flatten().is_some()
+        // Not `known && verified.await`: that would hash for those only who have an account.
+        let verified = verified.await.flatten().is_some();
+        known && verified
     }
 
+    /// Works in a slot of its own until it is done, whether anybody still waits for it or not.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _slot = self.slots.acquire().await.ok()?;
+        let slot = self.slots.clone().acquire_owned().await.ok()?;
+        let work = move || {
+            let done = work();
+            drop(slot);
+            done
+        };
         tokio::task::spawn_blocking(work).await.ok()
     }
 }
@@ -78,3 +86,37 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
     let hash = Argon2::default().hash_password(clock::new_id().as_bytes());
     hash.map(|hash| hash.to_string()).unwrap_or_default()
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(slots: usize) -> Hasher {
+        Hasher { slots: Arc::new(Semaphore::new(slots)) }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_hashed_whether_there_is_such_an_account_or_not() {
+        let hash = hasher(1).hash(Password::parse("correct horse").unwrap()).await;
+        for hash in [None, hash] {
+            // Whoever hashes needs a slot, and there is none.
+            let full = hasher(0);
+            let mut verifying = Box::pin(full.verify("wrong horse".into(), hash));
+            assert!(futures::poll!(&mut verifying).is_pending(), "it answered without hashing");
+        }
+        assert!(!hasher(1).verify("wrong horse".into(), None).await);
+        assert!(PasswordHash::new(&NOBODY).is_ok(), "nobody's hash is one");
+    }
+
+    #[tokio::test]
+    async fn a_slot_is_taken_until_its_hash_is_done() {
+        let hasher = hasher(1);
+        let mut hashing = Box::pin(hasher.hash(Password::parse("correct horse").unwrap()));
+        assert!(futures::poll!(&mut hashing).is_pending());
+        // Whoever waited hung up; the hash goes on.
+        drop(hashing);
+        assert_eq!(hasher.slots.available_permits(), 0);
+        assert!(hasher.hash(Password::parse("battery staple").unwrap()).await.is_some());
+        assert_eq!(hasher.slots.available_permits(), 1);
+    }
+}

@@ -1,4 +1,7 @@
-//! Sessions: a login opens a family of refresh tokens, each used once.
+//! Sessions: a login opens a family of refresh tokens, each used once. A token names its family, and its successor
+//! follows from it, so that whoever asks twice is given the same.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -6,10 +9,11 @@ use chrono::{DateTime, Duration, Utc};
 use domain::user::User;
 use domain::{Email, Role, UserId};
 use journal::clock;
-use journal::vault::{RefreshToken, Refreshed};
+use journal::vault::{OpenSession, Refreshed};
 use rand::RngCore;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::Commands;
 use crate::error::CommandError;
@@ -62,23 +66,24 @@ impl Commands {
         let known = self.hasher.verify(password, hash).await;
         match user.filter(|_| known) {
             Some(user) => {
-                let (refresh_token, hash, expires_at) = new_token();
-                let token = RefreshToken { hash, family: clock::new_id(), user, expires_at };
-                self.vault.keep_token(&token).await?;
-                self.session(user, refresh_token).await?.ok_or(SessionError::WrongCredentials)
+                let token = Token::new();
+                let session = OpenSession { family: token.family, user, token: token.hash(), expires_at: expiry() };
+                self.vault.open_session(&session).await?;
+                self.session(user, &token).await?.ok_or(SessionError::WrongCredentials)
             }
             None => Err(SessionError::WrongCredentials),
         }
     }
 
-    /// Opens the next session of a family; the token is used up.
+    /// Opens the next session of a family; the token is used up, but for a few seconds in which it opens the same again.
     ///
     /// # Errors
     /// [`SessionError::InvalidToken`]; a token that was used before ends its whole family.
     pub async fn refresh(&self, token: &str) -> Result<Session, SessionError> {
-        let (refresh_token, next, expires_at) = new_token();
-        match self.vault.rotate_token(hash(token), next, expires_at, clock::now()).await? {
-            Refreshed::Rotated { user } => self.session(user, refresh_token).await?.ok_or(SessionError::InvalidToken),
+        let token = Token::parse(token).ok_or(SessionError::InvalidToken)?;
+        let next = Token { family: token.family, secret: self.vault.keyed_hash("next refresh token", &token.bytes()) };
+        match self.vault.rotate_token(token.family, token.hash(), next.hash(), expiry()).await? {
+            Refreshed::Rotated { user } => self.session(user, &next).await?.ok_or(SessionError::InvalidToken),
             Refreshed::Reused => {
                 tracing::warn!("A refresh token came back after it was used; its session is ended");
                 Err(SessionError::InvalidToken)
@@ -92,24 +97,55 @@ impl Commands {
     /// # Errors
     /// When the vault does not answer.
     pub async fn log_out(&self, token: &str) -> Result<(), CommandError> {
-        Ok(self.vault.revoke_token(hash(token)).await?)
+        if let Some(token) = Token::parse(token) {
+            self.vault.end_session(token.family).await?;
+        }
+        Ok(())
     }
 
-    async fn session(&self, user: UserId, refresh_token: String) -> Result<Option<Session>, CommandError> {
+    async fn session(&self, user: UserId, token: &Token) -> Result<Option<Session>, CommandError> {
         let User::Active { role, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else { return Ok(None) };
-        Ok(Some(Session { user, role, refresh_token }))
+        Ok(Some(Session { user, role, refresh_token: token.to_string() }))
     }
 }
 
-/// A token, its hash, and until when it may be used.
-fn new_token() -> (String, [u8; 32], DateTime<Utc>) {
-    let mut bytes = [0; 32];
-    rand::rngs::OsRng.fill_bytes(&mut bytes);
-    let token = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let (hash, now) = (hash(&token), clock::now());
-    (token, hash, now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now))
+/// A refresh token: `<family>.<secret>`.
+struct Token {
+    family: Uuid,
+    secret: [u8; 32],
 }
 
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+impl Token {
+    /// The first of a new family.
+    fn new() -> Self {
+        let (mut family, mut secret) = ([0; 16], [0; 32]);
+        rand::rngs::OsRng.fill_bytes(&mut family);
+        rand::rngs::OsRng.fill_bytes(&mut secret);
+        Self { family: uuid::Builder::from_random_bytes(family).into_uuid(), secret }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (family, secret) = text.split_once('.')?;
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
+        Some(Self { family: Uuid::try_parse(family).ok()?, secret: secret.try_into().ok()? })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [self.family.as_bytes().as_slice(), &self.secret].concat()
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.bytes()).into()
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.family.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
+    }
+}
+
+fn expiry() -> DateTime<Utc> {
+    let now = clock::now();
+    now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now)
 }

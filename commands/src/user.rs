@@ -93,20 +93,6 @@ impl Commands {
         .await
     }
 
-    /// Gives an account another role.
-    ///
-    /// # Errors
-    /// [`CommandError::Forbidden`] to all but admins, and those of every use case.
-    pub async fn change_role(
-        &self,
-        context: &Context,
-        user: UserId,
-        role: Role,
-    ) -> Result<Receipt<User>, CommandError> {
-        context.actor.must_be_admin()?;
-        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![UserCommand::ChangeRole { role }])).await
-    }
-
     /// Forgets a person: from now on nobody can read what the store knew of them.
     ///
     /// # Errors

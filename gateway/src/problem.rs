@@ -170,6 +170,7 @@ impl From<CommandError> for Problem {
             E::Payment(refusal) => (StatusCode::CONFLICT, refusal.code()),
             E::Price(rule) => return Self::field("price", rule),
             E::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            E::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             E::GameTaken(_) => (StatusCode::CONFLICT, "game_owned_or_pending"),
             E::UnknownGame(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_game"),
             E::GameNotSold(_) => (StatusCode::CONFLICT, "game_retired"),

@@ -113,6 +113,18 @@ impl Journal {
         Ok(orders.into_iter().map(OrderId::from_uuid).collect())
     }
 
+    /// Who is or ever was an admin.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn once_admins(&self) -> Result<Vec<Uuid>, JournalError> {
+        let admins = sqlx::query_scalar(
+            "select distinct aggregate_id::uuid from journal.events
+             where aggregate_type = 'user' and payload->>'role' = 'admin'",
+        );
+        Ok(admins.fetch_all(self.pool()).await?)
+    }
+
     /// Compares the claims with the fold of the journal; `restore` puts the fold in their place. Whoever appends claims
     /// waits for the last moments of it. `progress` hears how many events were folded.
     ///

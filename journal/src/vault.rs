@@ -8,7 +8,7 @@ mod credentials;
 mod inbox;
 mod mail;
 mod sealing;
-mod tokens;
+mod sessions;
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::{ClaimKey, JournalError};
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
 pub use sealing::SubjectKey;
-pub use tokens::{RefreshToken, Refreshed};
+pub use sessions::{OpenSession, Refreshed};
 
 /// The vault behind a pool, opened with the master key.
 #[derive(Clone)]

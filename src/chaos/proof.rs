@@ -240,7 +240,7 @@ fn read(path: &Path) -> Result<String> {
 
 async fn forgotten(pool: &PgPool, erased: &[String]) -> Result<Proof> {
     let mut violations = Vec::new();
-    for table in ["read.users", "vault.credentials", "vault.refresh_tokens", "vault.mail"] {
+    for table in ["read.users", "vault.credentials", "vault.sessions", "vault.mail"] {
         let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t")).fetch_all(pool).await?;
         let rows = rows.concat();
         violations

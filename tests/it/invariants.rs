@@ -193,7 +193,7 @@ async fn invariant_07_after_erasure_nothing_of_the_person_can_be_read_anywhere()
     let id = domain::UserId::parse(&ana.id).unwrap();
     assert!(app.foundation.vault.subject(id).await.unwrap().is_none(), "the key is destroyed");
     assert!(app.foundation.shared.commands.profile(id).await.unwrap().is_none());
-    for table in ["read.users", "vault.credentials", "vault.refresh_tokens", "journal.claims", "journal.events"] {
+    for table in ["read.users", "vault.credentials", "vault.sessions", "journal.claims", "journal.events"] {
         let rows: Vec<String> =
             sqlx::query_scalar(&format!("select t::text from {table} t")).fetch_all(app.pool()).await.unwrap();
         assert!(!rows.concat().to_lowercase().contains("zenobia"), "{table}");

@@ -3,7 +3,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::support::{Person, TestApp, Wishes};
+use crate::support::{Answer, Person, TestApp, Wishes};
 
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_account_look_the_same() {
@@ -15,19 +15,58 @@ async fn a_wrong_password_and_an_unknown_account_look_the_same() {
     }
 }
 
+async fn refresh(app: &TestApp, token: &str) -> Answer {
+    app.visitor().post("/login/refresh", &json!({ "refresh_token": token })).await
+}
+
+/// Lets the time pass in which a used token may come back because its answer got lost.
+async fn grace_is_over(app: &TestApp) {
+    let moved = sqlx::query("update vault.sessions set rotated_at = rotated_at - interval '11 seconds'");
+    moved.execute(app.pool()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
-    let refresh = |token: &str| {
-        let (visitor, body) = (app.visitor(), json!({ "refresh_token": token }));
-        async move { visitor.post("/login/refresh", &body).await }
-    };
-    let second = refresh(&ana.refresh_token).await.expect(200);
-    let token = second["refresh_token"].as_str().unwrap();
-    refresh(&ana.refresh_token).await.refused(401, "invalid_refresh_token");
-    refresh(token).await.refused(401, "invalid_refresh_token");
-    refresh("made up").await.refused(401, "invalid_refresh_token");
+    let second = refresh(&app, &ana.refresh_token).await.expect(200);
+    let third = refresh(&app, second["refresh_token"].as_str().unwrap()).await.expect(200);
+    let token = third["refresh_token"].as_str().unwrap();
+    // Two tokens ago is theft, however soon.
+    refresh(&app, &ana.refresh_token).await.refused(401, "invalid_refresh_token");
+    refresh(&app, token).await.refused(401, "invalid_refresh_token");
+    for made_up in ["made up", "", ".", &format!("{}.AAAA", ana.id)] {
+        refresh(&app, made_up).await.refused(401, "invalid_refresh_token");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_whose_answer_was_lost_or_that_two_tabs_send_is_no_theft() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let tabs = futures::future::join_all((0..4).map(|_| refresh(&app, &ana.refresh_token))).await;
+    let tokens: Vec<_> = tabs.into_iter().map(|tab| tab.expect(200)["refresh_token"].clone()).collect();
+    assert!(tokens.iter().all(|token| token == &tokens[0]), "the same for all");
+    grace_is_over(&app).await;
+    refresh(&app, &ana.refresh_token).await.refused(401, "invalid_refresh_token");
+    refresh(&app, tokens[0].as_str().unwrap()).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn a_stolen_token_ends_its_whole_session_whatever_happens_at_once() {
+    let app = TestApp::start().await;
+    for n in 0..10 {
+        let ana = app.customer(&format!("ana{n}")).await;
+        let second = refresh(&app, &ana.refresh_token).await.expect(200);
+        let second = second["refresh_token"].as_str().unwrap();
+        grace_is_over(&app).await;
+        let (theft, last) = tokio::join!(refresh(&app, &ana.refresh_token), refresh(&app, second));
+        theft.refused(401, "invalid_refresh_token");
+        let last = last.body["refresh_token"].as_str().unwrap_or(second).to_owned();
+        for token in [second, &last] {
+            refresh(&app, token).await.refused(401, "invalid_refresh_token");
+        }
+    }
 }
 
 #[tokio::test]

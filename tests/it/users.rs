@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::{Answer, TestApp, eventually};
+use crate::support::{Answer, Person, TestApp, eventually};
 
 #[tokio::test]
 async fn a_visitor_opens_an_account_and_sees_it() {
@@ -83,4 +83,61 @@ async fn another_persons_account_looks_like_none() {
     let unknown = format!("/users/{}", journal::clock::new_id());
     eve.get(&unknown).await.refused(404, "not_found");
     app.admin.get(&path).await.expect(200);
+}
+
+async fn create_admin(app: &TestApp, email: &str, password: &str) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    command.arg("create-admin").envs(app.environment()).env("ADMIN_EMAIL", email).env("ADMIN_PASSWORD", password);
+    let done = command.output().await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn create_admin_does_what_it_says_whatever_the_account_is() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let is_admin = |password: &'static str| {
+        let (url, email) = (app.url.clone(), ana.email.clone());
+        async move { Person::log_in(&url, &email, password).await.get("/users").await.status == 200 }
+    };
+    let said = create_admin(&app, &ana.email, "another password").await;
+    assert!(said.contains("with this password now"), "{said}");
+    assert!(is_admin("another password").await, "a customer's account is an admin's");
+    let old = json!({ "refresh_token": ana.refresh_token });
+    app.visitor().post("/login/refresh", &old).await.refused(401, "invalid_refresh_token");
+    let said = create_admin(&app, &ana.email, "another password").await;
+    assert!(said.contains("already"), "{said}");
+
+    app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
+    create_admin(&app, &ana.email, "another password").await;
+    assert!(is_admin("another password").await, "a demoted one's too");
+
+    app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
+    app.admin.delete(&format!("/users/{}", ana.id)).await.expect(204);
+    let said = create_admin(&app, &ana.email, "a third password").await;
+    assert!(said.contains("Created"), "{said}");
+    assert!(is_admin("a third password").await, "an erased person's address is free");
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn there_is_always_an_admin() {
+    let app = TestApp::start().await;
+    let role = |id: &str| format!("/users/{id}/role");
+    let customer = json!({ "role": "customer" });
+    let me = app.admin.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+    app.admin.put(&role(&me), &customer).await.refused(409, "last_admin");
+    app.admin.delete("/users/me").await.refused(409, "admin_cannot_be_erased");
+
+    create_admin(&app, "second@ludoteca.example", "the second's password").await;
+    let second = Person::log_in(&app.url, "second@ludoteca.example", "the second's password").await;
+    let other = second.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+    // Each takes the other's role away at the same moment.
+    let (there, back) = (role(&other), role(&me));
+    let both = tokio::join!(app.admin.put(&there, &customer), second.put(&back, &customer));
+    let mut statuses = [both.0.status, both.1.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 204, "{statuses:?}");
+    assert!([403, 409].contains(&statuses[1]), "one of both is too late: {statuses:?}");
 }

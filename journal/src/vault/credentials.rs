@@ -17,6 +17,25 @@ impl Vault {
         Ok(())
     }
 
+    /// Puts another password in the place of an account's, and ends its sessions.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is changed then.
+    pub async fn replace_password(&self, user: UserId, hash: &str) -> Result<(), JournalError> {
+        let mut tx = self.pool().begin().await?;
+        sqlx::query(
+            "insert into vault.credentials (user_id, password_hash) values ($1, $2)
+             on conflict (user_id) do update set password_hash = excluded.password_hash",
+        )
+        .bind(user.as_uuid())
+        .bind(hash)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("delete from vault.sessions where user_id = $1").bind(user.as_uuid()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The password hash of an account.
     ///
     /// # Errors

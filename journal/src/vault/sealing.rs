@@ -76,7 +76,7 @@ impl Vault {
         for forget in [
             "insert into vault.subject_keys (user_id) values ($1) on conflict (user_id) do update set wrapped_key = null",
             "delete from vault.credentials where user_id = $1",
-            "delete from vault.refresh_tokens where user_id = $1",
+            "delete from vault.sessions where user_id = $1",
             "delete from vault.preferences where user_id = $1",
             "delete from journal.answers where caller = $1",
         ] {

@@ -1,0 +1,80 @@
+//! Admins: how there comes to be one, and that there always is.
+
+use domain::user::UserCommand;
+use domain::{Role, User, UserId};
+use journal::{AggregateKey, Histories, Loaded, clock};
+
+use crate::Commands;
+use crate::actor::Context;
+use crate::error::CommandError;
+use crate::executor::Receipt;
+use crate::user::Registration;
+
+/// What making an admin changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeAdmin {
+    /// The account is new.
+    Created,
+    /// The account was there, and has another role or password now.
+    Changed,
+    /// It was an admin's already, with this password.
+    Known,
+}
+
+impl Commands {
+    /// Sees to it that an address has an account, that this is an admin's, and that this is its password.
+    ///
+    /// # Errors
+    /// [`CommandError::Forbidden`] to all but the store itself and admins, and those of every use case.
+    pub async fn make_admin(&self, context: &Context, account: Registration) -> Result<MadeAdmin, CommandError> {
+        context.actor.must_be_admin()?;
+        let claim = self.vault.email_claim(&account.profile.email);
+        let Some(user) = self.journal.holder(&claim).await?.map(UserId::from_uuid) else {
+            self.register(context, UserId::from_uuid(clock::new_id()), account, Role::Admin).await?;
+            return Ok(MadeAdmin::Created);
+        };
+        let promoted = self.change_role(context, user, Role::Admin).await?.position.is_some();
+        let hash = self.vault.password_hash(user).await?;
+        if self.hasher.verify(account.password.clone().into_secret(), hash).await {
+            return Ok(if promoted { MadeAdmin::Changed } else { MadeAdmin::Known });
+        }
+        let hash = self.hasher.hash(account.password).await.ok_or(CommandError::Conflict)?;
+        self.vault.replace_password(user, &hash).await?;
+        Ok(MadeAdmin::Changed)
+    }
+
+    /// Whether an address has an account.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn has_account(&self, email: &domain::Email) -> Result<bool, CommandError> {
+        Ok(self.journal.holder(&self.vault.email_claim(email)).await?.is_some())
+    }
+
+    /// Gives an account another role.
+    ///
+    /// # Errors
+    /// [`CommandError::Forbidden`] to all but admins, [`CommandError::LastAdmin`], and those of every use case.
+    pub async fn change_role(
+        &self,
+        context: &Context,
+        user: UserId,
+        role: Role,
+    ) -> Result<Receipt<User>, CommandError> {
+        context.actor.must_be_admin()?;
+        // Two admins who demote each other lean on each other: one of both comes too late.
+        let mut others = self.journal.once_admins().await?;
+        others.retain(|other| *other != user.as_uuid());
+        let leans_on: Vec<_> = others.iter().map(|other| AggregateKey::of::<User>(*other)).collect();
+        let is_admin = |user: &User| matches!(user, User::Active { role: Role::Admin, .. });
+        let decide = |loaded: &Loaded<User>, known: &Histories| {
+            let others = others.iter().map(|other| known.aggregate::<User>(*other));
+            let others = others.collect::<Result<Vec<_>, _>>()?;
+            if is_admin(&loaded.aggregate) && role != Role::Admin && !others.iter().any(is_admin) {
+                return Err(CommandError::LastAdmin);
+            }
+            Ok(vec![UserCommand::ChangeRole { role }])
+        };
+        self.execute_leaning(context, user.as_uuid(), &leans_on, decide).await
+    }
+}

@@ -4,7 +4,7 @@
 //! A game's id comes from its title, so importing a file twice changes nothing.
 
 use anyhow::{Context as _, Result, ensure};
-use domain::game::{AgeRating, GameDetails, GameError};
+use domain::game::{AgeRating, GameDetails, GameError, ReleaseDate};
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use futures::{StreamExt, stream};
 use serde::Deserialize;
@@ -124,7 +124,7 @@ fn change(row: &Row) -> Result<GameChange> {
     let labels = |list: &str| Labels::parse(list.split(';').map(clean).filter(|label| !label.is_empty()));
     let release_date = match row.release_date.as_str() {
         "" => None,
-        date => Some(date.parse().context("release_date")?),
+        date => Some(date.parse().map(ReleaseDate::parse).context("release_date")?.context("release_date")?),
     };
     let details = GameDetails {
         title: Title::parse(&clean(&row.title)).context("title")?,
@@ -137,7 +137,8 @@ fn change(row: &Row) -> Result<GameChange> {
         release_date,
         age_rating: AgeRating::parse(row.age_rating).context("age_rating")?,
     };
-    let price = Money { amount: minor_units(&row.price).context("price")?, currency: Currency::parse(&row.currency)? };
+    let currency = Currency::parse(&row.currency)?;
+    let price = Money { amount: minor_units(&row.price, currency).context("price")?, currency };
     Ok(GameChange { details, price })
 }
 
@@ -146,13 +147,16 @@ fn clean(text: &str) -> String {
     html_escape::decode_html_entities(text).trim().to_owned()
 }
 
-/// `59.9` → 5990. Not by way of floats: they cannot hold most prices.
-fn minor_units(price: &str) -> Result<i64> {
-    let (whole, cents) = price.split_once('.').unwrap_or((price, ""));
-    ensure!(cents.len() <= 2 && cents.bytes().all(|digit| digit.is_ascii_digit()), "must have at most two decimals");
-    let cents: i64 = format!("{cents:0<2}").parse()?;
-    let whole: i64 = whole.parse()?;
-    whole.checked_mul(100).and_then(|units| units.checked_add(cents)).context("too large")
+/// `59.9` → 5990 in reais, 59 in yen. Not by way of floats: they cannot hold most prices.
+fn minor_units(price: &str, currency: Currency) -> Result<i64> {
+    let (sign, digits) = price.strip_prefix('-').map_or((1, price), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let decimals = usize::from(currency.decimals());
+    let are_digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    ensure!(!whole.is_empty() && are_digits(whole), "must be a number");
+    ensure!(part.len() <= decimals && are_digits(part), "must have at most {decimals} decimals");
+    let units: i64 = format!("{whole}{part:0<decimals$}").parse().context("must be a number")?;
+    Ok(units.saturating_mul(sign))
 }
 
 #[cfg(test)]
@@ -161,12 +165,21 @@ mod tests {
 
     #[test]
     fn a_decimal_price_becomes_minor_units() {
-        for (text, units) in [("59.90", 5990), ("59.9", 5990), ("0", 0), ("199", 19_900), ("0.05", 5)] {
-            assert_eq!(minor_units(text).unwrap(), units, "{text}");
+        let brl = |text| minor_units(text, Currency::BRL);
+        for (text, units) in [("59.90", 5990), ("59.9", 5990), ("0", 0), ("199", 19_900), ("0.05", 5), ("-0.50", -50)] {
+            assert_eq!(brl(text).unwrap(), units, "{text}");
         }
-        for text in ["", "1.234", "1.-5", "x", "92233720368547758.08"] {
-            assert!(minor_units(text).is_err(), "{text}");
+        for text in ["", "-", "1.234", "1.-5", "--1", "x", "92233720368547758.08"] {
+            assert!(brl(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn each_currency_has_its_own_decimals() {
+        for (currency, text, units) in [("JPY", "1500", 1_500), ("KWD", "1.5", 1_500), ("EUR", "1.5", 150)] {
+            assert_eq!(minor_units(text, Currency::parse(currency).unwrap()).unwrap(), units, "{text} {currency}");
+        }
+        assert!(minor_units("1500.5", Currency::parse("JPY").unwrap()).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A game of the catalogue: what it is, what it costs, and whether it is still sold.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
@@ -68,9 +68,35 @@ pub struct GameDetails {
     /// Such as `linux`.
     pub platforms: Labels,
     /// When it came or will come out, where known.
-    pub release_date: Option<NaiveDate>,
+    pub release_date: Option<ReleaseDate>,
     /// The least age of a buyer.
     pub age_rating: AgeRating,
+}
+
+/// The day on which a game came or will come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReleaseDate(NaiveDate);
+
+/// Before there were games, or too far ahead to be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be between 1950 and 2100")]
+pub struct InvalidReleaseDate;
+
+impl ReleaseDate {
+    /// Accepts a day between 1950 and 2100.
+    ///
+    /// # Errors
+    /// [`InvalidReleaseDate`].
+    pub fn parse(day: NaiveDate) -> Result<Self, InvalidReleaseDate> {
+        if (1950..=2100).contains(&day.year()) { Ok(Self(day)) } else { Err(InvalidReleaseDate) }
+    }
+
+    /// The day itself.
+    #[must_use]
+    pub const fn day(self) -> NaiveDate {
+        self.0
+    }
 }
 
 /// The game as its history left it.
@@ -192,7 +218,9 @@ pub enum GameError {
     #[error("there is no such game")]
     UnknownGame,
     /// Not a time that lies ahead.
-    #[error("a promotion must end after it starts, later than now, and within {MAX_DAYS} days")]
+    #[error(
+        "a promotion must begin within {MAX_DAYS} days of now, and end after it starts, later than now, and within {MAX_DAYS} days"
+    )]
     PromotionWindow,
     /// Nothing would be cheaper.
     #[error("a promotion must make the game cheaper")]

@@ -46,6 +46,17 @@ impl Currency {
             _ => Err(InvalidMoney::Currency),
         }
     }
+
+    /// How many decimals an amount in it is written with. <https://docs.stripe.com/currencies#zero-decimal>
+    #[must_use]
+    pub const fn decimals(self) -> u8 {
+        match &self.0 {
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"JPY" | b"KMF" | b"KRW" | b"MGA" | b"PYG" | b"RWF" | b"UGX"
+            | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BHD" | b"JOD" | b"KWD" | b"OMR" | b"TND" => 3,
+            _ => 2,
+        }
+    }
 }
 
 impl fmt::Display for Currency {
@@ -77,7 +88,7 @@ impl From<Currency> for String {
 /// An amount in minor units (cents, centavos) of a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
-    /// Minor units; 5990 is 59.90.
+    /// Minor units; 5990 is R$ 59.90, or ¥ 5990.
     pub amount: i64,
     /// What they are units of.
     pub currency: Currency,
@@ -112,8 +123,12 @@ impl Money {
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.amount < 0 { "-" } else { "" };
-        let (whole, cents) = (self.amount.unsigned_abs() / 100, self.amount.unsigned_abs() % 100);
-        write!(f, "{sign}{whole}.{cents:02} {}", self.currency)
+        let decimals = usize::from(self.currency.decimals());
+        // At least one digit before the point.
+        let digits = format!("{:0>width$}", self.amount.unsigned_abs(), width = decimals.saturating_add(1));
+        let (whole, part) = digits.split_at(digits.len().saturating_sub(decimals));
+        let point = if part.is_empty() { "" } else { "." };
+        write!(f, "{sign}{whole}{point}{part} {}", self.currency)
     }
 }
 
@@ -144,5 +159,24 @@ impl Price {
     #[must_use]
     pub const fn money(self) -> Money {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_written_with_its_currencys_decimals() {
+        for (amount, currency, text) in [
+            (5_990, "BRL", "59.90 BRL"),
+            (5, "BRL", "0.05 BRL"),
+            (-50, "BRL", "-0.50 BRL"),
+            (1_500, "JPY", "1500 JPY"),
+            (0, "JPY", "0 JPY"),
+            (1_500, "KWD", "1.500 KWD"),
+        ] {
+            assert_eq!(Money { amount, currency: Currency::parse(currency).unwrap() }.to_string(), text);
+        }
     }
 }

@@ -1,6 +1,6 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use uuid::Uuid;
 
 /// Where a page ended: the time and id of its last row. Opaque to clients.
@@ -34,6 +34,10 @@ impl Cursor {
         let (micros, id) = bytes.split_at_checked(8).ok_or(InvalidCursor)?;
         let micros = i64::from_be_bytes(micros.try_into().map_err(|_| InvalidCursor)?);
         let at = DateTime::from_timestamp_micros(micros).ok_or(InvalidCursor)?;
+        // Postgres knows no such times, and no page ends there.
+        if !(1..=9_999).contains(&at.year()) {
+            return Err(InvalidCursor);
+        }
         Ok(Self { at, id: Uuid::from_slice(id).map_err(|_| InvalidCursor)? })
     }
 

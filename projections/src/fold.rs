@@ -148,7 +148,7 @@ pub async fn rebuild<P: Projection>(
     sqlx::query(&format!("insert into read.{table} select * from pg_temp.{table}")).execute(&mut *tx).await?;
     sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut *tx).await?;
     for (envelope, error) in &fold.parked {
-        park(&mut tx, table, &Parked { envelope, error: error.clone() }).await?;
+        park(&mut *tx, table, envelope, error).await?;
     }
     move_checkpoint(&mut tx, table, fold.events, fold.position).await?;
     tx.commit().await?;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
-use domain::game::{Game, GameDetails, GameEvent, Promotion};
+use domain::game::{Game, GameDetails, GameEvent, Promotion, ReleaseDate};
 use domain::order::{Order, OrderEvent};
 use domain::{Currency, GameId, InvalidMoney, Money, Price, StoreEvent};
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ async fn describe(
         .bind(labels(&details.genres))
         .bind(labels(&details.tags))
         .bind(labels(&details.platforms))
-        .bind(details.release_date)
+        .bind(details.release_date.map(ReleaseDate::day))
         .bind(i32::from(details.age_rating));
     if let Some(price) = price.map(Price::money) {
         query = query.bind(price.amount).bind(price.currency.to_string()).bind(fact.at);

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use journal::Position;
-use sqlx::{Connection, PgConnection, PgPool, Row};
+use sqlx::{Connection, PgConnection, PgExecutor, PgPool, Row};
 
 use crate::fact::{ApplyError, Envelope, Projection};
 
@@ -55,8 +55,10 @@ impl<P: Projection> Projector<P> {
     /// # Errors
     /// When the database does not answer.
     pub async fn checkpoint(&self) -> sqlx::Result<i64> {
-        let mut tx = self.pool.begin().await?;
-        checkpoint(&mut tx, P::NAME).await
+        sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
+            .bind(P::NAME)
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// Applies what of `batch` is new, in order, and moves the checkpoint; returns how many events were parked.
@@ -71,7 +73,7 @@ impl<P: Projection> Projector<P> {
         let mut stuck = parked_aggregates(&mut tx, P::NAME).await?;
         let parked = apply_all(&self.projection, &mut tx, &fresh, &mut stuck).await?;
         for event in &parked {
-            park(&mut tx, P::NAME, event).await?;
+            park(&mut *tx, P::NAME, event.envelope, &event.error).await?;
         }
         move_checkpoint(&mut tx, P::NAME, last.sequence, last.position).await?;
         tx.commit().await?;
@@ -203,11 +205,14 @@ pub(crate) async fn move_checkpoint(
     .map(drop)
 }
 
-pub(crate) async fn park(db: &mut PgConnection, projection: &str, event: &Parked<'_>) -> sqlx::Result<()> {
-    let Parked { envelope, error } = event;
+/// Notes an event that cannot be applied, for people to look at.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn park(db: impl PgExecutor<'_>, projection: &str, envelope: &Envelope, error: &str) -> sqlx::Result<()> {
     sqlx::query(
         "insert into read.parked (projection, sequence, aggregate_id, event_id, event_type, error)
-         values ($1, $2, $3, $4, $5, $6)",
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
     )
     .bind(projection)
     .bind(envelope.sequence)

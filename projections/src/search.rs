@@ -119,12 +119,27 @@ pub enum SearchError {
     /// Meilisearch took a task and could not do it.
     #[error("Meilisearch could not do a task: {0}")]
     Task(String),
+    /// Meilisearch will not have a document.
+    #[error("Meilisearch refuses a document: {0}")]
+    Refused(String),
     /// The index holds what the store did not write.
     #[error("the index holds something unreadable: {0}")]
     Unreadable(#[from] serde_json::Error),
     /// The words of the index cannot be kept in memory.
     #[error("the words of the index: {0}")]
     Words(#[from] fst::Error),
+}
+
+impl SearchError {
+    /// Whether the engine is there and will not have what it was given.
+    fn is_refusal(&self) -> bool {
+        match self {
+            // Class 22: data exception. <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+            Self::Postgres(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("22")),
+            Self::Refused(_) => true,
+            Self::Postgres(_) | Self::Meili(_) | Self::Task(_) | Self::Unreadable(_) | Self::Words(_) => false,
+        }
+    }
 }
 
 /// Which of two indexes.
@@ -178,9 +193,32 @@ impl SearchEngine {
     /// Writes games as they are now: what is retired leaves the index, and nothing older overwrites a newer document.
     /// There must be one writer at a time.
     ///
+    /// Returns the games that the engine refuses, each with its reason; they are not in the index, all others are.
+    ///
     /// # Errors
     /// When the engine does not answer; the same can be written again.
-    pub async fn write(&self, side: Side, games: Vec<GameView>) -> Result<(), SearchError> {
+    pub async fn write(&self, side: Side, games: Vec<GameView>) -> Result<Vec<(Uuid, SearchError)>, SearchError> {
+        let mut refused = Vec::new();
+        let mut waiting = vec![games];
+        // One that is refused is found by halves.
+        while let Some(mut games) = waiting.pop() {
+            match self.put(side, games.clone()).await {
+                Ok(()) => (),
+                Err(error) if !error.is_refusal() => return Err(error),
+                Err(error) => {
+                    if let [game] = games.as_slice() {
+                        refused.push((game.game_id, error));
+                    } else {
+                        waiting.push(games.split_off(games.len() / 2));
+                        waiting.push(games);
+                    }
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn put(&self, side: Side, games: Vec<GameView>) -> Result<(), SearchError> {
         let (retired, sold): (Vec<GameView>, Vec<GameView>) = games.into_iter().partition(|game| game.retired);
         let retired: Vec<Uuid> = retired.iter().map(|game| game.game_id).collect();
         let documents: Vec<Document> = sold.into_iter().map(Document::from).collect();

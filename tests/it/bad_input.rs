@@ -43,6 +43,20 @@ async fn a_bad_game_is_refused() {
             Some("tags"),
         ),
         ("no such rating", with(good(), "age_rating", json!(17)), 422, "invalid_field", Some("age_rating")),
+        (
+            "a day after the end of time",
+            with(good(), "release_date", json!("+10000-01-01")),
+            422,
+            "invalid_field",
+            Some("release_date"),
+        ),
+        (
+            "a day before there were games",
+            with(good(), "release_date", json!("-5000-01-01")),
+            422,
+            "invalid_field",
+            Some("release_date"),
+        ),
         ("no such day", with(good(), "release_date", json!("2023-02-29")), 400, "invalid_request", None),
     ] {
         println!("a game with {what}");

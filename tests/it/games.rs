@@ -1,3 +1,5 @@
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::json;
 
@@ -78,7 +80,13 @@ async fn the_catalogue_is_read_page_by_page() {
         }
     }
     assert_eq!(titles, ["Game 5", "Game 4", "Game 3", "Game 2", "Game 1"]);
-    app.visitor().get("/jogos?cursor=nonsense").await.refused(422, "invalid_field");
+    let beyond = [i64::MAX / 20, i64::MIN / 20].map(|micros| {
+        // A time that no page ends at, and that Postgres does not know.
+        BASE64_URL_SAFE_NO_PAD.encode([micros.to_be_bytes().as_slice(), &[0; 16]].concat())
+    });
+    for forged in ["nonsense", &beyond[0], &beyond[1]] {
+        app.visitor().get(&format!("/jogos?cursor={forged}")).await.refused(422, "invalid_field");
+    }
     app.visitor().get("/jogos?limit=0").await.refused(422, "invalid_field");
     app.visitor().get("/jogos?limit=101").await.refused(422, "invalid_field");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::StoreEvent;
 use nats::{Delivery, EVENTS, Nats};
 use projections::search::reindex::{Writer, indexed, indexed_up_to};
-use projections::search::{SearchEngine, Side};
+use projections::search::{CHECKPOINT, SearchEngine, Side};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,53 +42,74 @@ const CHANGES: [&str; 4] = [
 ];
 
 impl Indexer {
-    /// Works until `stop`.
+    /// Works until `stop`. Any number may: one writes at a time, and what one has written the others pass over.
     pub async fn run(&self, stop: CancellationToken) {
-        let begin = async {
-            loop {
+        while !stop.is_cancelled() {
+            let indexing = async {
                 match indexed(&self.pool).await {
-                    Ok(after) => return after.unsigned_abs(),
-                    Err(error) => tracing::warn!(%error, "The indexer does not know where it stands; trying again"),
+                    Ok(after) => self.follow(after, &stop).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "The indexer does not know where it stands; trying again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        let Some(after) = stop.run_until_cancelled(begin).await else { return };
-        let mut events = self.nats.follow(EVENTS, &CHANGES, after, BATCH, stop.clone());
+            };
+            stop.run_until_cancelled(indexing).await;
+        }
+    }
+
+    /// Indexes what follows a sequence, until the index is put back to an earlier one.
+    async fn follow(&self, mut after: i64, stop: &CancellationToken) {
+        let mut events = self.nats.follow(EVENTS, &CHANGES, after.unsigned_abs(), BATCH, stop.clone());
         while let Some(batch) = events.next().await {
             let behind = batch.last().map_or(0, Delivery::behind);
             INDEX_BEHIND.set(i64::try_from(behind).unwrap_or(i64::MAX));
-            if stop.run_until_cancelled(self.take(&batch)).await.is_none() {
-                return;
+            match self.take(&batch, after).await {
+                Some(last) => after = last,
+                None => return,
             }
         }
     }
 
-    /// Indexes a batch, however long it takes. Doing it twice changes nothing.
-    async fn take(&self, batch: &[Delivery]) {
-        while let Err(error) = self.index(batch).await {
-            INDEX_FAILURES.inc();
-            tracing::warn!(error = format!("{error:#}"), "The search index waits; trying again");
+    /// Indexes a batch, however long it takes; doing it twice changes nothing. Nothing where the index was put back.
+    async fn take(&self, batch: &[Delivery], after: i64) -> Option<i64> {
+        loop {
+            match self.index(batch, after).await {
+                Ok(last) => return last,
+                Err(error) => {
+                    INDEX_FAILURES.inc();
+                    tracing::warn!(error = format!("{error:#}"), "The search index waits; trying again");
+                }
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn index(&self, batch: &[Delivery]) -> anyhow::Result<()> {
+    async fn index(&self, batch: &[Delivery], after: i64) -> anyhow::Result<Option<i64>> {
         let events = batch.iter().map(Mirrored::try_from).collect::<anyhow::Result<Vec<_>>>()?;
-        let Some(last) = events.last().map(|event| &event.envelope) else { return Ok(()) };
+        let Some(last) = events.last().map(|event| &event.envelope) else { return Ok(Some(after)) };
         let mut writer = Writer::turn(&self.pool).await?;
+        let done = indexed(&self.pool).await?;
+        if done < after {
+            return Ok(None);
+        }
         // Another indexer was here before.
-        if indexed(&self.pool).await? >= last.sequence {
-            return Ok(());
+        if done >= last.sequence {
+            return Ok(Some(last.sequence));
         }
         let caught_up = projections::consistency::reached(&self.pool, "games", last.position).await?;
         anyhow::ensure!(caught_up, "the catalogue lags behind");
         let games: BTreeSet<Uuid> = events.iter().flat_map(games_of).collect();
         let games = projections::games::these(&self.pool, &games.into_iter().collect::<Vec<_>>()).await?;
         writer.holds().await?;
-        self.engine.write(Side::Live, games).await?;
+        for (game, error) in self.engine.write(Side::Live, games).await? {
+            let cause = events.iter().rev().find(|event| games_of(event).contains(&game));
+            if let Some(Mirrored { envelope, .. }) = cause {
+                projections::park(&self.pool, CHECKPOINT, envelope, &error.to_string()).await?;
+            }
+        }
         indexed_up_to(&self.pool, last.sequence, last.position).await?;
-        Ok(())
+        Ok(Some(last.sequence))
     }
 }
 

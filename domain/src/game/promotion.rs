@@ -113,6 +113,7 @@ impl Promotions {
         if ends_at <= starts_at
             || ends_at <= now
             || ends_at.signed_duration_since(starts_at) > TimeDelta::days(MAX_DAYS)
+            || now.signed_duration_since(starts_at).abs() > TimeDelta::days(MAX_DAYS)
         {
             return Err(GameError::PromotionWindow);
         }

@@ -21,7 +21,7 @@ fn details(title: &str) -> GameDetails {
         genres: Labels::parse(["Platformer"]).unwrap(),
         tags: Labels::parse(["Hard", "Story Rich"]).unwrap(),
         platforms: Labels::parse(["linux", "windows"]).unwrap(),
-        release_date: NaiveDate::from_ymd_opt(2024, 2, 29),
+        release_date: NaiveDate::from_ymd_opt(2024, 2, 29).and_then(|day| ReleaseDate::parse(day).ok()),
         age_rating: AgeRating::parse(10).unwrap(),
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use commands::{Catalogue, Context, GameChange, Receipt};
-use domain::game::{AgeRating, GameDetails};
+use domain::game::{AgeRating, GameDetails, ReleaseDate};
 use domain::{Description, GameId, Labels, Name, Title};
 use journal::clock;
 use poem::web::Data;
@@ -238,6 +238,7 @@ impl Games {
 impl NewGame {
     fn parse(&self) -> Result<GameChange, Problem> {
         let labels = |name, labels: &[Str]| Labels::parse(labels).map_err(|rule| Problem::field(name, rule));
+        let released = self.release_date.map(ReleaseDate::parse).transpose();
         let details = GameDetails {
             title: Title::parse(&self.title).map_err(|rule| Problem::field("title", rule))?,
             description: Description::parse(&self.description).map_err(|rule| Problem::field("description", rule))?,
@@ -246,7 +247,7 @@ impl NewGame {
             genres: labels("genres", &self.genres)?,
             tags: labels("tags", &self.tags)?,
             platforms: labels("platforms", &self.platforms)?,
-            release_date: self.release_date,
+            release_date: released.map_err(|rule| Problem::field("release_date", rule))?,
             age_rating: AgeRating::parse(self.age_rating).map_err(|rule| Problem::field("age_rating", rule))?,
         };
         Ok(GameChange { details, price: self.price.parse()? })

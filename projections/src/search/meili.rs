@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::TryFutureExt;
 use meilisearch_sdk::client::Client;
 use meilisearch_sdk::documents::DocumentsQuery;
+use meilisearch_sdk::errors::ErrorType;
 use meilisearch_sdk::indexes::Index;
 use meilisearch_sdk::search::{MatchingStrategies, SearchResults, Selectors};
 use meilisearch_sdk::task_info::TaskInfo;
@@ -191,6 +192,9 @@ impl Meili {
         let done = asked.and_then(|task| task.wait_for_completion(client, Some(TASK_POLL), Some(TASK_PATIENCE)));
         match timed(TASK_PATIENCE, done).await? {
             Task::Succeeded { .. } => Ok(()),
+            Task::Failed { content } if content.error.error_type == ErrorType::InvalidRequest => {
+                Err(SearchError::Refused(content.error.to_string()))
+            }
             Task::Failed { content } => Err(SearchError::Task(content.error.to_string())),
             Task::Enqueued { .. } | Task::Processing { .. } => Err(SearchError::Task("not done in time".to_owned())),
         }

@@ -69,8 +69,8 @@ impl Writer {
 
 /// Builds the index from the journal and swaps it in; returns how many games it holds.
 ///
-/// While it is built the live index is searched but not written; what happens meanwhile waits in the indexer's
-/// consumer and is indexed afterwards. Killed in the middle, it can be started again.
+/// While it is built the live index is searched but not written; what happens meanwhile waits for the
+/// indexer. Killed in the middle, it can be started again.
 ///
 /// # Errors
 /// [`ReindexError`].
@@ -85,7 +85,7 @@ pub async fn reindex(
     let (mut fold, mut db) = Fold::begin(journal, &Games).await?;
     fold.read_most(&mut db, |events| progress(Progress::Folded(events))).await?;
     let total: i64 = sqlx::query_scalar("select count(*) from games where not retired").fetch_one(&mut db).await?;
-    let (mut after, mut indexed) = (Uuid::nil(), 0_i64);
+    let (mut after, mut indexed, mut refused) = (Uuid::nil(), 0_i64, 0_i64);
     loop {
         let games: Vec<GameView> = sqlx::query_as(&format!(
             "select {COLUMNS} from games where not retired and game_id > $1 order by game_id limit {}",
@@ -97,17 +97,24 @@ pub async fn reindex(
         let Some(last) = games.last() else { break };
         after = last.game_id;
         indexed = indexed.saturating_add(i64::try_from(games.len()).unwrap_or(i64::MAX));
-        engine.write(Side::Next, games).await?;
+        for (game, error) in engine.write(Side::Next, games).await? {
+            tracing::error!(game.id = %game, %error, "The search index refuses a game");
+            refused = refused.saturating_add(1);
+        }
         progress(Progress::Indexed(indexed, total));
     }
     writer.holds().await?;
-    engine.swap(total).await?;
+    let held = total.saturating_sub(refused);
+    engine.swap(held).await?;
     writer.holds().await?;
     let mut tx = pool.begin().await?;
     checkpoint(&mut tx, CHECKPOINT).await?;
     move_checkpoint(&mut tx, CHECKPOINT, fold.events, fold.position).await?;
+    if refused == 0 {
+        sqlx::query("delete from read.parked where projection = $1").bind(CHECKPOINT).execute(&mut *tx).await?;
+    }
     tx.commit().await?;
-    Ok(total)
+    Ok(held)
 }
 
 /// The last sequence that the index has.

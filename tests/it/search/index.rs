@@ -7,7 +7,7 @@ use projections::games::GameView;
 use projections::search::reindex::{Progress, reindex};
 use projections::search::{SearchEngine, Side};
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{find, meilisearch, postgres, store};
 use crate::support::{TestApp, Wishes, eventually};
@@ -153,4 +153,29 @@ async fn on_postgres_the_labels_of_very_many_games_are_estimated_and_said_to_be(
     let found = find(&app, "q=harbor").await;
     assert_eq!((&found["total"], &found["facets_estimated"]), (&json!(8_000), &json!(true)));
     assert_eq!(found["facets"]["genres"]["Puzzle"], 8_000, "scaled up from a part");
+}
+
+#[tokio::test]
+async fn a_game_that_the_engine_refuses_is_parked_and_the_others_are_found() {
+    let app = store(SearchConfig::default()).await;
+    // As it could be recorded while dates had no bounds.
+    let mut event: Value =
+        serde_json::from_str(include_str!("../../../domain/corpus/GameCreated.1.beyond-todays-rules.json")).unwrap();
+    event["details"]["title"] = json!("Far Harbor");
+    event["details"]["genres"] = json!(["Casual"]);
+    event["price"]["amount"] = json!(100);
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    sqlx::query(
+        "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         values ('game', $1, 1, 'GameCreated', '1', $2, '{}')",
+    )
+    .bind(journal::clock::new_id().to_string())
+    .bind(&event)
+    .execute(&owner)
+    .await
+    .unwrap();
+    app.game("Near Harbor", 500).await;
+    eventually("the other is found", || async { find(&app, "q=harbor").await["total"] == 1 }).await;
+    let parked = projections::parked(app.pool()).await.unwrap();
+    assert_eq!((parked.len(), parked[0].projection.as_str()), (1, "search"), "{parked:?}");
 }

@@ -10,10 +10,23 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::JournalError;
 
+/// How long a session may take, and how soon the server notices that its client's host vanished without a word: what it
+/// held, such as the lead of the relay, is free within ten seconds.
+const LIMITS: [(&str, &str); 6] = [
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "3"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "2"),
+    ("tcp_user_timeout", "8s"),
+];
+/// For how long after its last use a connection is taken to be alive.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// Opens a pool of at most `connections` to the database at `url`.
 ///
-/// Connections are not pinged before use: that would double the cost of a command. A broken one fails once
-/// and the callers' retries get a new one.
+/// A connection that has idled for longer than a moment is pinged before use, so that a dead one is replaced and
+/// nobody hears of it. One that was just used is not: that would double the cost of a command.
 ///
 /// # Errors
 /// When the URL is invalid or the database does not answer.
@@ -21,11 +34,20 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
     let options = PgConnectOptions::from_str(url.expose_secret())?
         .application_name("ludoteca")
         // Compiling a statement takes longer than running ours; facets are counted in memory.
-        .options([("search_path", "read,public"), ("jit", "off"), ("work_mem", "32MB")]);
+        .options([("search_path", "read,public"), ("jit", "off"), ("work_mem", "32MB")])
+        .options(LIMITS);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await?;
     Ok(pool)

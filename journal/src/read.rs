@@ -153,6 +153,24 @@ impl Journal {
         Ok((count, last.as_ref().map_or(Ok(Position::default()), position_of)?))
     }
 
+    /// For how many seconds the first event after a position has been there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn waiting_seconds(&self, after: Position) -> Result<f64, JournalError> {
+        let seconds = sqlx::query_scalar(
+            "select coalesce(extract(epoch from clock_timestamp() -
+               (select recorded_at from journal.events where (epoch, tx_id, position) > ($1, $2::text::xid8, $3)
+                order by epoch, tx_id, position limit 1)), 0)::float8",
+        )
+        .bind(after.epoch)
+        .bind(after.tx_id.to_string())
+        .bind(after.position)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(seconds)
+    }
+
     /// For how many seconds the oldest transaction that writes has held back [`Journal::committed_after`].
     ///
     /// # Errors

@@ -270,3 +270,43 @@ async fn an_event_of_the_mirror_is_a_cloud_event() {
     assert_eq!(stored.header("Journal-Position"), Some(recorded.position.to_string().as_str()));
     assert_eq!(<Game as cqrs_es::Aggregate>::TYPE, "game");
 }
+
+#[tokio::test]
+async fn an_event_that_was_recorded_late_while_the_lead_changed_hands_is_noticed() {
+    let mut app = quiet().await;
+    create_games(&app, 5).await;
+    let mut first = relay(&app);
+    eventually("all is mirrored", || async { (app.foundation.journal().extent().await.unwrap().0, 6) }).await;
+    while first.run_once().await.unwrap() == Step::Worked {}
+    // As a standby could hold it that took over: it stands before what is mirrored, and is not among it.
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    sqlx::query(
+        "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+                                     epoch, tx_id, position)
+         overriding system value
+         select aggregate_type, gen_random_uuid()::text, 1, event_type, event_version, payload, metadata,
+                epoch, tx_id, position - 1000
+         from journal.events where event_type = 'GameCreated' order by epoch, tx_id, position limit 1",
+    )
+    .execute(&owner)
+    .await
+    .unwrap();
+
+    // Whoever leads already has no reason to look back; whoever takes over does.
+    let error = relay(&app).run_once().await.unwrap_err();
+    assert!(matches!(error, RelayError::Differs { .. }), "{error}");
+    app.start_role("relay");
+    eventually("health says so", || async { app.visitor().get("/health/ready").await.body["relay"] == "halted" }).await;
+}
+
+#[tokio::test]
+async fn the_mirrors_lag_rises_while_nothing_moves() {
+    let mut app = TestApp::start().await;
+    app.stop_nats().await;
+    create_games(&app, 1).await;
+    let lag = || workers::metrics::RELAY_LAG.get();
+    // The gauge is one for all relays of this process; the others set it to nothing within a second.
+    eventually("it rises", || async { lag() > 2.5 }).await;
+    app.start_nats().await;
+    mirrors_everything(&app).await;
+}

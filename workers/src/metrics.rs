@@ -19,9 +19,9 @@ metric!(
     MIRRORED: IntCounter = register_int_counter!("ludoteca_mirrored_events_total", "Events put into the mirror")
 );
 metric!(
-    /// Seconds between an event's recording and its mirroring, for the last one mirrored.
+    /// Seconds since the first event was recorded that is not mirrored yet; measured on a clock of its own.
     RELAY_LAG: Gauge =
-        register_gauge!("ludoteca_relay_lag_seconds", "Age of the last event when it was put into the mirror")
+        register_gauge!("ludoteca_relay_lag_seconds", "Age of the first event that is not in the mirror yet")
 );
 metric!(
     /// Seconds since the oldest writing transaction began: it holds the relay back.

@@ -1,5 +1,6 @@
 //! Runs one projection: follows the mirror from its checkpoint and keeps at it until each event is applied or parked.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use nats::{Delivery, EVENTS, Nats};
@@ -12,6 +13,8 @@ use crate::mirrored::Mirrored;
 
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is measured how far the projection is behind.
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// Projects until `stop`. Any number may: the checkpoint decides who applies what.
 pub async fn run<P: Projection>(pool: PgPool, nats: Nats, projection: P, stop: CancellationToken) {
@@ -26,7 +29,25 @@ pub async fn run<P: Projection>(pool: PgPool, nats: Nats, projection: P, stop: C
                 }
             }
         };
-        stop.run_until_cancelled(projecting).await;
+        let measuring = measure(&nats, &projector);
+        stop.run_until_cancelled(async {
+            tokio::select! {
+                () = projecting => (),
+                never = measuring => match never {},
+            }
+        })
+        .await;
+    }
+}
+
+/// Measures on a clock of its own how far the projection is behind, so that the figure rises while nothing moves.
+async fn measure<P: Projection>(nats: &Nats, projector: &Projector<P>) -> Infallible {
+    loop {
+        if let (Ok((_, last)), Ok(done)) = (nats.extent(EVENTS).await, projector.checkpoint().await) {
+            let behind = i64::try_from(last).unwrap_or(i64::MAX).saturating_sub(done).max(0);
+            PROJECTION_BEHIND.with_label_values(&[P::NAME]).set(behind);
+        }
+        tokio::time::sleep(MEASURE).await;
     }
 }
 
@@ -34,8 +55,6 @@ pub async fn run<P: Projection>(pool: PgPool, nats: Nats, projection: P, stop: C
 async fn follow<P: Projection>(nats: &Nats, projector: &Projector<P>, after: u64, stop: &CancellationToken) {
     let mut events = nats.follow(EVENTS, &[], after, BATCH, stop.clone());
     while let Some(batch) = events.next().await {
-        let behind = batch.last().map_or(0, Delivery::behind);
-        PROJECTION_BEHIND.with_label_values(&[P::NAME]).set(i64::try_from(behind).unwrap_or(i64::MAX));
         if !take(projector, &batch).await {
             return;
         }

@@ -6,13 +6,12 @@
 //! before it, so they cannot interleave. The stream's last message is the checkpoint; nothing else is trusted.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use journal::{Journal, JournalError, Position, Recorded, clock};
+use journal::{Journal, JournalError, Position, Recorded};
 use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError, RELAY_HEALTH};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
@@ -30,6 +29,11 @@ const POLL: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(2);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often figures are measured and the lock is looked at, and how long the lock may take to answer.
+const WATCH: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How many of the mirror's last events are compared with the journal before anything is added to them.
+const COMPARED: u64 = 1_000;
 /// How often it is noted how far readers have got.
 const NOTE: Duration = Duration::from_secs(1);
 /// The advisory lock of the leader; locks belong to one database.
@@ -60,6 +64,17 @@ pub enum RelayError {
         /// Where it claims to stand.
         position: Option<Position>,
     },
+    /// The journal holds an event that the mirror passed over.
+    #[error(
+        "the mirror lacks an event: the journal has one at {found}, before the mirror's message {sequence}. Nothing is \
+         published until the mirror is built anew; see docs/operations.md, \"The mirror is ahead\""
+    )]
+    Differs {
+        /// The message that stands where the event belongs.
+        sequence: u64,
+        /// Where the event stands in the journal.
+        found: Position,
+    },
     /// The mirror did not take it.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -81,14 +96,14 @@ struct Tail {
 /// The next events, ready to be published.
 struct Batch {
     messages: Vec<Outgoing>,
-    /// Where the last of them stands, and when it was recorded; nothing where there are none.
-    end: Option<(Position, DateTime<Utc>)>,
+    /// Where the last of them stands; nothing where there are none.
+    end: Option<Position>,
 }
 
 impl Batch {
     async fn read(journal: Journal, after: Position) -> Result<Self, JournalError> {
         let events = journal.committed_after(after, BATCH).await?;
-        let end = events.last().map(|last| (last.position, last.recorded_at));
+        let end = events.last().map(|last| last.position);
         Ok(Self { messages: events.iter().map(outgoing).collect(), end })
     }
 }
@@ -101,13 +116,15 @@ pub struct Relay {
     next: Option<Batch>,
     /// Whether mirror and journal contradict each other.
     halted: Arc<AtomicBool>,
+    /// Up to where the mirror is known to reach.
+    reached: Arc<Mutex<Position>>,
 }
 
 impl Relay {
     /// A relay from a journal to a server.
     #[must_use]
     pub fn new(journal: Journal, nats: Nats) -> Self {
-        Self { journal, nats, tail: None, next: None, halted: Arc::default() }
+        Self { journal, nats, tail: None, next: None, halted: Arc::default(), reached: Arc::default() }
     }
 
     /// Leads, or waits to lead, until `stop`.
@@ -130,16 +147,18 @@ impl Relay {
             }
         }
         tracing::info!("The relay leads");
-        let (journal, nats, halted) = (self.journal.clone(), self.nats.clone(), self.halted.clone());
+        let (journal, nats) = (self.journal.clone(), self.nats.clone());
+        let (halted, reached) = (self.halted.clone(), self.reached.clone());
         let health = || if halted.load(Ordering::Relaxed) { "halted" } else { "up" };
         tokio::select! {
-            led = self.mirror(&mut lock, stop) => led,
+            led = self.mirror(stop) => led,
+            lost = watch(&mut lock, &journal, &reached) => lost,
             () = nats.answer(RELAY_HEALTH, health) => Ok(()),
-            never = note_progress(journal, &nats) => match never {},
+            never = note_progress(&journal, &nats) => match never {},
         }
     }
 
-    async fn mirror(&mut self, lock: &mut PgConnection, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn mirror(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
         let mut woken = Instant::now();
         while !stop.is_cancelled() {
@@ -155,10 +174,7 @@ impl Relay {
             let pause = if woken.elapsed() < POLL { SOON } else { POLL };
             tokio::select! {
                 () = stop.cancelled() => (),
-                () = tokio::time::sleep(pause) => if pause == POLL {
-                    lock.ping().await?;
-                    HELD_BACK.set(self.journal.held_back_seconds().await?);
-                },
+                () = tokio::time::sleep(pause) => (),
                 _ = wakes.next() => woken = Instant::now(),
             }
         }
@@ -178,8 +194,8 @@ impl Relay {
             Some(batch) => batch,
             None => Batch::read(self.journal.clone(), tail.position).await?,
         };
-        let Some((position, recorded_at)) = batch.end else {
-            self.tail = Some(tail);
+        let Some(position) = batch.end else {
+            self.reach(tail);
             return Ok(Step::Idle);
         };
         // Any surprise ends the step with no tail, and the next one finds out where the mirror ends.
@@ -191,10 +207,42 @@ impl Relay {
         if let Some(next) = next {
             self.next = next.await.ok().transpose()?;
         }
-        self.tail = Some(Tail { sequence, position });
+        self.reach(Tail { sequence, position });
         MIRRORED.inc_by(sequence.saturating_sub(tail.sequence));
-        RELAY_LAG.set(clock::now().signed_duration_since(recorded_at).as_seconds_f64());
         Ok(Step::Worked)
+    }
+
+    fn reach(&mut self, tail: Tail) {
+        self.tail = Some(tail);
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = tail.position;
+    }
+
+    /// Compares the mirror's last events with the journal: one that was recorded late, while the lead changed hands, would
+    /// be missing among them.
+    async fn compare(&self, tail: Tail) -> Result<(), RelayError> {
+        let first = tail.sequence.saturating_sub(COMPARED).saturating_add(1);
+        let mut replay = self.nats.replay(EVENTS, "events.>", first);
+        let mut mirrored = Vec::new();
+        while replay.next_sequence() <= tail.sequence {
+            let batch = replay.next_batch().await?;
+            if batch.is_empty() {
+                break;
+            }
+            mirrored.extend(batch.iter().map(|stored| {
+                let position = stored.header(POSITION).and_then(|position| position.parse::<Position>().ok());
+                (stored.sequence, position.unwrap_or_default())
+            }));
+        }
+        let Some(((_, begin), rest)) = mirrored.split_first() else { return Ok(()) };
+        let recorded = self.journal.committed_after(*begin, i64::try_from(COMPARED).unwrap_or(i64::MAX)).await?;
+        let recorded = recorded.iter().map(|event| event.position).take_while(|position| *position <= tail.position);
+        for (found, (sequence, position)) in recorded.zip(rest) {
+            if found != *position {
+                self.halt(true);
+                return Err(RelayError::Differs { sequence: *sequence, found });
+            }
+        }
+        Ok(())
     }
 
     fn halt(&self, halted: bool) {
@@ -215,8 +263,10 @@ impl Relay {
         };
         match (position, known) {
             (Some(position), Some(known)) if Uuid::try_parse(&event) == Ok(known) => {
+                let tail = Tail { sequence: last.sequence, position };
+                self.compare(tail).await?;
                 self.halt(false);
-                Ok(Tail { sequence: last.sequence, position })
+                Ok(tail)
             }
             _ => {
                 self.halt(true);
@@ -227,7 +277,7 @@ impl Relay {
 }
 
 /// Notes in the journal how far the mirror's readers have got, so that they go on there if it must be built anew.
-async fn note_progress(journal: Journal, nats: &Nats) -> Infallible {
+async fn note_progress(journal: &Journal, nats: &Nats) -> Infallible {
     loop {
         tokio::time::sleep(NOTE).await;
         match nats.progress(EVENTS).await {
@@ -237,6 +287,23 @@ async fn note_progress(journal: Journal, nats: &Nats) -> Infallible {
                 }
             }
             Err(error) => tracing::debug!(%error, "The mirror does not say how far its readers have got"),
+        }
+    }
+}
+
+/// Sees that the lock is still ours, and measures on its own clock, so that figures rise while nothing moves.
+async fn watch(lock: &mut PgConnection, journal: &Journal, reached: &Mutex<Position>) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        tokio::time::timeout(PATIENCE, lock.ping()).await??;
+        let reached = *reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = async {
+            HELD_BACK.set(journal.held_back_seconds().await?);
+            RELAY_LAG.set(journal.waiting_seconds(reached).await?);
+            Ok::<_, JournalError>(())
+        };
+        if let Err(error) = measured.await {
+            tracing::debug!(%error, "How far the mirror is behind is not known");
         }
     }
 }

@@ -20,6 +20,7 @@ mod compose;
 mod dead_letters;
 mod disputes;
 mod faults;
+mod forgetting;
 mod games;
 mod invariants;
 mod journal;

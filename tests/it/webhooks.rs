@@ -109,3 +109,17 @@ async fn a_delivery_is_a_hint_and_not_believed_over_the_psp() {
     assert_eq!((app.events("PaymentFailed").await, app.events("PaymentCancelled").await), (0, 0));
     ana.sees_order(&order, "completed").await;
 }
+
+#[tokio::test]
+async fn of_a_delivery_only_ids_are_kept() {
+    let app = TestApp::start().await;
+    let object = json!({
+        "id": "pi_1", "metadata": { "payment_id": journal::clock::new_id(), "note": "for Zenobia" },
+        "charges": { "data": [{ "billing_details": { "name": "Zenobia", "address": { "city": "Palmyra" } } }] } });
+    let body = event("evt_names", "payment_intent.succeeded", &object);
+    deliver(&app, &body, signed(&body)).await.expect(200);
+    let kept = sqlx::query_scalar("select payload::text from vault.webhook_inbox where event_id = 'evt_names'");
+    let kept: String = kept.fetch_one(app.pool()).await.unwrap();
+    assert!(kept.contains("pi_1") && kept.contains("payment_id"), "{kept}");
+    assert!(!kept.contains("Zenobia") && !kept.contains("Palmyra"), "{kept}");
+}

@@ -8,13 +8,16 @@ use poem_openapi::param::Header;
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
 use psp::signature;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Tag;
 use crate::Store;
 use crate::problem::Problem;
 
 pub(crate) struct Webhooks;
+
+/// What is kept of a delivery: ids. The rest of it, names and addresses among it, is the PSP's to tell when it is asked.
+const KEPT: [&str; 3] = ["/data/object/id", "/data/object/payment_intent", "/data/object/metadata/payment_id"];
 
 #[derive(ApiResponse)]
 enum Delivered {
@@ -50,11 +53,18 @@ impl Webhooks {
         let (Some(id), Some(kind)) = (text("id"), text("type")) else {
             return Err(malformed("the event has no id or no type"));
         };
-        if store.commands.vault().keep_delivery(id, kind, &event).await?
+        if store.commands.vault().keep_delivery(id, kind, &essence(&event)).await?
             && let Err(error) = store.nats.wake(WEBHOOK_WAKE).await
         {
             tracing::debug!(%error, "The webhook function will find the delivery by itself");
         }
         Ok(Delivered::Ok)
     }
+}
+
+/// A delivery without what is not kept, in its own shape.
+fn essence(event: &Value) -> Value {
+    let id = |path: &str| event.pointer(path).filter(|id| id.is_string());
+    let [object, intent, payment] = KEPT.map(id);
+    json!({ "data": { "object": { "id": object, "payment_intent": intent, "metadata": { "payment_id": payment } } } })
 }

@@ -15,14 +15,14 @@ pub struct InboxEntry {
     pub event_id: String,
     /// Such as `payment_intent.succeeded`.
     pub kind: String,
-    /// The whole event.
+    /// The ids in the event, in its own shape.
     pub payload: Value,
     /// How often it was tried, this time included.
     pub attempts: i32,
 }
 
 impl Vault {
-    /// Keeps a delivery. Returns whether it is new; a duplicate changes nothing.
+    /// Keeps a delivery, of which `payload` may hold ids and nothing else. Returns whether it is new; a duplicate changes nothing.
     ///
     /// # Errors
     /// When the row could not be written: the PSP must deliver again.

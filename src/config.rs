@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
@@ -39,6 +40,9 @@ pub struct StoreConfig {
     /// What becomes of games whose payment is disputed: suspend (until the bank decides), revoke-when-lost, or keep
     #[arg(long, env = "DISPUTE_POLICY", default_value = "suspend", value_parser = DisputePolicy::from_str)]
     pub dispute_policy: DisputePolicy,
+    /// Where the store is, by its name in the tz database: the day there decides how old a buyer is
+    #[arg(long, env = "STORE_TIME_ZONE", default_value = "America/Sao_Paulo")]
+    pub time_zone: Tz,
 }
 
 /// The database as its owner sees it: for migrations and for a new epoch.

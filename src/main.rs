@@ -112,16 +112,13 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(config) => demo::run(&config).await,
         Command::Gateway { store, gateway, search } => {
             let acceptor = bind(gateway.listen).await?;
-            Foundation::connect(&store, stop).await?.gateway(&gateway, &search, acceptor).await
+            Foundation::connect_role(&store, stop).await?.gateway(&gateway, &search, acceptor).await
         }
         Command::Relay(worker) => {
             let _: () = worker.start(stop).await?.relay().await;
             Ok(())
         }
-        Command::Projector(worker) => {
-            let _: () = worker.start(stop).await?.projector().await;
-            Ok(())
-        }
+        Command::Projector(worker) => worker.start(stop).await?.projector().await,
         Command::Indexer { worker, search } => worker.start(stop).await?.indexer(&search).await,
         Command::Checkout(worker) => {
             let _: () = worker.start(stop).await?.checkout().await;
@@ -159,7 +156,7 @@ async fn run(command: Command) -> Result<()> {
             match stock::create_admin(&foundation, &admin_email, &admin_password).await? {
                 MadeAdmin::Created => println!("Created the account of {admin_email}; it is an admin's."),
                 MadeAdmin::Changed => {
-                    println!("{admin_email} is an admin with this password now; its sessions are over.")
+                    println!("{admin_email} is an admin with this password now; its sessions are over.");
                 }
                 MadeAdmin::Known => println!("{admin_email} is an admin with this password already."),
             }
@@ -196,7 +193,7 @@ async fn run(command: Command) -> Result<()> {
 
 impl Worker {
     async fn start(&self, stop: CancellationToken) -> Result<Foundation> {
-        let foundation = Foundation::connect(&self.store, stop.clone()).await?;
+        let foundation = Foundation::connect_role(&self.store, stop.clone()).await?;
         if let Some(address) = self.operations.operations_listen {
             let (pool, nats) = (foundation.journal().pool().clone(), foundation.shared.nats.clone());
             tokio::spawn(async move {

@@ -54,12 +54,27 @@ impl Foundation {
     /// # Errors
     /// When Postgres or NATS cannot be reached, or the journal refuses to be appended to.
     pub async fn connect(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
+        let nats = Nats::connect(config.nats_url.expose_secret()).await?;
+        Self::on(config, nats, stop).await
+    }
+
+    /// As [`Foundation::connect`], for roles that start whether NATS is there already or not.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, or the journal refuses to be appended to.
+    pub async fn connect_role(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
+        let nats = Nats::connect_when_there(config.nats_url.expose_secret()).await?;
+        Self::on(config, nats, stop).await
+    }
+
+    async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
         let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
         let journal = Journal::open(pool.clone()).await?;
         let vault = Vault::open(pool, &config.master_key).await?;
-        let nats = Nats::connect(config.nats_url.expose_secret()).await?.with_replicas(config.nats_replicas);
+        let nats = nats.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
-        let rules = Rules { currency: config.currency, refund_window, dispute_policy: config.dispute_policy };
+        let StoreConfig { currency, dispute_policy, time_zone, .. } = *config;
+        let rules = Rules { currency, refund_window, dispute_policy, time_zone };
         let commands = Commands::new(journal.clone(), vault.clone(), rules);
         tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })
@@ -98,7 +113,10 @@ impl Foundation {
     }
 
     /// Projects every read model.
-    pub async fn projector(&self) {
+    ///
+    /// # Errors
+    /// When one of them panicked.
+    pub async fn projector(&self) -> Result<()> {
         let mut projecting = tokio::task::JoinSet::new();
         macro_rules! start {
             ($projection:expr) => {
@@ -107,7 +125,10 @@ impl Foundation {
             };
         }
         projections::for_each_projection!(self.vault, start);
-        while projecting.join_next().await.is_some() {}
+        while let Some(ended) = projecting.join_next().await {
+            ended.context("a projection panicked")?;
+        }
+        Ok(())
     }
 
     /// Keeps the search index.
@@ -177,8 +198,7 @@ impl Foundation {
         let from = config.mail_from.parse().context("MAIL_FROM")?;
         let patience = MailPatience { attempts: config.mail_attempts, pause: config.mail_pause };
         let store_url = config.store_url.trim_end_matches('/').to_owned();
-        Notifier { shared: self.shared.clone(), mailer, from, store_url, patience }.run(self.stop.clone()).await;
-        Ok(())
+        Notifier { shared: self.shared.clone(), mailer, from, store_url, patience }.run(self.stop.clone()).await
     }
 
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
@@ -277,10 +297,7 @@ pub fn start_all(
         Ok(())
     });
     let role = base();
-    roles.start("projector", async move {
-        let _: () = role.projector().await;
-        Ok(())
-    });
+    roles.start("projector", async move { role.projector().await });
     let role = base();
     roles.start("checkout", async move {
         let _: () = role.checkout().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use commands::{Actor, Context, MadeAdmin, Password, Registration};
 use domain::{BirthDate, Email, Language, PersonName, Profile};
-use journal::{Journal, clock};
+use journal::Journal;
 use projections::search::reindex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
     let profile = Profile {
         name: PersonName::parse("Admin")?,
         email: Email::parse(email).context("ADMIN_EMAIL")?,
-        birth_date: BirthDate::parse(birth_date, clock::now().date_naive())?,
+        birth_date: BirthDate::parse(birth_date, foundation.shared.commands.today())?,
     };
     let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
     let account = Registration { profile, password, language: Language::English };

@@ -20,10 +20,11 @@ mod refund;
 mod session;
 mod user;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use journal::{FirstAnswer, Journal, Vault};
+use journal::{FirstAnswer, Journal, Vault, clock};
 
 pub use actor::{Actor, Context};
 pub use admin::MadeAdmin;
@@ -47,6 +48,8 @@ pub struct Rules {
     pub refund_window: TimeDelta,
     /// What becomes of games whose payment is disputed.
     pub dispute_policy: DisputePolicy,
+    /// Where it is, for the day that decides how old somebody is.
+    pub time_zone: Tz,
 }
 
 /// Everything that the store can be asked to do.
@@ -76,6 +79,12 @@ impl Commands {
             fingerprint: hash("request body", body),
             caller,
         }
+    }
+
+    /// The day that it is where the store is.
+    #[must_use]
+    pub fn today(&self) -> NaiveDate {
+        clock::now().with_timezone(&self.rules.time_zone).date_naive()
     }
 
     /// The journal behind the use cases.

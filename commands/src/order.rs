@@ -64,7 +64,7 @@ impl Commands {
                 let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
                     return Err(UserError::UserErased.into());
                 };
-                let buyer_age = key.open(&profile)?.birth_date.age_on(clock::now().date_naive());
+                let buyer_age = key.open(&profile)?.birth_date.age_on(self.today());
                 let offers = games.iter().map(|game| offer(others, *game)).collect::<Result<_, _>>()?;
                 let payment_method = payment_method.clone();
                 Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])

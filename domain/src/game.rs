@@ -219,7 +219,7 @@ pub enum GameError {
     UnknownGame,
     /// Not a time that lies ahead.
     #[error(
-        "a promotion must begin within {MAX_DAYS} days of now, and end after it starts, later than now, and within {MAX_DAYS} days"
+        "a promotion must begin within ten years, and end after it starts, later than now, and within {MAX_DAYS} days"
     )]
     PromotionWindow,
     /// Nothing would be cheaper.

@@ -18,6 +18,11 @@ impl NatsError {
     }
 }
 
+/// How often the server is asked whether it is there. The third answer that does not come ends the connection, so one
+/// that only looks open is noticed within 15 s.
+const PING: Duration = Duration::from_secs(4);
+/// For how long a message may wait for its turn to be sent: whoever sends it serves somebody.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,21 +43,33 @@ impl Nats {
     /// # Errors
     /// When the URL is invalid or the server does not let us in.
     pub async fn connect(urls: &str) -> Result<Self, NatsError> {
+        Self::dial(urls, false).await
+    }
+
+    /// The same, whether the server is there already or not: until it is, everything that needs it fails or waits.
+    ///
+    /// # Errors
+    /// When the URL is invalid.
+    pub async fn connect_when_there(urls: &str) -> Result<Self, NatsError> {
+        Self::dial(urls, true).await
+    }
+
+    async fn dial(urls: &str, patient: bool) -> Result<Self, NatsError> {
         let servers: Result<Vec<ServerAddr>, _> = urls.split(',').map(str::parse).collect();
         let servers = servers.map_err(NatsError::of("URL"))?;
         let user = servers.first().and_then(ServerAddr::username).unwrap_or_default().to_owned();
         let password = servers.first().and_then(ServerAddr::password).unwrap_or_default().to_owned();
-        let client = ConnectOptions::with_user_and_password(user.clone(), password)
+        let options = ConnectOptions::with_user_and_password(user.clone(), password)
             .name("ludoteca")
             .custom_inbox_prefix(format!("_INBOX_{user}"))
             .connection_timeout(Duration::from_secs(3))
+            .ping_interval(PING)
             .request_timeout(Some(Duration::from_secs(3)))
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis(100).saturating_mul(u32::try_from(attempts).unwrap_or(10).min(10))
-            })
-            .connect(servers)
-            .await
-            .map_err(NatsError::of("connect"))?;
+            });
+        let options = if patient { options.retry_on_initial_connect() } else { options };
+        let client = options.connect(servers).await.map_err(NatsError::of("connect"))?;
         let jetstream = jetstream::new(client.clone());
         Ok(Self { client, jetstream, replicas: 1 })
     }
@@ -92,17 +109,22 @@ impl Nats {
     /// Tells whoever listens on `subject` that there is something to do. Nobody need listen; nothing is kept.
     ///
     /// # Errors
-    /// When the connection is closed for good.
+    /// When it cannot be sent now.
     pub async fn wake(&self, subject: &'static str) -> Result<(), NatsError> {
-        self.client.publish(subject, bytes::Bytes::new()).await.map_err(NatsError::of("wake"))
+        self.send(subject, bytes::Bytes::new()).await
     }
 
     /// Asks whoever listens on `subject` to look at something. Nobody need listen; nothing is kept.
     ///
     /// # Errors
-    /// When the connection is closed for good.
+    /// When it cannot be sent now.
     pub async fn question(&self, subject: &'static str, about: String) -> Result<(), NatsError> {
-        self.client.publish(subject, about.into()).await.map_err(NatsError::of("question"))
+        self.send(subject, about.into()).await
+    }
+
+    async fn send(&self, subject: &'static str, body: bytes::Bytes) -> Result<(), NatsError> {
+        let sent = tokio::time::timeout(PATIENCE, self.client.publish(subject, body)).await;
+        sent.map_err(NatsError::of("send"))?.map_err(NatsError::of("send"))
     }
 
     /// What is asked on `subject` from now on.
@@ -151,7 +173,7 @@ impl Nats {
     /// The wake-ups on `subject` from now on.
     ///
     /// # Errors
-    /// When the connection is closed for good.
+    /// When it cannot be sent now.
     pub async fn wakes(&self, subject: &'static str) -> Result<impl Stream<Item = ()> + Unpin + use<>, NatsError> {
         let subscription = self.client.subscribe(subject).await.map_err(NatsError::of("wakes"))?;
         Ok(subscription.map(drop))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use clap::Args;
 use commands::{Actor, Commands, Context, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
@@ -41,7 +42,12 @@ pub async fn run(args: &AppendArgs) -> Result<()> {
     let commands = Commands::new(
         bench.journal.clone(),
         bench.vault.clone(),
-        Rules { currency: Currency::BRL, refund_window: TimeDelta::zero(), dispute_policy: DisputePolicy::Keep },
+        Rules {
+            currency: Currency::BRL,
+            refund_window: TimeDelta::zero(),
+            dispute_policy: DisputePolicy::Keep,
+            time_zone: Tz::UTC,
+        },
     );
     let change = change()?;
     let sample = sample(&commands, &change).await?;

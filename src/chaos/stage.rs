@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use journal::migrate;
@@ -69,6 +70,7 @@ impl Stage {
             currency: Currency::BRL,
             refund_window_days: 7,
             dispute_policy: DisputePolicy::Suspend,
+            time_zone: Tz::America__Sao_Paulo,
         };
         let key_file = folder.join("jwt-key.pem");
         write_private(&key_file, gateway::generate_key()?.expose_secret())?;

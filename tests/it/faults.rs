@@ -10,6 +10,8 @@ use ludoteca::client::http;
 use nats::{DeadLetter, PAYMENTS, PAYMENTS_QUEUE};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::support::{PSP_KEY, Person, TestApp, Wishes, eventually, payment_method};
 
@@ -201,4 +203,66 @@ async fn transactions_that_commit_out_of_order_under_load_are_mirrored_in_one_or
         .await;
     }
     app.verify().await;
+}
+
+#[tokio::test]
+async fn a_gateway_starts_without_nats_and_becomes_ready() {
+    let mut app = TestApp::start().await;
+    let (mut ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    app.stop_nats().await;
+    let port = ludoteca::local::free_port().unwrap();
+    let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    gateway.arg("gateway").envs(app.environment()).env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"));
+    gateway.env("JWT_KEY_FILE", app.folder().join("jwt.pem"));
+    gateway.env("PSP_WEBHOOK_SECRETS_FILE", app.folder().join("webhook-secrets"));
+    let _gateway = gateway.kill_on_drop(true).spawn().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let health = || async { http().unwrap().get(format!("{url}/health/ready")).send().await };
+    eventually("it takes commands", || async { health().await.is_ok_and(|health| health.status() == 200) }).await;
+    let ben =
+        json!({ "name": "Ben", "email": "ben@example.com", "password": "ben's password", "birth_date": "2001-05-17" });
+    Person::nobody(&url).post("/users", &ben).await.expect(201);
+    ana.url.clone_from(&url);
+    ana.try_buy(&[&game], "pm_card_visa").await.expect(202);
+
+    app.start_nats().await;
+    eventually("it is ready", || async {
+        let health: Value = health().await.unwrap().json().await.unwrap();
+        (health["nats"].clone(), json!("up"))
+    })
+    .await;
+}
+
+/// A wire to a port; frozen, it carries nothing and stays open at both ends.
+async fn wire(far: u16) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, (freeze, frozen)) = (listener.local_addr().unwrap().port(), watch::channel(false));
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut frozen = frozen.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", far)).await.unwrap();
+                let ended = tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => true,
+                    _ = frozen.changed() => false,
+                };
+                if !ended {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    (port, freeze)
+}
+
+#[tokio::test]
+async fn a_connection_to_nats_that_only_looks_open_is_noticed() {
+    let app = TestApp::start().await;
+    let url = app.nats.url();
+    let far = url.rsplit(':').next().unwrap().parse().unwrap();
+    let (port, freeze) = wire(far).await;
+    let nats = nats::Nats::connect(&url.replace(&far.to_string(), &port.to_string())).await.unwrap();
+    assert!(nats.is_connected());
+    freeze.send_replace(true);
+    eventually("it is noticed", || async { !nats.is_connected() }).await;
 }

@@ -1,7 +1,8 @@
+use chrono_tz::Tz;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Person, TestApp, eventually, payment_method};
+use crate::support::{Answer, Person, TestApp, Wishes, eventually, payment_method};
 
 #[tokio::test]
 async fn buying_a_game_puts_it_in_the_library() {
@@ -157,4 +158,23 @@ async fn a_buyer_lists_their_own_orders_and_an_admin_all() {
     ben.get(&format!("/pedidos/{order}")).await.refused(404, "not_found");
     ben.delete(&format!("/pedidos/{order}")).await.refused(404, "not_found");
     app.admin.get(&format!("/pedidos/{order}")).await.expect(200);
+}
+
+#[tokio::test]
+async fn how_old_a_buyer_is_goes_by_the_day_where_the_store_is() {
+    // A day apart at least, at any hour: the first and the last place on Earth where a day begins.
+    let (first, last) = (Tz::Pacific__Kiritimati, Tz::Etc__GMTPlus12);
+    let today = journal::clock::now().with_timezone(&first).date_naive();
+    let eighteen_today = today.checked_sub_months(chrono::Months::new(18 * 12)).unwrap().to_string();
+    for (time_zone, may_buy) in [(first, true), (last, false)] {
+        let app = TestApp::start_with(Wishes { time_zone: Some(time_zone), ..Wishes::default() }).await;
+        let game = app.admin.create_game("Static Bloom", 100, 18).await;
+        let buyer = Person::register(&app.url, "ana", &eighteen_today).await;
+        let bought = buyer.try_buy(&[&game], "pm_card_visa").await;
+        if may_buy {
+            bought.expect(202);
+        } else {
+            bought.refused(422, "buyer_too_young");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use ludoteca::config::{
@@ -84,6 +85,8 @@ pub struct Wishes {
     pub dispute_policy: Option<DisputePolicy>,
     /// How many bytes nats-server may keep until it is started again; all that there are without it.
     pub nats_disk: Option<u64>,
+    /// Where the store is; in São Paulo without it.
+    pub time_zone: Option<Tz>,
     /// Another PSP than the sandbox.
     pub psp_url: Option<String>,
 }
@@ -108,6 +111,7 @@ impl TestApp {
             currency: Currency::BRL,
             refund_window_days: wishes.refund_window_days.unwrap_or(7),
             dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
+            time_zone: wishes.time_zone.unwrap_or(Tz::America__Sao_Paulo),
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 
@@ -203,7 +207,7 @@ impl TestApp {
         let running = tokio::spawn(async move {
             match name {
                 "relay" => role.relay().await,
-                "projector" => role.projector().await,
+                "projector" => role.projector().await.unwrap(),
                 "indexer" => role.indexer(&search).await.unwrap(),
                 "checkout" => role.checkout().await,
                 "payments" => role.payments(&payment).await.unwrap(),

@@ -4,18 +4,19 @@
 //! stream, and where even that got lost, a sweep finds messages that are stored but that nobody will be given again.
 //! What the payment came to, the reconciler asks; here its work only gets to where people see it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use commands::Context;
 use domain::PaymentWork;
+use domain::checkout::errands;
 use journal::clock;
-use nats::{
-    ADVISORIES, ConsumerSpec, DeadLetter, Delivery, NatsError, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, Verdict,
-};
+use nats::{ADVISORIES, ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, Verdict};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
+use crate::obstacle::Obstacle;
 use crate::settlement::{Case, Settlement};
 
 /// How long an advisory may take, and how long it waits for another try.
@@ -81,29 +82,42 @@ impl DlqWatcher {
     }
 
     async fn sweep_again_and_again(&self, stop: &CancellationToken) {
+        let mut seen = HashSet::new();
         while stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
-            if let Err(error) = self.sweep().await {
-                tracing::debug!(%error, "The payment queue cannot be swept now");
+            match self.sweep(&seen).await {
+                Ok(stuck) => seen = stuck,
+                Err(error) => tracing::debug!(%error, "The payment queue cannot be swept now"),
             }
         }
     }
 
-    async fn sweep(&self) -> Result<(), NatsError> {
-        for sequence in self.shared.nats.stuck(PAYMENTS, PAYMENT_WORKER).await? {
-            self.bury(sequence, None).await?;
+    /// Buries what was stuck at the last sweep and is still; returns what is stuck now. What its worker is about to answer
+    /// looks stuck for a moment.
+    async fn sweep(&self, seen: &HashSet<u64>) -> Result<HashSet<u64>, Obstacle> {
+        let stuck: HashSet<u64> = self.shared.nats.stuck(PAYMENTS, PAYMENT_WORKER).await?.into_iter().collect();
+        for sequence in stuck.intersection(seen) {
+            self.bury(*sequence, None).await?;
         }
-        Ok(())
+        Ok(stuck)
     }
 
     /// The dead letter first, then the end of the message: dying in between does both again, to the same effect.
-    async fn bury(&self, sequence: u64, deliveries: Option<u64>) -> Result<(), NatsError> {
+    async fn bury(&self, sequence: u64, deliveries: Option<u64>) -> Result<(), Obstacle> {
         let nats = &self.shared.nats;
         let Some(message) = nats.message(PAYMENTS, sequence).await? else { return Ok(()) };
         let Ok(work) = serde_json::from_slice::<PaymentWork>(&message.payload) else {
             tracing::error!(sequence, subject = message.subject, "Payment work names no payment");
-            return nats.remove(PAYMENTS, sequence).await;
+            return Ok(nats.remove(PAYMENTS, sequence).await?);
         };
         let payment = work.payment_id;
+        let known = match self.shared.commands.payment(payment).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            known => known,
+        };
+        if known.as_ref().is_ok_and(|known| errands(&known.order, payment, &known.payment).is_empty()) {
+            // Its worker died after all was done.
+            return Ok(nats.remove(PAYMENTS, sequence).await?);
+        }
         let first_at = self.shared.commands.begun_at(payment).await.unwrap_or_else(|_| clock::now());
         let cause = "its worker died at every delivery";
         let letter = DeadLetter {
@@ -118,8 +132,7 @@ impl DlqWatcher {
         };
         nats.bury(letter).await?;
         nats.remove(PAYMENTS, sequence).await?;
-        let correlation =
-            self.shared.commands.payment(payment).await.map_or(payment.as_uuid(), |state| state.correlation);
+        let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
         let context = Context::because("dlq-watcher", payment.as_uuid(), correlation);
         let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id };
         self.settlement.note(&case, None, &format!("dead letter: exhausted, {cause}"));

@@ -116,15 +116,28 @@ impl Notifier {
     }
 
     /// Works until `stop`: one loop notes what is to be told, others tell it.
-    pub async fn run(&self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// When a part of it panicked; the others stop.
+    pub async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
             let (sender, stop) = (self.clone(), stop.clone());
             senders.spawn(async move { sender.send_all(&stop).await });
         }
         let each = |delivery: Delivery| async move { delivery.answer(self.note(&delivery).await).await };
-        self.shared.nats.consume(&Self::consumer(), SLOTS.into(), &stop, each).await;
-        while senders.join_next().await.is_some() {}
+        let ended = async {
+            while let Some(ended) = senders.join_next().await {
+                ended.context("a sender panicked")?;
+            }
+            Ok(())
+        };
+        let consumer = Self::consumer();
+        let noting = async {
+            self.shared.nats.consume(&consumer, SLOTS.into(), &stop, each).await;
+            Ok(())
+        };
+        tokio::try_join!(noting, ended).map(drop)
     }
 
     async fn note(&self, delivery: &Delivery) -> Verdict {

@@ -294,7 +294,6 @@ async fn note_progress(journal: &Journal, nats: &Nats) -> Infallible {
 /// Sees that the lock is still ours, and measures on its own clock, so that figures rise while nothing moves.
 async fn watch(lock: &mut PgConnection, journal: &Journal, reached: &Mutex<Position>) -> anyhow::Result<()> {
     loop {
-        tokio::time::sleep(WATCH).await;
         tokio::time::timeout(PATIENCE, lock.ping()).await??;
         let reached = *reached.lock().unwrap_or_else(PoisonError::into_inner);
         let measured = async {
@@ -305,6 +304,7 @@ async fn watch(lock: &mut PgConnection, journal: &Journal, reached: &Mutex<Posit
         if let Err(error) = measured.await {
             tracing::debug!(%error, "How far the mirror is behind is not known");
         }
+        tokio::time::sleep(WATCH).await;
     }
 }
 

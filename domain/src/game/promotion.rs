@@ -9,6 +9,8 @@ use crate::money::{Money, Price};
 
 /// How many promotions of a game may lie ahead.
 pub const MAX_PROMOTIONS: usize = 20;
+/// How far ahead a promotion may begin, in days.
+const MAX_DAYS_AHEAD: i64 = 3_660;
 /// The longest promotion, in days.
 pub const MAX_DAYS: i64 = 366;
 
@@ -113,7 +115,7 @@ impl Promotions {
         if ends_at <= starts_at
             || ends_at <= now
             || ends_at.signed_duration_since(starts_at) > TimeDelta::days(MAX_DAYS)
-            || now.signed_duration_since(starts_at).abs() > TimeDelta::days(MAX_DAYS)
+            || now.signed_duration_since(starts_at).abs() > TimeDelta::days(MAX_DAYS_AHEAD)
         {
             return Err(GameError::PromotionWindow);
         }

@@ -122,7 +122,7 @@ impl Users {
         let NewUser { name, email, password, birth_date } = body.0;
         let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
         let person = ChangedUser { name, email, birth_date };
-        let profile = person.parse()?;
+        let profile = person.parse(store.commands.today())?;
         let (who, route) = (profile.email.as_str(), "/users");
         let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
         let id = UserId::from_uuid(clock::new_id());
@@ -219,7 +219,8 @@ impl Users {
         accept_language: Header<Option<String>>,
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
-        let receipt = store.commands.change_profile(&Context::new(actor), user, body.0.parse()?).await?;
+        let profile = body.0.parse(store.commands.today())?;
+        let receipt = store.commands.change_profile(&Context::new(actor), user, profile).await?;
         if accept_language.is_some() {
             store.commands.vault().keep_language(user, language_of(&accept_language)).await?;
         }
@@ -259,8 +260,7 @@ fn language_of(header: &Header<Option<String>>) -> Language {
 }
 
 impl ChangedUser {
-    fn parse(&self) -> Result<Profile, Problem> {
-        let today = clock::now().date_naive();
+    fn parse(&self, today: NaiveDate) -> Result<Profile, Problem> {
         Ok(Profile {
             name: PersonName::parse(&self.name).map_err(|rule| Problem::field("name", rule))?,
             email: Email::parse(&self.email).map_err(|rule| Problem::field("email", rule))?,

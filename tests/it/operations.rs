@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, eventually};
 
 #[tokio::test]
 async fn health_tells_the_truth() {
@@ -8,7 +8,7 @@ async fn health_tells_the_truth() {
     assert_eq!(app.visitor().get("/health/live").await.expect(200), json!({ "status": "live" }));
     let well = json!({ "status": "ready", "postgres": "up", "nats": "up", "relay": "up", "psp": "up" });
     let ready = || async { app.visitor().get("/health/ready").await.body };
-    crate::support::eventually("the store is well", || async { (ready().await, well.clone()) }).await;
+    eventually("the store is well", || async { (ready().await, well.clone()) }).await;
     // A key that is not taken opens the circuit breaker.
     app.psp_behaves(json!({ "fault": "unauthorised" })).await;
     let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);

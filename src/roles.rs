@@ -184,7 +184,7 @@ impl Foundation {
     /// Brings payment work that nobody will be given again to where people see it.
     pub async fn dlq_watcher(&self, config: &WatcherConfig) {
         let log = TextLog::new(config.text_log_folder.clone());
-        let settlement = Settlement::new(self.shared.commands.clone(), log);
+        let settlement = Settlement::new(self.shared.clone(), log);
         DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }.run(self.stop.clone()).await;
     }
 
@@ -204,7 +204,7 @@ impl Foundation {
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
         let psp = PspClient::new(&config.psp_url, config.psp_key.clone(), config.psp_timeout)?;
         let log = TextLog::new(config.text_log_folder.clone());
-        Ok(PaymentDesk { psp, settlement: Settlement::new(self.shared.commands.clone(), log) })
+        Ok(PaymentDesk { psp, settlement: Settlement::new(self.shared.clone(), log) })
     }
 }
 

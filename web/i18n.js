@@ -198,6 +198,7 @@ const pt = {
   "undeliverable": "não entregue",
   "declined": "recusado",
   "exhausted": "esgotado",
+  "difference": "divergência",
   "Type": "Tipo",
   "Aggregate": "Agregado",
   "Id": "Id",

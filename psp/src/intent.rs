@@ -42,6 +42,9 @@ pub struct Intent {
     pub status: IntentStatus,
     /// Minor units.
     pub amount: i64,
+    /// What came of it, in minor units; where the PSP does not say so, all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_received: Option<i64>,
     /// Lower-case ISO 4217.
     pub currency: String,
     /// When it was made, in seconds since 1970.

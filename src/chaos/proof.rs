@@ -196,7 +196,7 @@ async fn one_place(stage: &Stage, pool: &PgPool) -> Result<Proof> {
     )
     .fetch_all(pool)
     .await?;
-    let letters = nats.dead_letters(&["declined", "exhausted", "undeliverable"], 1, usize::MAX).await?;
+    let letters = nats.dead_letters(&["declined", "exhausted", "difference", "undeliverable"], 1, usize::MAX).await?;
     let (queued, _) = nats.extent(nats::PAYMENTS).await?;
     let dead: HashSet<&str> = letters.iter().map(|(_, letter)| letter.key.as_str()).collect();
     let nowhere = unsettled.iter().filter(|payment| !dead.contains(payment.as_str()));

@@ -40,9 +40,13 @@ async fn ends_with_one_charge(app: &TestApp, buyer: &Person, order: OrderId) {
 
 /// What a worker does until it has the PSP's reference, and the journal too.
 async fn submit(app: &TestApp, payment: PaymentId) -> String {
+    submit_for(app, payment, ("5990", "brl")).await
+}
+
+async fn submit_for(app: &TestApp, payment: PaymentId, (amount, currency): (&str, &str)) -> String {
     let form = [
-        ("amount", "5990"),
-        ("currency", "brl"),
+        ("amount", amount),
+        ("currency", currency),
         ("payment_method", "pm_card_visa"),
         ("payment_method_types[]", "card"),
         ("metadata[payment_id]", &payment.to_string()),
@@ -89,6 +93,26 @@ async fn a_worker_that_dies_between_the_charge_and_its_event_charges_once() {
     );
     app.start_role("payments");
     ends_with_one_charge(&app, &ana, order).await;
+}
+
+#[tokio::test]
+async fn other_money_than_was_asked_for_buys_nothing_and_is_brought_to_people() {
+    for came in [("5989", "brl"), ("5990", "usd")] {
+        let mut app = TestApp::start().await;
+        let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
+        let intent = submit_for(&app, payment, came).await;
+        psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+        app.start_role("payments");
+        eventually("staff see it", || async {
+            let letters = app.admin.get("/dlq").await.body["items"].clone();
+            letters[0]["class"] == "difference" && letters[0]["cause"].as_str().unwrap().contains(came.0)
+        })
+        .await;
+        app.queue_is_empty().await;
+        app.lanes_are_empty().await;
+        assert_eq!(app.events("PaymentSucceeded").await, 0);
+        ana.sees_order(&order.to_string(), "awaiting_payment").await;
+    }
 }
 
 #[tokio::test]

@@ -10,14 +10,13 @@ use std::time::Duration;
 use commands::Context;
 use domain::PaymentWork;
 use domain::checkout::errands;
-use journal::clock;
-use nats::{ADVISORIES, ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, Verdict};
+use nats::{ADVISORIES, ConsumerSpec, Delivery, PAYMENT_WORKER, PAYMENTS, Verdict};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::obstacle::Obstacle;
-use crate::settlement::{Case, Settlement};
+use crate::settlement::{Case, DeadLetterClass, Settlement};
 
 /// How long an advisory may take, and how long it waits for another try.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,24 +117,12 @@ impl DlqWatcher {
             // Its worker died after all was done.
             return Ok(nats.remove(PAYMENTS, sequence).await?);
         }
-        let first_at = self.shared.commands.begun_at(payment).await.unwrap_or_else(|_| clock::now());
-        let cause = "its worker died at every delivery";
-        let letter = DeadLetter {
-            queue: PAYMENTS_QUEUE.to_owned(),
-            class: "exhausted".to_owned(),
-            key: payment.to_string(),
-            cause: cause.to_owned(),
-            attempts: deliveries.unwrap_or_default(),
-            first_at: first_at.to_rfc3339(),
-            failed_at: clock::now().to_rfc3339(),
-            work: message.payload,
-        };
-        nats.bury(letter).await?;
-        nats.remove(PAYMENTS, sequence).await?;
         let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
         let context = Context::because("dlq-watcher", payment.as_uuid(), correlation);
-        let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id };
-        self.settlement.note(&case, None, &format!("dead letter: exhausted, {cause}"));
+        let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id, asked: None };
+        let cause = "its worker died at every delivery";
+        self.settlement.bury(&case, DeadLetterClass::Exhausted, deliveries.unwrap_or_default(), cause).await?;
+        nats.remove(PAYMENTS, sequence).await?;
         Ok(())
     }
 }

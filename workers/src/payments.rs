@@ -14,10 +14,7 @@ use commands::{Context, PaymentState};
 use domain::checkout::{Errand, errands};
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
-use journal::clock;
-use nats::{
-    ConsumerSpec, DeadLetter, Delivery, PAYMENT_WORKER, PAYMENTS, PAYMENTS_QUEUE, PSP_HEALTH, REDRIVEN_BY, Verdict,
-};
+use nats::{ConsumerSpec, Delivery, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH, REDRIVEN_BY, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
@@ -68,16 +65,6 @@ impl std::fmt::Display for Try {
     }
 }
 
-/// Why work is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
-#[strum(serialize_all = "snake_case")]
-enum DeadLetterClass {
-    /// The bank said no. For looking at; the buyer may pay again.
-    Declined,
-    /// No certain answer after all tries.
-    Exhausted,
-}
-
 /// The payment worker.
 #[derive(Clone)]
 pub struct PaymentWorker {
@@ -124,7 +111,7 @@ impl PaymentWorker {
             let known = self.shared.commands.payment(payment).await;
             let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
             let context = Context::because("payment-worker", payment.as_uuid(), correlation);
-            let case = Case { by: "worker", context: &context, payment, order };
+            let case = Case { by: "worker", context: &context, payment, order, asked: None };
             self.desk.settlement.note(&case, None, &format!("redriven: by {who}"));
         }
         let mut pause = self.patience.pause;
@@ -159,7 +146,7 @@ impl PaymentWorker {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
         let context = context(payment, &state);
-        let case = Case { by: "worker", context: &context, payment, order: terms.order };
+        let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         for errand in errands(&state.order, payment, &state.payment) {
             match errand {
                 Errand::Charge => self.charge(&case, &terms, this).await?,
@@ -199,30 +186,9 @@ impl PaymentWorker {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok(Verdict::Done) };
         let context = context(payment, &state);
-        let case = Case { by: "worker", context: &context, payment, order: terms.order };
+        let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         let dead = self.find_out_or_give_up(&case, &state.payment, (this, obstacle)).await?;
         Ok(if dead { Verdict::Terminate("exhausted, see DLQ".to_owned()) } else { Verdict::Done })
-    }
-
-    /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
-    async fn bury(&self, case: &Case<'_>, class: DeadLetterClass, attempts: u64, cause: &str) -> Result<(), Obstacle> {
-        let first_at = self.shared.commands.begun_at(case.payment).await?;
-        let letter = DeadLetter {
-            queue: PAYMENTS_QUEUE.to_owned(),
-            class: class.to_string(),
-            key: case.payment.to_string(),
-            cause: cause.to_owned(),
-            attempts,
-            first_at: first_at.to_rfc3339(),
-            failed_at: clock::now().to_rfc3339(),
-            // Two ids have nothing that could fail to be written.
-            work: serde_json::to_vec(&PaymentWork { payment_id: case.payment, order_id: case.order })
-                .unwrap_or_default()
-                .into(),
-        };
-        self.shared.nats.bury(letter).await?;
-        self.desk.settlement.note(case, None, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
-        Ok(())
     }
 }
 

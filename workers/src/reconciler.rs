@@ -126,10 +126,10 @@ impl Reconciler {
     async fn expire(&self, order: OrderId) -> Result<&'static str, Obstacle> {
         let commands = &self.shared.commands;
         let (known, correlation) = commands.order_with_correlation(order).await?;
-        let Order::Open { failed_attempts, .. } = known else { return Ok("known") };
+        let Order::Open { failed_attempts, total, .. } = known else { return Ok("known") };
         let context = Context::because("reconciler", order.as_uuid(), correlation);
         let payment = PaymentId::for_attempt(order, failed_attempts.saturating_add(1));
-        let case = Case { by: "reconciler", context: &context, payment, order };
+        let case = Case { by: "reconciler", context: &context, payment, order, asked: Some(total) };
         match commands.payment(payment).await.map(|state| state.payment) {
             Ok(Payment::Succeeded { .. }) => return Ok("known"),
             Ok(paying) if !paying.is_settled() => match paying.reference() {
@@ -140,7 +140,7 @@ impl Reconciler {
                             Settled::Cancelled | Settled::Declined(_) => (),
                             Settled::Paid => return Ok("paid"),
                             // The bank is at it and cannot be stopped.
-                            Settled::Waiting | Settled::Open => return Ok("waiting"),
+                            Settled::Waiting | Settled::Open | Settled::Differs => return Ok("waiting"),
                         },
                         None => self.desk.settlement.give_up(&case).await?,
                     }
@@ -183,7 +183,7 @@ impl Reconciler {
             return if refunding { self.look_again(payment, terms.order).await } else { Ok("known") };
         }
         let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
+        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         let settled = match state.payment.reference() {
             Some(psp) => {
                 let intent = self.desk.psp.retrieve(psp.as_str()).await?;
@@ -195,6 +195,7 @@ impl Reconciler {
             Settled::Open => self.look_again(payment, terms.order).await,
             Settled::Waiting => Ok("waiting"),
             Settled::Paid => Ok("paid"),
+            Settled::Differs => Ok("differs"),
             Settled::Declined(_) | Settled::Cancelled => Ok("failed"),
         }
     }
@@ -248,7 +249,7 @@ impl Reconciler {
         }
         let Some(terms) = state.payment.terms() else { return Ok("known") };
         let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order };
+        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         self.desk.settlement.apply(&case, intent).await?;
         Ok("found")
     }

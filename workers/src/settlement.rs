@@ -2,17 +2,35 @@
 
 use commands::{CommandError, Commands, Context};
 use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference};
-use domain::{Currency, Money, OrderId, PaymentId};
+use domain::{Currency, Money, OrderId, PaymentId, PaymentWork};
+use journal::clock;
+use nats::{DLQ, DeadLetter, Nats, PAYMENTS_QUEUE};
 use psp::{Intent, IntentStatus};
 
+use crate::Shared;
 use crate::metrics::OUTCOMES;
+use crate::obstacle::Obstacle;
 use crate::text_log::{Line, TextLog};
+
+/// Why the work of a payment is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum DeadLetterClass {
+    /// The bank said no. For looking at; the buyer may pay again.
+    Declined,
+    /// No certain answer after all tries.
+    Exhausted,
+    /// Other money came than was asked for.
+    Difference,
+}
 
 /// What an intent's status means for the payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// The money came.
     Paid,
+    /// Money came, and not what was asked for: it is for people to look at.
+    Differs,
     /// The bank said no.
     Declined(Failure),
     /// Given up at the PSP.
@@ -30,27 +48,34 @@ pub(crate) struct Case<'a> {
     pub(crate) context: &'a Context,
     pub(crate) payment: PaymentId,
     pub(crate) order: OrderId,
+    /// What was asked for, where the case is about money that may have come.
+    pub(crate) asked: Option<Money>,
 }
 
 /// Records outcomes as events, in the text log and in the metrics.
 #[derive(Clone)]
 pub struct Settlement {
     commands: Commands,
+    nats: Nats,
     log: TextLog,
 }
 
 impl Settlement {
     /// A settlement through the use cases.
     #[must_use]
-    pub fn new(commands: Commands, log: TextLog) -> Self {
-        Self { commands, log }
+    pub fn new(shared: Shared, log: TextLog) -> Self {
+        Self { commands: shared.commands, nats: shared.nats, log }
     }
 
     /// Records what the PSP says of an intent. What is known already changes nothing.
-    pub(crate) async fn apply(&self, case: &Case<'_>, intent: &Intent) -> Result<Settled, CommandError> {
+    pub(crate) async fn apply(&self, case: &Case<'_>, intent: &Intent) -> Result<Settled, Obstacle> {
         let Case { context, payment, .. } = *case;
         let settled = meaning(intent);
         let (news, outcome) = match &settled {
+            Settled::Paid if case.asked.is_some_and(|asked| !is_what_came(intent, asked)) => {
+                self.bury_difference(case, intent).await?;
+                return Ok(Settled::Differs);
+            }
             Settled::Paid => {
                 let reference = reference(&intent.id)?;
                 (self.commands.succeed_payment(context, payment, reference).await?, "succeeded")
@@ -60,12 +85,53 @@ impl Settlement {
             }
             Settled::Cancelled => (self.commands.cancel_payment(context, payment).await?, "cancelled"),
             Settled::Waiting => (self.commands.record_pending(context, payment, next_action(intent)).await?, "pending"),
-            Settled::Open => (false, "open"),
+            Settled::Open | Settled::Differs => (false, "open"),
         };
         if news {
             self.note(case, Some(&intent.id), outcome);
         }
         Ok(settled)
+    }
+
+    /// Makes visible that other money came than was asked for. The payment stays unsettled: nothing is handed over for it.
+    async fn bury_difference(&self, case: &Case<'_>, intent: &Intent) -> Result<(), Obstacle> {
+        let class = DeadLetterClass::Difference;
+        if self.nats.holds(DLQ, &format!("dlq.{PAYMENTS_QUEUE}.{class}.{}", case.payment)).await? {
+            return Ok(());
+        }
+        let asked = case.asked.map(|asked| asked.to_string()).unwrap_or_default();
+        let came = intent.amount_received.unwrap_or(intent.amount);
+        let cause = format!("asked for {asked}, and {came} minor units of {} came ({})", intent.currency, intent.id);
+        self.bury(case, class, 1, &cause).await
+    }
+
+    /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
+    pub(crate) async fn bury(
+        &self,
+        case: &Case<'_>,
+        class: DeadLetterClass,
+        attempts: u64,
+        cause: &str,
+    ) -> Result<(), Obstacle> {
+        let Case { payment, order, .. } = *case;
+        let first_at = match self.commands.begun_at(payment).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            begun => begun.unwrap_or_else(|_| clock::now()),
+        };
+        let letter = DeadLetter {
+            queue: PAYMENTS_QUEUE.to_owned(),
+            class: class.to_string(),
+            key: payment.to_string(),
+            cause: cause.to_owned(),
+            attempts,
+            first_at: first_at.to_rfc3339(),
+            failed_at: clock::now().to_rfc3339(),
+            // Two ids have nothing that could fail to be written.
+            work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap_or_default().into(),
+        };
+        self.nats.bury(letter).await?;
+        self.note(case, None, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));
+        Ok(())
     }
 
     /// Records that a payment is given up of which the PSP knows nothing.
@@ -112,12 +178,18 @@ impl Settlement {
 
     /// Writes the line and counts the outcome.
     pub(crate) fn note(&self, case: &Case<'_>, psp: Option<&str>, outcome: &str) {
-        let Case { by, context, payment, order } = *case;
+        let Case { by, context, payment, order, .. } = *case;
         let kind = outcome.split(':').next().unwrap_or(outcome);
         OUTCOMES.with_label_values(&[by, kind]).inc();
         tracing::info!(by, payment.id = %payment, order.id = %order, psp, outcome, "Payment {payment}: {outcome}");
         self.log.write(&Line { what: by, payment, order, psp, outcome, correlation: context.correlation });
     }
+}
+
+/// Whether a paid intent brought what was asked for.
+fn is_what_came(intent: &Intent, asked: Money) -> bool {
+    intent.amount_received.unwrap_or(intent.amount) == asked.amount
+        && intent.currency.eq_ignore_ascii_case(&asked.currency.to_string())
 }
 
 /// What an intent's status means.

@@ -107,13 +107,13 @@ impl WebhookFunction {
             None if !state.payment.is_settled() => anyhow::bail!("the payment is not submitted yet"),
             Some(_) | None => (),
         }
-        let order = state.payment.terms().context("a payment without terms")?.order;
+        let terms = state.payment.terms().context("a payment without terms")?;
         let intent = self.desk.psp.retrieve(reference).await?;
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
         let context = Context::because("webhook", cause, state.correlation);
-        let case = Case { by: "webhook", context: &context, payment, order };
+        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         match self.desk.settlement.apply(&case, &intent).await {
-            Err(error) if !error.is_passing() => {
+            Err(error) if error.is_refusal() => {
                 tracing::info!(payment.id = %payment, %error, "A webhook changes nothing");
                 Ok(())
             }
@@ -144,7 +144,7 @@ impl WebhookFunction {
         let terms = state.payment.terms().context("a payment without terms")?;
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
         let context = Context::because("webhook", cause, state.correlation);
-        let case = Case { by: "webhook", context: &context, payment, order: terms.order };
+        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: None };
         Ok(self.desk.settlement.dispute(&case, dispute, terms.amount.currency).await?)
     }
 

@@ -31,7 +31,7 @@ enum Class {
 }
 
 /// The classes that wait for somebody to do something.
-pub(crate) const WORK: [&str; 2] = ["exhausted", "undeliverable"];
+pub(crate) const WORK: [&str; 3] = ["exhausted", "difference", "undeliverable"];
 
 /// Payment work that could not be done.
 #[derive(Object)]

@@ -169,6 +169,7 @@ fn create(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
         id: new_id("pi"),
         status: IntentStatus::RequiresConfirmation,
         amount,
+        amount_received: None,
         currency: field("currency").to_owned(),
         created: i64::try_from(seconds_now()).unwrap_or(i64::MAX),
         metadata: metadata(&form),

@@ -1,9 +1,9 @@
 use domain::payment::{Failure, Payment, PaymentMethod, PspReference, Terms};
 use psp::{Intent, IntentStatus, Method, NewIntent, PspError};
 
-use super::{DeadLetterClass, PaymentWorker, Try};
+use super::{PaymentWorker, Try};
 use crate::obstacle::Obstacle;
-use crate::settlement::{Case, Settled, meaning, reference};
+use crate::settlement::{Case, DeadLetterClass, Settled, meaning, reference};
 
 impl PaymentWorker {
     /// Charges a payment, from wherever an earlier try left it.
@@ -103,7 +103,7 @@ impl PaymentWorker {
         failure: Failure,
         this: Try,
     ) -> Result<(), Obstacle> {
-        self.bury(case, class, this.attempt, &format!("{}: {}", failure.code, failure.message)).await?;
+        self.desk.settlement.bury(case, class, this.attempt, &format!("{}: {}", failure.code, failure.message)).await?;
         Ok(self.desk.settlement.fail(case, psp, failure).await?)
     }
 
@@ -125,7 +125,7 @@ impl PaymentWorker {
         };
         if payment.is_settled() {
             // What is left is a refund, and the PSP would not take it.
-            self.bury(case, class, this.attempt, &obstacle.to_string()).await?;
+            self.desk.settlement.bury(case, class, this.attempt, &obstacle.to_string()).await?;
             return Ok(true);
         }
         let key = format!("{}:give-up:{this}", case.payment);
@@ -138,7 +138,7 @@ impl PaymentWorker {
             Ok(Some(intent)) if self.settle(case, &intent, this).await? => Ok(false),
             // Even that is unknown: the payment stays open, and a redrive asks again.
             Ok(_) | Err(_) => {
-                self.bury(case, class, this.attempt, &obstacle.to_string()).await?;
+                self.desk.settlement.bury(case, class, this.attempt, &obstacle.to_string()).await?;
                 Ok(true)
             }
         }

@@ -7,6 +7,7 @@
 mod credentials;
 mod inbox;
 mod mail;
+mod pruning;
 mod sealing;
 mod sessions;
 

@@ -149,3 +149,40 @@ async fn a_question_that_the_psp_does_not_answer_changes_nothing() {
     app.start_role("reconciler");
     ana.sees_order(&order, "cancelled").await;
 }
+
+#[tokio::test]
+async fn what_only_grows_is_removed_once_it_is_old() {
+    let mut app = TestApp::start().await;
+    app.kill_role("reconciler").await;
+    let (ana, game) = (app.customer("ana").await, app.game("Tetris", 100).await);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    let counted = [
+        ("vault.webhook_inbox", "handled_at", "31 days"),
+        ("vault.mail", "sent_at", "91 days"),
+        ("vault.sessions", "expires_at", "31 days"),
+        ("journal.answers", "answered_at", "25 hours"),
+    ];
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    let count = async |table: &str| -> i64 {
+        sqlx::query_scalar(&format!("select count(*) from {table}")).fetch_one(&owner).await.unwrap()
+    };
+    sqlx::query("insert into journal.answers (key, fingerprint, aggregate_id, version) values ('a', 'b', 'c', 1)")
+        .execute(&owner)
+        .await
+        .unwrap();
+    for (table, time, age) in counted {
+        eventually(&format!("{table} has something"), || async {
+            sqlx::query_scalar::<_, bool>(&format!("select exists (select from {table} where {time} is not null)"))
+                .fetch_one(&owner)
+                .await
+                .unwrap()
+        })
+        .await;
+        sqlx::query(&format!("update {table} set {time} = {time} - interval '{age}'")).execute(&owner).await.unwrap();
+    }
+    app.start_role("reconciler");
+    for (table, ..) in counted {
+        eventually(&format!("{table} is empty"), || async { (count(table).await, 0) }).await;
+    }
+}

@@ -4,7 +4,8 @@
 //! that came after all completes the order), and goes through the PSP's own list for charges that the store does not
 //! know to have succeeded. A question that fails changes nothing; it is asked again later.
 //! What is worth asking about comes from the read models and may be out of date; the journal decides.
-//! It notes as well which promotions began and ended, for it is the part of the store that acts by the clock.
+//! It notes as well which promotions began and ended, and removes what is old, for it is the part of the store that
+//! acts by the clock.
 //! It keeps no state: two of them ask twice, which changes nothing.
 
 mod schedule;
@@ -32,6 +33,8 @@ use crate::{PaymentDesk, Shared};
 
 /// How many questions are asked at once.
 const SLOTS: usize = 8;
+/// How often it is looked for what is old.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How far back the PSP's list is read.
 const LOOK_BACK: Duration = Duration::from_hours(24);
 
@@ -63,7 +66,7 @@ impl Reconciler {
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         let mut schedule = Schedule::new(self.vigilance.ask_after);
-        let mut charges_at = Instant::now();
+        let (mut charges_at, mut prune_at) = (Instant::now(), Instant::now());
         let mut round = tokio::time::interval(self.vigilance.every);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
@@ -83,6 +86,10 @@ impl Reconciler {
                         self.turn_promotions().await;
                         self.expire_unpaid().await;
                         self.ask_unsettled(&mut schedule).await;
+                        if Instant::now() >= prune_at {
+                            self.prune().await;
+                            prune_at = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_at);
+                        }
                         if Instant::now() >= charges_at {
                             self.find_unknown_charges().await;
                             charges_at = Instant::now().checked_add(self.vigilance.charges_every).unwrap_or(charges_at);
@@ -91,6 +98,16 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Removes what only grows and is needed for a time.
+    async fn prune(&self) {
+        match self.shared.commands.vault().prune().await {
+            Ok(0) => (),
+            Ok(gone) => tracing::info!(gone, "Removed {gone} old rows"),
+            Err(error) => tracing::warn!(%error, "Old rows stay"),
+        }
+        self.desk.settlement.prune_log();
     }
 
     fn pool(&self) -> &PgPool {

@@ -176,6 +176,15 @@ impl Settlement {
         Ok(())
     }
 
+    /// Removes old lines from the text log.
+    pub(crate) fn prune_log(&self) {
+        match self.log.prune() {
+            Ok(0) => (),
+            Ok(gone) => tracing::info!(gone, "Removed {gone} old files of the text log"),
+            Err(error) => tracing::warn!(%error, "Old files of the text log stay"),
+        }
+    }
+
     /// Writes the line and counts the outcome.
     pub(crate) fn note(&self, case: &Case<'_>, psp: Option<&str>, outcome: &str) {
         let Case { by, context, payment, order, .. } = *case;

@@ -1,14 +1,17 @@
 //! The text log: one line per payment outcome, in a file per day. For people with `grep`; no personal data, no secrets.
 
-use std::fs::{OpenOptions, create_dir_all};
+use std::fs::{OpenOptions, create_dir_all, read_dir, remove_file};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::SecondsFormat;
+use chrono::{Days, SecondsFormat};
 use domain::{OrderId, PaymentId};
 use journal::clock;
 use uuid::Uuid;
+
+/// For how many days lines are kept.
+const KEPT_DAYS: u64 = 365;
 
 /// What a line tells.
 #[derive(Debug, Clone)]
@@ -58,5 +61,42 @@ impl TextLog {
         if let Err(error) = written {
             tracing::error!(%error, file = %file.display(), line = text, "The text log cannot be written");
         }
+    }
+
+    /// Removes the files of days that lie further back than is kept; returns how many.
+    pub(crate) fn prune(&self) -> std::io::Result<usize> {
+        let oldest = clock::now().checked_sub_days(Days::new(KEPT_DAYS)).unwrap_or_default();
+        let oldest = format!("payments-{}.txt", oldest.format("%Y-%m-%d"));
+        let mut gone = 0_usize;
+        for entry in read_dir(&*self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Days sort as their names do.
+            let is_ours =
+                name.starts_with("payments-") && entry.path().extension().is_some_and(|ending| ending == "txt");
+            if is_ours && name.len() == oldest.len() && name < oldest {
+                remove_file(entry.path())?;
+                gone = gone.saturating_add(1);
+            }
+        }
+        Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_go_after_a_year_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let today = format!("payments-{}.txt", clock::now().format("%Y-%m-%d"));
+        for name in ["payments-2020-01-31.txt", &today, "payments-2020.txt", "notes-of-2020-01-31.txt"] {
+            std::fs::write(folder.path().join(name), "a line").unwrap();
+        }
+        let log = TextLog::new(folder.path().to_owned());
+        assert_eq!(log.prune().unwrap(), 1);
+        assert!(!folder.path().join("payments-2020-01-31.txt").exists());
+        assert!(folder.path().join(today).exists());
     }
 }

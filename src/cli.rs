@@ -7,7 +7,7 @@ use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
     ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
+    PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
@@ -184,12 +184,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Compare journal, mirror, claims, read models and search index; fails on any difference
+    /// Compare journal, mirror, claims, read models, search index and the PSP's lists; fails on any difference
     Verify {
         #[command(flatten)]
         store: StoreConfig,
         #[command(flatten)]
         search: SearchConfig,
+        #[command(flatten)]
+        psp: PspReaderConfig,
         #[command(flatten)]
         output: Output,
     },

@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use psp::{PspClient, PspError};
 use secrecy::SecretString;
 use workers::Patience;
 
@@ -179,6 +180,31 @@ pub struct PaymentConfig {
     #[arg(long, env = "TEXT_LOG_FOLDER", default_value = "logs")]
     pub text_log_folder: PathBuf,
 }
+
+/// The PSP, for a tool that only reads its lists.
+#[derive(Debug, Clone, Args)]
+pub struct PspReaderConfig {
+    /// The PSP's address; without it, what the PSP lists is not looked at
+    #[arg(long, env = "PSP_URL", requires = "psp_key")]
+    pub psp_url: Option<String>,
+    /// Our key at the PSP
+    #[arg(long, env = "PSP_KEY", hide_env_values = true)]
+    pub psp_key: Option<SecretString>,
+}
+
+impl PspReaderConfig {
+    /// A client, where the PSP is configured.
+    ///
+    /// # Errors
+    /// When no TLS can be had.
+    pub fn client(&self) -> Result<Option<PspClient>, PspError> {
+        let configured = self.psp_url.as_deref().zip(self.psp_key.clone());
+        configured.map(|(url, key)| PspClient::new(url, key, PSP_PATIENCE)).transpose()
+    }
+}
+
+/// How long a tool waits for the PSP's answer.
+const PSP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The reconciler.
 #[derive(Debug, Clone, Args)]

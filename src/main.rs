@@ -171,8 +171,9 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Parked { store, output } => parked(&Foundation::connect(&store, stop).await?, output).await,
         Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
-        Command::Verify { store, search, output } => {
-            verify::run(&Foundation::connect(&store, stop).await?, &search, output).await
+        Command::Verify { store, search, psp, output } => {
+            let psp = psp.client()?;
+            verify::run(&Foundation::connect(&store, stop).await?, &search, psp.as_ref(), output).await
         }
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,

@@ -1,6 +1,8 @@
 //! `ludoteca verify`: journal = mirror, event by event; claims and every read model = the fold of the journal;
 //! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
+pub(crate) mod money;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use nats::{EVENTS, Nats, Stored};
 use postgres_es::PostgresEventRepository;
 use projections::search::{digests, reindex};
 use projections::{Comparison, Projection, compare};
+use psp::PspClient;
 use serde_json::json;
 use tokio::time::Instant;
 use workers::Mirrored;
@@ -41,13 +44,22 @@ pub struct Finding {
 ///
 /// # Errors
 /// When there is any difference, or something cannot be read.
-pub async fn run(foundation: &Foundation, search: &SearchConfig, output: Output) -> Result<()> {
+pub async fn run(
+    foundation: &Foundation,
+    search: &SearchConfig,
+    psp: Option<&PspClient>,
+    output: Output,
+) -> Result<()> {
     let mut findings = vec![journal_and_mirror(foundation).await?];
     findings.push(claims(foundation).await?);
     findings.push(stock(foundation.journal()).await?);
     findings.extend(read_models(foundation).await?);
     findings.push(index(foundation.journal(), search).await?);
-    findings.extend(money(foundation.journal()).await?);
+    findings.extend(money::recorded_alone(foundation.journal()).await?);
+    match psp {
+        Some(psp) => findings.extend(money::psp(foundation.journal(), psp).await?),
+        None => eprintln!("SKIPPED: what the PSP charged and sent back (set PSP_URL and PSP_KEY)"),
+    }
     let mut table = Table::new(["comparison", "compared", "differences"]);
     for Finding { what, compared, differences } in &findings {
         table.row([json!(what), json!(compared), json!(differences)]);
@@ -240,53 +252,4 @@ pub(crate) async fn index(journal: &Journal, config: &SearchConfig) -> Result<Fi
     };
     let differences = i64::try_from(differences)?;
     Ok(Finding { what: format!("index ({}) = games", engine.name()), compared: format!("{games} games"), differences })
-}
-
-/// No paid order without its games, no games without a paid (or free) order, one payment per completed order.
-pub(crate) async fn money(journal: &Journal) -> Result<Vec<Finding>> {
-    let checks = [
-        (
-            "paid orders have games",
-            "select count(*) from read.orders o where o.status = 'completed' and o.standing <> 'revoked' and exists (
-               select from jsonb_array_elements(o.lines) line
-               where not exists (select from read.library l
-                                 where l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid)
-               and not exists (select from jsonb_array_elements(o.refunds) refund
-                               where refund ->> 'status' = 'refunded' and refund -> 'games' ? (line ->> 'game')))",
-        ),
-        (
-            "games have paid orders",
-            "select count(*) from read.library l left join read.orders o using (order_id)
-             where o.order_id is null or o.status <> 'completed'",
-        ),
-        (
-            "completed orders are paid",
-            "select count(*) from read.orders o left join read.payments p using (payment_id)
-             where o.status = 'completed' and o.total > 0
-             and (p.status is null or p.status not in ('succeeded', 'refunded'))",
-        ),
-        (
-            "one success per order",
-            "select count(*) from (select order_id from read.payments where status = 'succeeded'
-                                   group by order_id having count(*) > 1) as doubled",
-        ),
-        (
-            "unowed money went back",
-            "select count(*) from read.payments p join read.orders o using (order_id)
-             where p.status = 'succeeded' and o.status = 'cancelled'",
-        ),
-        (
-            "refunds are as agreed",
-            "select count(*) from read.orders o join read.payments p using (payment_id)
-             where o.status in ('completed', 'refunded') and o.standing <> 'revoked' and p.refunded <>
-               (select coalesce(sum((refund ->> 'amount')::bigint), 0) from jsonb_array_elements(o.refunds) refund
-                where refund ->> 'status' = 'refunded')",
-        ),
-    ];
-    let mut findings = Vec::new();
-    for (what, query) in checks {
-        let differences = sqlx::query_scalar(query).fetch_one(journal.pool()).await?;
-        findings.push(Finding { what: what.to_owned(), compared: String::new(), differences });
-    }
-    Ok(findings)
 }

@@ -3,7 +3,7 @@
 //! Nothing here looks at an event: asked again, the answer is the same, so what leads to the question may come late,
 //! twice, out of order, or not at all where something else comes after it.
 
-use crate::order::{DisputePolicy, Order, OrderCommand};
+use crate::order::{DisputePolicy, Order, OrderCommand, RefundGround};
 use crate::payment::{Failure, Payment};
 use crate::{OrderId, PaymentId};
 
@@ -67,13 +67,15 @@ pub fn errands(order: &Order, name: PaymentId, payment: &Payment) -> Vec<Errand>
             Order::Completed { payment: Some(paid_by), open_refunds, .. },
         ) if *paid_by == name => open_refunds
             .iter()
+            .filter(|_| !payment.is_all_back())
             .filter(|open| !open.amount.is_zero())
             .filter(|open| refunds.iter().all(|done| done.number != Some(open.number)))
             .map(|open| Errand::Refund { number: open.number })
             .collect(),
         // It will complete the order, or has, and all of it went back since.
         (Payment::Succeeded { late: false, .. }, Order::Open { .. } | Order::Refunded { .. }) => vec![],
-        (Payment::Succeeded { terms, refunded, .. }, _) if refunded.amount < terms.amount.amount => {
+        // What the bank has taken, or may take, cannot be paid back.
+        (Payment::Succeeded { .. }, _) if !payment.is_all_back() && !payment.is_with_the_bank() => {
             vec![Errand::PayBack]
         }
         (Payment::New | Payment::Succeeded { .. } | Payment::Failed(..) | Payment::Cancelled(_), _) => vec![],
@@ -102,10 +104,26 @@ fn tidings(
         Payment::Succeeded { late: false, refunds, .. } => {
             let returned = refunds.iter().filter_map(|refund| refund.number);
             let returned = returned.map(|number| OrderCommand::Refund { number });
+            let elsewhere = returned_elsewhere(order, payment, known);
             let disputed = known.dispute_standing().map(|status| OrderCommand::Dispute { payment, status, policy });
             let complete = matches!(order, Order::Open { .. }).then_some(OrderCommand::Complete { payment });
-            complete.into_iter().chain(returned).chain(disputed).collect()
+            complete.into_iter().chain(returned).chain(elsewhere).chain(disputed).collect()
         }
+    }
+}
+
+/// What an order should hear where all that was left of its money went back at the PSP, and nobody asked for it here:
+/// whatever was on its way back is back, and so is the rest.
+fn returned_elsewhere(order: &Order, name: PaymentId, payment: &Payment) -> Vec<OrderCommand> {
+    match order {
+        Order::Completed { payment: Some(paid_by), open_refunds, .. }
+            if *paid_by == name && payment.is_all_back() && payment.refunded_elsewhere() =>
+        {
+            let open = open_refunds.iter().map(|open| OrderCommand::Refund { number: open.number });
+            let rest = OrderCommand::RequestRefund { games: vec![], ground: RefundGround::MadeAtPsp };
+            open.chain([rest]).collect()
+        }
+        _ => vec![],
     }
 }
 

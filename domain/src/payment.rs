@@ -89,7 +89,8 @@ pub struct LetterNote {
 pub struct Refund {
     /// The PSP's id of it.
     pub reference: PspReference,
-    /// Which of the order's refunds; none where the order was not to be paid by this payment.
+    /// Which of the order's refunds; none where no order asked for it: nothing was bought with the payment, or somebody
+    /// refunded it at the PSP itself.
     pub number: Option<u32>,
 }
 
@@ -159,6 +160,18 @@ impl Payment {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Succeeded { .. } | Self::Failed(..) | Self::Cancelled(_))
+    }
+
+    /// Whether all of it went back.
+    #[must_use]
+    pub fn is_all_back(&self) -> bool {
+        matches!(self, Self::Succeeded { terms, refunded, .. } if refunded.amount >= terms.amount.amount)
+    }
+
+    /// Whether money went back that no refund of the order was.
+    #[must_use]
+    pub fn refunded_elsewhere(&self) -> bool {
+        matches!(self, Self::Succeeded { refunds, .. } if refunds.iter().any(|refund| refund.number.is_none()))
     }
 
     /// What happens if `command` reaches a payment in this state.

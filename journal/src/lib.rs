@@ -13,6 +13,7 @@ mod connect;
 mod consumers;
 mod epoch;
 mod history;
+mod lists;
 mod position;
 mod read;
 mod repository;

@@ -1,5 +1,7 @@
 //! `read.disputes`: payments that the buyer's bank disputes, or did.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::StoreEvent;
@@ -73,6 +75,19 @@ pub struct DisputeView {
     pub opened_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// Where disputes stand, by the PSP's ids of them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn standing(pool: &PgPool, disputes: &[String]) -> sqlx::Result<HashMap<String, String>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select dispute, status from read.disputes where dispute = any($1)")
+            .bind(disputes)
+            .fetch_all(pool)
+            .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Disputes, newest first.

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::fact::{ApplyError, Fact, Projection};
 
+/// How many payments without a use are looked at in one round.
+const MOST_UNUSED: i64 = 1_000;
+
 /// The projection.
 #[derive(Clone)]
 pub struct Payments;
@@ -128,12 +131,38 @@ pub async fn by_reference(pool: &PgPool, reference: &str) -> sqlx::Result<Option
     Ok(id.map(PaymentId::from_uuid))
 }
 
+/// What is known of a charge that the PSP lists.
+#[derive(Debug, Clone, FromRow)]
+pub struct Charge {
+    /// The PSP's id.
+    pub psp_reference: String,
+    /// How much, in minor units.
+    pub amount: i64,
+    /// How much of it went back.
+    pub refunded: i64,
+}
+
+/// What is known to have been charged, of some of the PSP's ids or of all.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn charged(pool: &PgPool, references: Option<&[String]>) -> sqlx::Result<Vec<Charge>> {
+    sqlx::query_as(
+        "select psp_reference, amount, refunded from read.payments
+         where ($1::text[] is null or psp_reference = any($1)) and status in ('succeeded', 'refunded')",
+    )
+    .bind(references)
+    .fetch_all(pool)
+    .await
+}
+
 /// A payment that somebody waits for.
 #[derive(Debug, Clone, FromRow)]
 pub struct Unsettled {
     /// Which.
     pub payment_id: Uuid,
-    /// `initiated`, `submitted` or `pending`; `refunding` where money is to go back.
+    /// `initiated`, `submitted` or `pending`; `refunding` where money is to go back, `unused` where it came and nothing
+    /// followed.
     pub status: String,
 }
 
@@ -147,6 +176,24 @@ pub async fn unsettled_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Resul
          where status in ('initiated', 'submitted', 'pending') and updated_at < $1 order by updated_at",
     )
     .bind(since)
+    .fetch_all(pool)
+    .await
+}
+
+/// Payments that succeeded before, and whose money neither completed an order nor went back; the newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unused_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
+    sqlx::query_as(
+        "select p.payment_id, 'unused' as status from read.payments p join read.orders o using (order_id)
+         where p.status = 'succeeded' and p.updated_at < $1
+           and (o.status in ('awaiting_payment', 'payment_failed', 'cancelled') or o.payment_id <> p.payment_id)
+           and not exists (select from read.disputes d where d.payment_id = p.payment_id and d.status in ('open', 'lost'))
+         order by p.updated_at desc limit $2",
+    )
+    .bind(since)
+    .bind(MOST_UNUSED)
     .fetch_all(pool)
     .await
 }

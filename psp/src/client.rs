@@ -3,10 +3,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::dispute::Dispute;
+use crate::dispute::{Dispute, DisputePage};
 use crate::error::PspError;
 use crate::intent::{Intent, IntentPage, Method};
-use crate::refund::{Refund, RefundPage};
+use crate::refund::{REFUND_NAME, Refund, RefundPage};
 
 /// The version of Stripe's API that this client was written against.
 const API_VERSION: &str = "2024-06-20";
@@ -104,9 +104,29 @@ impl PspClient {
     /// # Errors
     /// [`PspError`].
     pub async fn intents(&self, since: i64, after: Option<&str>) -> Result<IntentPage, PspError> {
+        self.list("payment_intents", since, after).await
+    }
+
+    /// A page of the refunds made since `since` (seconds since 1970), newest first, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn refunds_since(&self, since: i64, after: Option<&str>) -> Result<RefundPage, PspError> {
+        self.list("refunds", since, after).await
+    }
+
+    /// A page of the disputes opened since `since` (seconds since 1970), newest first, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`PspError`].
+    pub async fn disputes_since(&self, since: i64, after: Option<&str>) -> Result<DisputePage, PspError> {
+        self.list("disputes", since, after).await
+    }
+
+    async fn list<T: DeserializeOwned>(&self, things: &str, since: i64, after: Option<&str>) -> Result<T, PspError> {
         let mut query = vec![("limit", "100".to_owned()), ("created[gte]", since.to_string())];
         query.extend(after.map(|after| ("starting_after", after.to_owned())));
-        self.send(self.http.get(format!("{}/v1/payment_intents", self.base)).query(&query)).await
+        self.send(self.http.get(format!("{}/v1/{things}", self.base)).query(&query)).await
     }
 
     /// Whether the PSP answers and takes our key.
@@ -132,7 +152,8 @@ impl PspClient {
     /// [`PspError`].
     pub async fn refund(&self, refund: &RefundRequest<'_>, idempotency_key: &str) -> Result<Refund, PspError> {
         let amount = refund.amount.to_string();
-        let form = [("payment_intent", refund.intent), ("amount", &amount), ("metadata[refund]", refund.name)];
+        let name = format!("metadata[{REFUND_NAME}]");
+        let form = [("payment_intent", refund.intent), ("amount", &amount), (&name, refund.name)];
         self.post("/v1/refunds", &form, idempotency_key).await
     }
 

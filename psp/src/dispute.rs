@@ -26,6 +26,19 @@ pub struct Dispute {
     pub amount: i64,
     /// Such as `fraudulent`.
     pub reason: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(default)]
+    pub created: i64,
     /// The intent that was paid; nothing for charges of other kinds, which are none of ours.
     pub payment_intent: Option<String>,
+}
+
+/// Some of the disputes of a list.
+#[derive(Debug, Deserialize)]
+pub struct DisputePage {
+    /// Newest first.
+    pub data: Vec<Dispute>,
+    /// Whether there are older ones.
+    #[serde(default)]
+    pub has_more: bool,
 }

@@ -37,6 +37,9 @@ pub enum PspError {
     /// 401 or 403: our key is wrong. Nothing will work until somebody mends it.
     #[error("the PSP does not accept our key (HTTP {0})")]
     Unauthorised(u16),
+    /// The bank has taken the charge back, or may: it cannot be refunded.
+    #[error("the charge is disputed")]
+    Disputed,
     /// 400 or 404: it does not do this now, or knows no such thing.
     #[error("refused (HTTP {status}): {message}")]
     Refused {
@@ -70,6 +73,7 @@ impl PspError {
             401 | 403 => Self::Unauthorised(status),
             429 => Self::Limited(Duration::from_secs(retry_after.unwrap_or(2))),
             409 => Self::Unknown(message),
+            400 if error.code.as_deref() == Some("charge_disputed") => Self::Disputed,
             500.. => Self::Faulty { status, message },
             _ => Self::Refused { status, message },
         }

@@ -13,7 +13,7 @@ pub mod sandbox;
 pub mod signature;
 
 pub use client::{NewIntent, PspClient, RefundRequest};
-pub use dispute::{Dispute, DisputeStatus};
+pub use dispute::{Dispute, DisputePage, DisputeStatus};
 pub use error::PspError;
 pub use intent::{Intent, IntentPage, IntentStatus, Method, NextAction};
-pub use refund::{Refund, RefundStatus};
+pub use refund::{REFUND_NAME, Refund, RefundPage, RefundStatus};

@@ -29,12 +29,31 @@ pub struct Refund {
     pub amount: i64,
     /// The intent that was paid.
     pub payment_intent: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(default)]
+    pub created: i64,
     /// What we told the PSP about it.
     #[serde(default)]
     pub metadata: HashMap<String, String>,
 }
 
+/// The name in its metadata under which a refund of the store carries what the store calls it.
+pub const REFUND_NAME: &str = "refund";
+
+impl Refund {
+    /// Whether money went back without the store having asked for it.
+    #[must_use]
+    pub fn was_made_elsewhere(&self) -> bool {
+        self.status == RefundStatus::Succeeded && !self.metadata.contains_key(REFUND_NAME)
+    }
+}
+
+/// Some of the refunds of a list.
 #[derive(Debug, Deserialize)]
-pub(crate) struct RefundPage {
-    pub(crate) data: Vec<Refund>,
+pub struct RefundPage {
+    /// Newest first.
+    pub data: Vec<Refund>,
+    /// Whether there are older ones.
+    #[serde(default)]
+    pub has_more: bool,
 }

@@ -95,13 +95,14 @@ impl Sandbox {
                 let dispute = Dispute {
                     id: new_id("dp"),
                     status: DisputeStatus::Other,
-                    amount: entry.intent.amount,
+                    amount: entry.left(),
+                    created: i64::try_from(seconds_now()).unwrap_or(i64::MAX),
                     reason: "fraudulent".to_owned(),
                     payment_intent: Some(entry.intent.id.clone()),
                 };
-                entry.dispute.get_or_insert(dispute).clone()
+                (dispute.amount > 0).then(|| entry.dispute.get_or_insert(dispute).clone())
             });
-            if let Some(dispute) = disputed {
+            if let Some(dispute) = disputed.flatten() {
                 self.deliver("charge.dispute.created", &dispute);
             }
         });

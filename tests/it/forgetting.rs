@@ -22,8 +22,12 @@ enum Holds {
 use Holds::{Nobody, Sealed, UntilForgotten, UntilProjected};
 
 /// Every column of the store. A new one must say here how it goes when its person does.
-const COLUMNS: [(&str, Holds, &str); 26] = [
-    ("journal.answers", UntilForgotten, "aggregate_id answered_at caller epoch fingerprint key position tx_id version"),
+const COLUMNS: [(&str, Holds, &str); 27] = [
+    (
+        "journal.answers",
+        UntilForgotten,
+        "aggregate_id answered_at caller epoch fingerprint key position report tx_id version",
+    ),
     ("journal.claims", Sealed, "holder key kind"),
     ("journal.consumers", Nobody, "name sequence"),
     (
@@ -32,6 +36,7 @@ const COLUMNS: [(&str, Holds, &str); 26] = [
         "aggregate_id aggregate_type epoch event_id event_type event_version metadata payload position recorded_at \
          sequence tx_id",
     ),
+    ("journal.lists", Nobody, "compared_until list"),
     ("public._sqlx_migrations", Nobody, "checksum description execution_time installed_on success version"),
     ("read.checkpoints", Nobody, "epoch position projection sequence tx_id"),
     ("read.disputes", Nobody, "amount currency dispute opened_at order_id payment_id reason status updated_at user_id"),

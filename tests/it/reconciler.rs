@@ -158,10 +158,11 @@ async fn what_only_grows_is_removed_once_it_is_old() {
     let order = ana.buy(&[&game], "pm_card_visa").await;
     ana.sees_order(&order, "completed").await;
     let counted = [
-        ("vault.webhook_inbox", "handled_at", "31 days"),
-        ("vault.mail", "sent_at", "91 days"),
-        ("vault.sessions", "expires_at", "31 days"),
-        ("journal.answers", "answered_at", "25 hours"),
+        ("vault.webhook_inbox", "handled_at", "31 days", 1),
+        // Two welcomes and a receipt.
+        ("vault.mail", "sent_at", "91 days", 3),
+        ("vault.sessions", "expires_at", "31 days", 1),
+        ("journal.answers", "answered_at", "25 hours", 1),
     ];
     let owner = journal::connect(&app.owner_url, 1).await.unwrap();
     let count = async |table: &str| -> i64 {
@@ -171,9 +172,9 @@ async fn what_only_grows_is_removed_once_it_is_old() {
         .execute(&owner)
         .await
         .unwrap();
-    for (table, time, age) in counted {
+    for (table, time, age, rows) in counted {
         eventually(&format!("{table} has something"), || async {
-            sqlx::query_scalar::<_, bool>(&format!("select exists (select from {table} where {time} is not null)"))
+            sqlx::query_scalar::<_, bool>(&format!("select count({time}) >= {rows} from {table}"))
                 .fetch_one(&owner)
                 .await
                 .unwrap()
@@ -185,4 +186,55 @@ async fn what_only_grows_is_removed_once_it_is_old() {
     for (table, ..) in counted {
         eventually(&format!("{table} is empty"), || async { (count(table).await, 0) }).await;
     }
+}
+
+#[tokio::test]
+async fn a_paid_order_that_checkout_never_heard_of_is_completed() {
+    let wishes = Wishes { reconcile_after: Some(MOMENT), pix: Some(MOMENT * 4), ..Wishes::default() };
+    let mut app = TestApp::start_with(wishes).await;
+    let (ana, game) = (app.customer("ana").await, app.game("Tetris", 100).await);
+    let order = ana.buy(&[&game], "pix").await;
+    eventually("it is pending", || async { (app.events("PaymentPending").await, 1) }).await;
+    app.kill_role("checkout").await;
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Tetris"]).await;
+}
+
+#[tokio::test]
+async fn what_is_refunded_in_the_dashboard_takes_the_games_back() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (summit, tetris) = (app.game("Summit", 5_990).await, app.game("Tetris", 1_000).await);
+    let order = ana.buy(&[&summit, &tetris], "pm_card_visa").await;
+    ana.owns(&["Summit", "Tetris"]).await;
+
+    app.refund_in_the_dashboard(&payment_of(&order), 6_990).await;
+    ana.sees_order(&order, "refunded").await;
+    ana.owns(&[]).await;
+    app.queue_is_empty().await;
+    assert_eq!(app.refunded().await, 6_990);
+    app.verify_with_psp().await;
+}
+
+#[tokio::test]
+async fn a_part_refunded_in_the_dashboard_is_for_people_and_the_rest_ends_it() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (summit, tetris) = (app.game("Summit", 5_990).await, app.game("Tetris", 1_000).await);
+    let order = ana.buy(&[&summit, &tetris], "pm_card_visa").await;
+    ana.owns(&["Summit", "Tetris"]).await;
+
+    app.refund_in_the_dashboard(&payment_of(&order), 500).await;
+    eventually("people are told", || async {
+        let letters = app.admin.get("/dlq?class=difference").await.expect(200);
+        (letters["items"].as_array().unwrap().len(), 1)
+    })
+    .await;
+    ana.sees_order(&order, "completed").await;
+    ana.owns(&["Summit", "Tetris"]).await;
+
+    app.refund_in_the_dashboard(&payment_of(&order), 6_490).await;
+    ana.sees_order(&order, "refunded").await;
+    ana.owns(&[]).await;
+    app.verify_with_psp().await;
 }

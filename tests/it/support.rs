@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ::psp::PspClient;
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
@@ -321,7 +322,13 @@ impl TestApp {
 
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
-        ludoteca::verify::run(&self.foundation, &self.search, Output::default()).await.unwrap();
+        ludoteca::verify::run(&self.foundation, &self.search, None, Output::default()).await.unwrap();
+    }
+
+    /// Proves as well that the PSP lists what is recorded.
+    pub async fn verify_with_psp(&self) {
+        let psp = PspClient::new(&self.payment.psp_url, self.payment.psp_key.clone(), Duration::from_secs(5)).unwrap();
+        ludoteca::verify::run(&self.foundation, &self.search, Some(&psp), Output::default()).await.unwrap();
     }
 
     /// How many events of a name (or a pattern of one) the journal holds.

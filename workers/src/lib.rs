@@ -21,10 +21,14 @@ mod settlement;
 mod text_log;
 mod webhooks;
 
-use commands::Commands;
+use commands::{Commands, Context};
 use domain::{OrderId, PaymentId, PaymentWork};
 use nats::{Nats, NatsError, Outgoing};
 use psp::{Intent, PspClient, PspError};
+use uuid::Uuid;
+
+use crate::obstacle::Obstacle;
+use crate::settlement::Case;
 
 pub use checkout::Checkout;
 pub use dlq_watcher::DlqWatcher;
@@ -73,6 +77,26 @@ impl Shared {
 }
 
 impl PaymentDesk {
+    /// Records a dispute as the PSP has it, for whoever heard of it; whether it is about a payment of this store. The
+    /// PSP's account may serve others.
+    pub(crate) async fn record_dispute(
+        &self,
+        shared: &Shared,
+        (by, cause): (&'static str, Uuid),
+        dispute: psp::Dispute,
+    ) -> Result<bool, Obstacle> {
+        let Some(intent) = dispute.payment_intent.as_deref() else { return Ok(false) };
+        let intent = self.psp.retrieve(intent).await?;
+        let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
+        let Some(payment) = named else { return Ok(false) };
+        let state = shared.commands.payment(payment).await?;
+        let Some(terms) = state.payment.terms() else { return Ok(false) };
+        let context = Context::because(by, cause, state.correlation);
+        let case = Case { by, context: &context, payment, order: terms.order, asked: None };
+        self.settlement.dispute(&case, dispute, terms.amount.currency).await?;
+        Ok(true)
+    }
+
     /// Cancels an intent, or finds out what it came to instead. Nothing where the PSP does not know it, or no longer:
     /// nothing can be charged by it, and if it was after all, the PSP's list of charges tells.
     pub(crate) async fn cancel_or_retrieve(&self, psp: &str, key: &str) -> Result<Option<Intent>, PspError> {

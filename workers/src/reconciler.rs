@@ -1,17 +1,19 @@
 //! The reconciler: the net under everything that may get lost between the store and the PSP.
 //!
 //! It asks about payments that stay unsettled, gives up orders that were not paid in time (at the PSP first: money
-//! that came after all completes the order), and goes through the PSP's own list for charges that the store does not
-//! know to have succeeded. A question that fails changes nothing; it is asked again later.
+//! that came after all completes the order), has done what nobody did after a payment was settled, and goes through the
+//! PSP's own lists for charges and refunds that the store does not know. A question that fails changes nothing; it is asked again later.
 //! What is worth asking about comes from the read models and may be out of date; the journal decides.
 //! It notes as well which promotions began and ended, and removes what is old, for it is the part of the store that
 //! acts by the clock.
 //! It keeps no state: two of them ask twice, which changes nothing.
 
+mod lists;
 mod schedule;
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use commands::{CommandError, Context};
 use domain::order::{CancelReason, Order};
 use domain::payment::Payment;
@@ -20,7 +22,6 @@ use futures::{StreamExt, stream};
 use journal::clock;
 use nats::{DLQ, PAYMENT_QUESTION, PAYMENTS};
 use projections::payments::Unsettled;
-use psp::{Intent, IntentStatus};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +36,6 @@ use crate::{PaymentDesk, Shared};
 const SLOTS: usize = 8;
 /// How often it is looked for what is old.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
-/// How far back the PSP's list is read.
-const LOOK_BACK: Duration = Duration::from_hours(24);
 
 /// When the reconciler acts.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +90,7 @@ impl Reconciler {
                             prune_at = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_at);
                         }
                         if Instant::now() >= charges_at {
-                            self.find_unknown_charges().await;
+                            self.compare_lists().await;
                             charges_at = Instant::now().checked_add(self.vigilance.charges_every).unwrap_or(charges_at);
                         }
                     }
@@ -187,6 +186,7 @@ impl Reconciler {
         let since = before(self.vigilance.ask_after);
         let mut unsettled = projections::payments::unsettled_since(self.pool(), since).await?;
         unsettled.extend(projections::orders::refunding_since(self.pool(), since).await?);
+        unsettled.extend(projections::payments::unused_since(self.pool(), since).await?);
         Ok(unsettled)
     }
 
@@ -194,13 +194,11 @@ impl Reconciler {
     async fn ask(&self, payment: PaymentId) -> Result<&'static str, Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok("known") };
-        if state.payment.is_settled() {
-            // What refunds have come to, the payment worker finds out.
-            let refunding = !state.order.open_refunds().is_empty();
-            return if refunding { self.look_again(payment, terms.order).await } else { Ok("known") };
-        }
         let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
+        if state.payment.is_settled() {
+            return self.catch_up(&case).await;
+        }
         let settled = match state.payment.reference() {
             Some(psp) => {
                 let intent = self.desk.psp.retrieve(psp.as_str()).await?;
@@ -217,6 +215,15 @@ impl Reconciler {
         }
     }
 
+    /// Has done what should have followed from a settled payment: its order completed, or its money sent back.
+    async fn catch_up(&self, case: &Case<'_>) -> Result<&'static str, Obstacle> {
+        let errands = self.shared.commands.follow_up(case.context, case.order).await?;
+        if errands.iter().any(|(payment, _)| *payment == case.payment) {
+            return self.look_again(case.payment, case.order).await;
+        }
+        Ok("known")
+    }
+
     /// Puts the work of a payment into the queue that is neither there nor dead: its stream was lost or never reached,
     /// or a refund takes its time.
     async fn look_again(&self, payment: PaymentId, order: OrderId) -> Result<&'static str, Obstacle> {
@@ -230,51 +237,15 @@ impl Reconciler {
         tracing::info!(payment.id = %payment, "The work of payment {payment} is queued again");
         Ok("restored")
     }
-
-    /// Goes through the PSP's list for charges that the store does not know to have succeeded. Money of an order that
-    /// was given up, or was paid otherwise, goes back.
-    async fn find_unknown_charges(&self) {
-        let since = before(LOOK_BACK).timestamp();
-        let mut after = None;
-        loop {
-            let page = match self.desk.psp.intents(since, after.as_deref()).await {
-                Ok(page) => page,
-                Err(error) => return tracing::warn!(%error, "The reconciler cannot read the PSP's list of charges"),
-            };
-            let Some(last) = page.data.last() else { return };
-            after = Some(last.id.clone());
-            let charged = page.data.into_iter().filter(|intent| intent.status == IntentStatus::Succeeded);
-            let each = |intent: Intent| async move { told(&intent.id, self.compare(&intent).await) };
-            stream::iter(charged).for_each_concurrent(SLOTS, each).await;
-            if !page.has_more {
-                return;
-            }
-        }
-    }
-
-    async fn compare(&self, intent: &Intent) -> Result<&'static str, Obstacle> {
-        let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
-        // Not of this store; the PSP's account may serve others.
-        let Some(payment) = named else { return Ok("foreign") };
-        let state = self.shared.commands.payment(payment).await?;
-        if let Payment::Succeeded { reference, .. } = &state.payment {
-            if reference.as_str() != intent.id {
-                tracing::error!(payment.id = %payment, psp = intent.id, "Payment {payment} was charged twice");
-                return Ok("charged_twice");
-            }
-            return Ok("known");
-        }
-        let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
-        self.desk.settlement.apply(&case, intent).await?;
-        Ok("found")
-    }
 }
 
-fn before(ago: Duration) -> chrono::DateTime<chrono::Utc> {
-    let ago = chrono::TimeDelta::from_std(ago).unwrap_or(chrono::TimeDelta::MAX);
-    clock::now().checked_sub_signed(ago).unwrap_or(chrono::DateTime::UNIX_EPOCH)
+fn before(ago: Duration) -> DateTime<Utc> {
+    earlier(clock::now(), ago)
+}
+
+fn earlier(than: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    let by = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+    than.checked_sub_signed(by).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
 /// Whose question, and what came of it.

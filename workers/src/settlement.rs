@@ -1,7 +1,8 @@
 //! The one door through which what the PSP says becomes events, whoever heard it: payment worker or webhook function.
 
 use commands::{CommandError, Commands, Context};
-use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference};
+use domain::order::Order;
+use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference, Refund};
 use domain::{Currency, Money, OrderId, PaymentId, PaymentWork};
 use journal::clock;
 use nats::{DLQ, DeadLetter, Nats, PAYMENTS_QUEUE};
@@ -20,7 +21,7 @@ pub(crate) enum DeadLetterClass {
     Declined,
     /// No certain answer after all tries.
     Exhausted,
-    /// Other money came than was asked for.
+    /// Other money came, or went back, than was asked for.
     Difference,
 }
 
@@ -105,6 +106,33 @@ impl Settlement {
         self.bury(case, class, 1, &cause).await
     }
 
+    /// Records money that somebody sent back at the PSP itself. All of it: the order gives its games back. A part:
+    /// nobody here knows for which game, so people look at it.
+    pub(crate) async fn adopt_refunds(&self, case: &Case<'_>, refunds: &[psp::Refund]) -> Result<bool, Obstacle> {
+        let Some(paid) = case.asked else { return Ok(false) };
+        let mut news = false;
+        for refund in refunds.iter().filter(|refund| refund.was_made_elsewhere()) {
+            let amount = Money { amount: refund.amount, ..paid };
+            let known = Refund { reference: reference(&refund.id)?, number: None };
+            if self.commands.refund_payment(case.context, case.payment, amount, known).await? {
+                self.note(case, Some(&refund.payment_intent), "refunded: at the payment provider");
+                news = true;
+            }
+        }
+        if !news {
+            return Ok(false);
+        }
+        let state = self.commands.payment(case.payment).await?;
+        let paid_it =
+            matches!(&state.order, Order::Completed { payment: Some(paid_by), .. } if *paid_by == case.payment);
+        if paid_it && !state.payment.is_all_back() {
+            let cause = "a part was refunded at the payment provider, and the games stayed; refund the rest there as \
+                         well to take them back";
+            self.bury(case, DeadLetterClass::Difference, 1, cause).await?;
+        }
+        Ok(true)
+    }
+
     /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
     pub(crate) async fn bury(
         &self,
@@ -158,11 +186,7 @@ impl Settlement {
         dispute: psp::Dispute,
         currency: Currency,
     ) -> Result<(), CommandError> {
-        let status = match dispute.status {
-            psp::DisputeStatus::Won | psp::DisputeStatus::WarningClosed => DisputeStatus::Won,
-            psp::DisputeStatus::Lost => DisputeStatus::Lost,
-            psp::DisputeStatus::Other => DisputeStatus::Open,
-        };
+        let status = decided(dispute.status);
         let known = Dispute {
             reference: reference(&dispute.id)?,
             amount: Money { amount: dispute.amount, currency },
@@ -199,6 +223,15 @@ impl Settlement {
 fn is_what_came(intent: &Intent, asked: Money) -> bool {
     intent.amount_received.unwrap_or(intent.amount) == asked.amount
         && intent.currency.eq_ignore_ascii_case(&asked.currency.to_string())
+}
+
+/// What a dispute's status means.
+pub(crate) fn decided(status: psp::DisputeStatus) -> DisputeStatus {
+    match status {
+        psp::DisputeStatus::Won | psp::DisputeStatus::WarningClosed => DisputeStatus::Won,
+        psp::DisputeStatus::Lost => DisputeStatus::Lost,
+        psp::DisputeStatus::Other => DisputeStatus::Open,
+    }
 }
 
 /// What an intent's status means.

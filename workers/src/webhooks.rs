@@ -121,31 +121,29 @@ impl WebhookFunction {
         }
     }
 
-    /// Refunds are the payment worker's: it asks where they stand.
+    /// What somebody refunded at the PSP itself is recorded; our own refunds are the payment worker's, which asks where
+    /// they stand.
     async fn look_at_refund(&self, entry: &InboxEntry, refund: &Value) -> anyhow::Result<()> {
         let Some(intent) = refund.get("payment_intent").and_then(Value::as_str) else { return Ok(()) };
         let pool = self.shared.commands.journal().pool();
         let Some(payment) = projections::payments::by_reference(pool, intent).await? else { return Ok(()) };
         let state = self.shared.commands.payment(payment).await?;
-        let order = state.payment.terms().context("a payment without terms")?.order;
-        Ok(self.shared.enqueue(payment, order, &format!("webhook:{}", entry.event_id)).await?)
+        let terms = state.payment.terms().context("a payment without terms")?;
+        let refunds = self.desk.psp.refunds(intent).await?;
+        let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
+        let context = Context::because("webhook", cause, state.correlation);
+        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
+        self.desk.settlement.adopt_refunds(&case, &refunds).await?;
+        Ok(self.shared.enqueue(payment, terms.order, &format!("webhook:{}", entry.event_id)).await?)
     }
 
     /// A dispute is recorded as the PSP has it now, whatever the delivery says.
     async fn look_at_dispute(&self, entry: &InboxEntry, dispute: &Value) -> anyhow::Result<()> {
         let Some(id) = dispute.get("id").and_then(Value::as_str) else { return Ok(()) };
         let dispute = self.desk.psp.dispute(id).await?;
-        let Some(intent) = dispute.payment_intent.as_deref() else { return Ok(()) };
-        let intent = self.desk.psp.retrieve(intent).await?;
-        let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
-        // Not of this store; the PSP's account may serve others.
-        let Some(payment) = named else { return Ok(()) };
-        let state = self.shared.commands.payment(payment).await?;
-        let terms = state.payment.terms().context("a payment without terms")?;
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = Context::because("webhook", cause, state.correlation);
-        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: None };
-        Ok(self.desk.settlement.dispute(&case, dispute, terms.amount.currency).await?)
+        self.desk.record_dispute(&self.shared, ("webhook", cause), dispute).await?;
+        Ok(())
     }
 
     async fn payment(&self, object: &Value, reference: &str) -> anyhow::Result<Option<PaymentId>> {

@@ -33,8 +33,8 @@ enum Act {
     CancelOrder,
     PayAgain,
     ReturnGame(u128),
-    /// Somebody sends a part of the money back in the PSP's dashboard.
-    DashboardRefund,
+    /// Somebody sends money back in the PSP's dashboard; all that is left, where no amount is said.
+    DashboardRefund(Option<i64>),
 }
 
 fn text(of: &str) -> PspReference {
@@ -111,7 +111,10 @@ impl World {
                 let ground = RefundGround::Goodwill { reason: RefundReason::parse("asked").unwrap() };
                 self.tell(OrderCommand::RequestRefund { games, ground });
             }
-            Act::DashboardRefund => self.refund(last, 500, None),
+            Act::DashboardRefund(amount) => {
+                let left = self.payments.get(last).and_then(refunded).map_or(0, |back| 2_000 - back);
+                self.refund(last, amount.unwrap_or(left), None);
+            }
         }
     }
 
@@ -206,7 +209,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         1 => Just(Act::CancelOrder),
         1 => Just(Act::PayAgain),
         2 => (1_u128..3).prop_map(Act::ReturnGame),
-        1 => Just(Act::DashboardRefund),
+        1 => prop_oneof![Just(None), Just(Some(500))].prop_map(Act::DashboardRefund),
     ]
 }
 
@@ -256,13 +259,16 @@ proptest! {
             prop_assert!(!matches!(world.order, Order::Open { .. }) || *late, "paid and open: {:?}", world);
             let bought = matches!(&world.order, Order::Completed { payment, .. }
                 if *payment == Some(PaymentId::for_attempt(ORDER, attempt)));
-            prop_assert!(bought || *refunded == terms.amount, "kept for nothing: {:?}", world);
+            let back = *refunded == terms.amount || payment.is_with_the_bank();
+            prop_assert!(bought || back, "kept for nothing: {:?}", world);
             if let (true, Order::Completed { suspended, lines, open_refunds, .. }) = (bought, &world.order) {
                 let standing = payment.dispute_standing();
                 let open = standing == Some(DisputeStatus::Open) && !lines.is_empty();
                 prop_assert_eq!(*suspended, open, "games follow the bank: {:?}", world);
                 prop_assert_eq!(lines.is_empty(), standing == Some(DisputeStatus::Lost), "{:?}", world);
                 prop_assert!(open_refunds.is_empty(), "{:?}", world);
+                let kept = !payment.is_all_back() || *suspended || lines.is_empty();
+                prop_assert!(kept, "games whose money is back: {:?}", world);
             }
         }
         let before = world.clone();
@@ -302,4 +308,33 @@ fn a_won_dispute_reinstates_nothing_while_another_is_open() {
     world.act(&Act::Dispute(2, DisputeStatus::Won));
     world.deliver();
     assert!(matches!(world.order, Order::Completed { suspended: false, .. }), "{world:?}");
+}
+
+#[test]
+fn all_money_sent_back_at_the_psp_takes_what_was_on_its_way_back_and_the_rest() {
+    let mut world = World::placed();
+    world.deliver();
+    world.act(&Act::Submit);
+    world.act(&Act::Succeed);
+    world.deliver();
+    world.act(&Act::ReturnGame(1));
+    world.act(&Act::DashboardRefund(Some(500)));
+    assert_eq!(world.deliver(), [(0, Errand::Refund { number: 1 })]);
+    world.act(&Act::DashboardRefund(None));
+    assert_eq!(world.deliver(), []);
+    assert!(matches!(world.order, Order::Refunded { .. }), "{world:?}");
+}
+
+#[test]
+fn money_that_came_too_late_goes_back_once_the_bank_leaves_it_to_the_store() {
+    let mut world = World::placed();
+    world.deliver();
+    world.act(&Act::Submit);
+    world.act(&Act::CancelPayment);
+    world.act(&Act::CancelOrder);
+    world.act(&Act::Succeed);
+    world.act(&Act::Dispute(1, DisputeStatus::Open));
+    assert_eq!(world.deliver(), []);
+    world.act(&Act::Dispute(1, DisputeStatus::Won));
+    assert_eq!(world.deliver(), [(0, Errand::PayBack)]);
 }

@@ -26,6 +26,8 @@ pub enum RefundGround {
         /// Why.
         reason: RefundReason,
     },
+    /// The money is back already: somebody refunded all that was left of the payment at the PSP itself.
+    MadeAtPsp,
 }
 
 /// Games on their way back: their money is not certain to be.
@@ -48,9 +50,11 @@ impl Order {
         let Self::Completed { buyer, lines, payment, refunds_asked, open_refunds, .. } = self else {
             return Err(OrderError::OrderNotCompleted);
         };
+        let is_back = ground == RefundGround::MadeAtPsp;
         let reason = match ground {
             RefundGround::Goodwill { reason } => Some(reason),
             RefundGround::Withdrawal { since, window } if since <= window => None,
+            RefundGround::MadeAtPsp => None,
             RefundGround::Withdrawal { window, .. } => return Err(OrderError::RefundWindowClosed(window.num_days())),
         };
         let asked: Vec<GameId> = open_refunds.iter().flat_map(|refund| refund.games.clone()).collect();
@@ -77,7 +81,7 @@ impl Order {
         let mut events =
             vec![OrderEvent::OrderRefundRequested { buyer, payment, number, games: games.clone(), amount, reason }];
         // What was free has no money that would have to go back first.
-        if amount.is_zero() {
+        if amount.is_zero() || is_back {
             events.push(OrderEvent::OrderRefunded { buyer, number, games, whole });
         }
         Ok(events)

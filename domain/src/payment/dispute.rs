@@ -45,6 +45,12 @@ impl Payment {
         disputes.iter().map(|(_, status)| *status).max_by_key(weight)
     }
 
+    /// Whether the buyer's bank has taken the money back, or may.
+    #[must_use]
+    pub fn is_with_the_bank(&self) -> bool {
+        matches!(self.dispute_standing(), Some(DisputeStatus::Open | DisputeStatus::Lost))
+    }
+
     /// What is news about a dispute, however often and in whatever order it is reported.
     pub(super) fn dispute(&self, dispute: Dispute) -> Result<Vec<PaymentEvent>, PaymentError> {
         let Self::Succeeded { terms, disputes, .. } = self else { return Err(PaymentError::NotSucceeded) };

@@ -78,7 +78,8 @@ pub enum PaymentEvent {
         amount: Money,
         /// The PSP's id of the refund.
         refund: PspReference,
-        /// Which of the order's refunds; none where the order was not to be paid by this payment.
+        /// Which of the order's refunds; none where no order asked for it: nothing was bought with the payment, or
+        /// somebody refunded it at the PSP itself.
         number: Option<u32>,
     },
 }

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dispute::Dispute;
+use super::routes::Page;
+use crate::dispute::{Dispute, DisputeStatus};
 use crate::intent::{Intent, IntentStatus, Method};
 use crate::refund::{Refund, RefundStatus};
 
@@ -28,6 +29,12 @@ impl Entry {
     pub(super) fn left(&self) -> i64 {
         let back = self.refunds.iter().filter(|refund| refund.status != RefundStatus::Failed);
         back.fold(self.intent.amount, |left, refund| left.saturating_sub(refund.amount))
+    }
+
+    /// Whether the bank took the money, or may take it.
+    pub(super) fn is_disputed(&self) -> bool {
+        let taken = |dispute: &Dispute| matches!(dispute.status, DisputeStatus::Other | DisputeStatus::Lost);
+        self.dispute.as_ref().is_some_and(taken)
     }
 }
 
@@ -95,9 +102,12 @@ impl Ledger {
         Some(outcome)
     }
 
-    /// Every dispute.
-    pub(super) fn disputes(&self) -> Vec<Dispute> {
-        self.memory().entries.values().filter_map(|entry| entry.dispute.clone()).collect()
+    /// A page of the disputes, the newest first, and whether there is more.
+    pub(super) fn disputes(&self, page: &Page) -> (Vec<Dispute>, bool) {
+        let mut disputes: Vec<Dispute> =
+            self.memory().entries.values().filter_map(|entry| entry.dispute.clone()).collect();
+        disputes.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        page.of(disputes.into_iter(), |dispute| (&dispute.id, dispute.created))
     }
 
     /// The dispute of an id.
@@ -119,15 +129,19 @@ impl Ledger {
         .flatten()
     }
 
-    /// Intents made since, the newest first; those after one of them.
-    pub(super) fn list(&self, after: Option<&str>, since: i64, limit: usize) -> (Vec<Intent>, bool) {
+    /// A page of the intents, the newest first, and whether there is more.
+    pub(super) fn intents(&self, page: &Page) -> (Vec<Intent>, bool) {
         let memory = self.memory();
-        let known = after.and_then(|id| memory.order.iter().rev().position(|known| known == id));
-        let skipped = known.map_or(0, |index| index.saturating_add(1));
-        let newest_first = memory.order.iter().rev().skip(skipped).filter_map(|id| memory.entries.get(id));
-        let mut found = newest_first.map(|entry| &entry.intent).take_while(|intent| intent.created >= since);
-        let page: Vec<_> = found.by_ref().take(limit).cloned().collect();
-        (page, found.next().is_some())
+        let newest_first = memory.order.iter().rev().filter_map(|id| memory.entries.get(id));
+        let (found, more) = page.of(newest_first.map(|entry| &entry.intent), |intent| (&intent.id, intent.created));
+        (found.into_iter().cloned().collect(), more)
+    }
+
+    /// A page of the refunds, the newest first, and whether there is more.
+    pub(super) fn refunds(&self, page: &Page) -> (Vec<Refund>, bool) {
+        let mut refunds: Vec<Refund> = self.memory().entries.values().flat_map(|entry| entry.refunds.clone()).collect();
+        refunds.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        page.of(refunds.into_iter(), |refund| (&refund.id, refund.created))
     }
 
     /// What was answered to this key before; marks it as in flight where nothing was.

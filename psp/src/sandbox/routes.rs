@@ -185,18 +185,32 @@ fn retrieve(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
     respond(sandbox.ledger.get(&id.0).map_or_else(|| unknown_intent(&id.0), |entry| described(&entry.intent)))
 }
 
+/// Which part of a list is asked for.
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Page {
     starting_after: Option<String>,
     limit: Option<usize>,
     #[serde(rename = "created[gte]")]
     since: Option<i64>,
 }
 
+impl Page {
+    /// This part of what is listed newest first, and whether there is more.
+    pub(super) fn of<T>(&self, newest_first: impl Iterator<Item = T>, id: fn(&T) -> (&str, i64)) -> (Vec<T>, bool) {
+        let since = self.since.unwrap_or(0);
+        let mut found = newest_first.take_while(|thing| id(thing).1 >= since).peekable();
+        if let Some(after) = &self.starting_after {
+            while found.next_if(|thing| id(thing).0 != after).is_some() {}
+            found.next();
+        }
+        let page: Vec<T> = found.by_ref().take(self.limit.unwrap_or(10).min(100)).collect();
+        (page, found.peek().is_some())
+    }
+}
+
 #[handler]
 fn list(sandbox: Data<&Arc<Sandbox>>, page: Query<Page>) -> Response {
-    let limit = page.limit.unwrap_or(10).min(100);
-    let (data, has_more) = sandbox.ledger.list(page.starting_after.as_deref(), page.since.unwrap_or(0), limit);
+    let (data, has_more) = sandbox.ledger.intents(&page.0);
     respond(listed("/v1/payment_intents", &data, has_more))
 }
 
@@ -290,15 +304,19 @@ fn cancel(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
 
 #[derive(Deserialize)]
 struct RefundsOf {
-    payment_intent: String,
+    payment_intent: Option<String>,
 }
 
 #[handler]
-fn refunds(sandbox: Data<&Arc<Sandbox>>, of: Query<RefundsOf>) -> Response {
-    let Some(entry) = sandbox.ledger.get(&of.payment_intent) else {
-        return respond(unknown_intent(&of.payment_intent));
+fn refunds(sandbox: Data<&Arc<Sandbox>>, of: Query<RefundsOf>, page: Query<Page>) -> Response {
+    let (data, has_more) = match &of.payment_intent {
+        Some(intent) => match sandbox.ledger.get(intent) {
+            Some(entry) => (entry.refunds, false),
+            None => return respond(unknown_intent(intent)),
+        },
+        None => sandbox.ledger.refunds(&page.0),
     };
-    respond(listed("/v1/refunds", &entry.refunds, false))
+    respond(listed("/v1/refunds", &data, has_more))
 }
 
 #[handler]
@@ -312,10 +330,15 @@ fn refund(sandbox: Data<&Arc<Sandbox>>, form: Form<HashMap<String, String>>) -> 
             let message = format!("Refund amount ({amount}) is greater than unrefunded amount ({left})");
             return (error(StatusCode::BAD_REQUEST, "charge_already_refunded", &message), None);
         }
+        if entry.is_disputed() {
+            let message = "This charge has been charged back";
+            return (error(StatusCode::BAD_REQUEST, "charge_disputed", message), None);
+        }
         let slow = entry.method == Method::Card("pm_card_pendingRefund".to_owned());
         let status = if slow { RefundStatus::Pending } else { RefundStatus::Succeeded };
         let (id, payment_intent) = (new_id("re"), intent.to_owned());
-        let refund = Refund { id, status, amount, payment_intent, metadata: metadata(&form) };
+        let created = i64::try_from(seconds_now()).unwrap_or(i64::MAX);
+        let refund = Refund { id, status, amount, payment_intent, created, metadata: metadata(&form) };
         entry.refunds.push(refund.clone());
         ((StatusCode::OK, described_as("refund", &refund)), slow.then_some(refund.id))
     });
@@ -342,8 +365,9 @@ fn dispute(sandbox: Data<&Arc<Sandbox>>, id: Path<String>) -> Response {
 }
 
 #[handler]
-fn disputes(sandbox: Data<&Arc<Sandbox>>) -> Response {
-    respond(listed("/v1/disputes", &sandbox.ledger.disputes(), false))
+fn disputes(sandbox: Data<&Arc<Sandbox>>, page: Query<Page>) -> Response {
+    let (data, has_more) = sandbox.ledger.disputes(&page.0);
+    respond(listed("/v1/disputes", &data, has_more))
 }
 
 /// Evidence decides at once, by the words that Stripe's test mode knows.

@@ -62,6 +62,14 @@ impl TestApp {
         answer(http().unwrap().post(self.psp("/v1/refunds")).form(&form)).await;
     }
 
+    /// Money that somebody sends back in the PSP's own dashboard, for a payment.
+    pub async fn refund_in_the_dashboard(&self, payment: &str, amount: i64) {
+        let intents = self.intents().await;
+        let intent = intents.iter().find(|intent| intent["metadata"]["payment_id"] == payment).unwrap();
+        let form = [("payment_intent", intent["id"].as_str().unwrap().to_owned()), ("amount", amount.to_string())];
+        answer(http().unwrap().post(self.psp("/v1/refunds")).form(&form)).await;
+    }
+
     /// Every dispute that the PSP knows of.
     pub async fn disputes_at_the_psp(&self) -> Vec<Value> {
         let page = answer(http().unwrap().get(self.psp("/v1/disputes?limit=100"))).await;

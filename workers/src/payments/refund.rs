@@ -24,8 +24,9 @@ impl PaymentWorker {
         let asked = open.iter().find(|refund| refund.number == number);
         let (Some(psp), Some(OpenRefund { amount, .. })) = (paid.reference(), asked) else { return Ok(()) };
         match self.pay_back(case, psp.as_str(), *amount, Some(number), this).await {
-            Err(Obstacle::Psp(PspError::Refused { message, .. })) => {
-                self.keep(case, number, Failure { code: "refused_by_psp".to_owned(), message }).await
+            Err(Obstacle::Psp(error @ (PspError::Refused { .. } | PspError::Disputed))) => {
+                let failure = Failure { code: "refused_by_psp".to_owned(), message: error.to_string() };
+                self.keep(case, number, failure).await
             }
             done => done,
         }
@@ -35,7 +36,11 @@ impl PaymentWorker {
     pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Obstacle> {
         let Payment::Succeeded { terms, reference, refunded, .. } = paid else { return Ok(()) };
         let left = Money { amount: terms.amount.amount.saturating_sub(refunded.amount), ..terms.amount };
-        self.pay_back(case, reference.as_str(), left, None, this).await
+        match self.pay_back(case, reference.as_str(), left, None, this).await {
+            // The bank has it. What it decides is heard of, and then this is asked again, or there is nothing left.
+            Err(Obstacle::Psp(PspError::Disputed)) => Ok(()),
+            done => done,
+        }
     }
 
     async fn pay_back(
@@ -93,7 +98,8 @@ impl PaymentWorker {
 
     async fn known_refund(&self, request: &RefundRequest<'_>) -> Result<Option<psp::Refund>, Obstacle> {
         let refunds = self.breaker.ask(|| self.desk.psp.refunds(request.intent)).await?;
-        let same = |refund: &psp::Refund| refund.metadata.get("refund").is_some_and(|name| name == request.name);
+        let same =
+            |refund: &psp::Refund| refund.metadata.get(psp::REFUND_NAME).is_some_and(|name| name == request.name);
         Ok(refunds.into_iter().find(same))
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::game::{AgeRating, GameDetails, GameError, ReleaseDate};
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use futures::{StreamExt, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Actor, CommandError, Commands, Context, GameChange};
@@ -38,7 +38,7 @@ struct Row {
 }
 
 /// What an import came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Imported {
     /// Games that are new in the catalogue.
     pub new: usize,

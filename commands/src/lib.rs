@@ -17,6 +17,7 @@ mod password;
 mod payment;
 mod promotion;
 mod refund;
+mod report;
 mod session;
 mod user;
 

@@ -1,9 +1,11 @@
 //! First answers: what a repeat of a request is answered from, for a day.
 //!
 //! An answer is kept as the aggregate that it was about, as of the version that it had then; the rest follows from that
-//! history, which does not change. So nothing is kept that a person wrote.
+//! history, which does not change. So nothing is kept that a person wrote. What is about no single aggregate is a
+//! report, and kept as it was.
 
 use domain::UserId;
+use serde_json::Value;
 use sqlx::Row;
 
 use crate::JournalError;
@@ -45,7 +47,7 @@ impl Journal {
         let row = sqlx::query(
             "select fingerprint, aggregate_id::uuid as aggregate_id, version,
                     epoch as at_epoch, tx_id::text as at_xid, position as at_position
-             from journal.answers where key = $1 and answered_at > clock_timestamp() - interval '24 hours'",
+             from journal.answers where key = $1 and report is null and answered_at > clock_timestamp() - interval '24 hours'",
         )
         .bind(request.key.as_slice())
         .fetch_optional(self.pool())
@@ -74,9 +76,9 @@ impl Journal {
             "insert into journal.answers as a (key, fingerprint, caller, aggregate_id, version)
              values ($1, $2, $3, $4, $5)
              on conflict (key) do update
-             set (fingerprint, caller, aggregate_id, version, epoch, tx_id, position, answered_at) =
+             set (fingerprint, caller, aggregate_id, version, epoch, tx_id, position, answered_at, report) =
                (excluded.fingerprint, excluded.caller, excluded.aggregate_id, excluded.version, null, null, null,
-                excluded.answered_at)
+                excluded.answered_at, null)
              where a.answered_at < clock_timestamp() - interval '24 hours'",
         )
         .bind(request.key.as_slice())
@@ -87,5 +89,41 @@ impl Journal {
         .execute(self.pool())
         .await?;
         Ok(kept.rows_affected() > 0)
+    }
+
+    /// The report that was given to a request within the last 24 hours, and the hash of that request's body.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reported(&self, request: &FirstAnswer) -> Result<Option<(Vec<u8>, Value)>, JournalError> {
+        let report = sqlx::query_as(
+            "select fingerprint, report from journal.answers
+             where key = $1 and report is not null and answered_at > clock_timestamp() - interval '24 hours'",
+        )
+        .bind(request.key.as_slice())
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(report)
+    }
+
+    /// Keeps the report that a request is answered with, unless it has one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_report(&self, request: &FirstAnswer, report: &Value) -> Result<(), JournalError> {
+        sqlx::query(
+            "insert into journal.answers as a (key, fingerprint, caller, report) values ($1, $2, $3, $4)
+             on conflict (key) do update
+             set (fingerprint, caller, report, answered_at) =
+               (excluded.fingerprint, excluded.caller, excluded.report, excluded.answered_at)
+             where a.answered_at < clock_timestamp() - interval '24 hours'",
+        )
+        .bind(request.key.as_slice())
+        .bind(request.fingerprint.as_slice())
+        .bind(request.caller.map(UserId::as_uuid))
+        .bind(report)
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 }

@@ -163,3 +163,32 @@ async fn no_hash_of_a_registration_stands_beside_its_event() {
             .unwrap();
     assert!(!metadata.contains("fingerprint") && !metadata.contains("idempotency"), "{metadata}");
 }
+
+#[tokio::test]
+async fn an_import_is_reported_as_at_first_whatever_is_known_by_now() {
+    let app = TestApp::start().await;
+    let file = "title,age_rating,price,currency\nSummit,0,10.00,BRL\nno price,0,,BRL\n";
+    let import = async |file: &str| {
+        let request = app.admin.request(Method::POST, "/jogos/importacao").header("Content-Type", "text/csv");
+        Answer::of(request.header("Idempotency-Key", "k").body(file.to_owned())).await
+    };
+    let first = import(file).await;
+    assert_eq!((first.status, &first.body["new"]), (200, &json!(1)), "{first:?}");
+    repeats(&first, &import(file).await);
+    assert_eq!(import("title,age_rating,price,currency\n").await.status, 422);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_redriven_once_per_key_and_the_repeat_hears_so() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Tetris", 100).await);
+    let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
+    ana.sees_order(&order, "payment_failed").await;
+    let letters = async || app.admin.get("/dlq?class=declined").await.expect(200)["items"].as_array().unwrap().clone();
+    let path = format!("/dlq/{}/redrive", letters().await[0]["sequence"]);
+    let first = keyed(&app.admin, &path, "k", &Value::Null).await;
+    assert_eq!(first.status, 202);
+    repeats(&first, &keyed(&app.admin, &path, "k", &Value::Null).await);
+    assert_eq!(app.events("PaymentRedriven").await, 1);
+    assert_eq!(keyed(&app.admin, &path, "another", &Value::Null).await.status, 404);
+}

@@ -12,7 +12,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use super::Tag;
 use crate::Store;
 use crate::auth::SignedIn;
-use crate::extract;
+use crate::extract::{self, IdempotencyKey};
 use crate::problem::Problem;
 
 pub(crate) struct DeadLetters;
@@ -26,6 +26,8 @@ enum Class {
     Declined,
     /// No certain answer after all tries.
     Exhausted,
+    /// Other money came, or went back, than was asked for.
+    Difference,
     /// Mail that nobody took.
     Undeliverable,
 }
@@ -57,7 +59,13 @@ struct LetterPage {
 enum Redriven {
     /// The work is in the queue again.
     #[oai(status = 202)]
-    Accepted,
+    Accepted(#[oai(header = "Idempotent-Replayed")] Option<String>),
+}
+
+impl Redriven {
+    fn accepted(replayed: bool) -> Self {
+        Self::Accepted(extract::replayed(replayed))
+    }
 }
 
 #[derive(ApiResponse)]
@@ -113,18 +121,29 @@ impl DeadLetters {
         sequence: Path<u64>,
         /// Why, for those who come after.
         reason: Query<Option<String>>,
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Redriven, Problem> {
         actor.must_be_admin()?;
-        let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
-        let found = if letter.queue == MAIL_QUEUE {
+        let (route, why) = (format!("/dlq/{}/redrive", sequence.0), parse_reason(&reason)?);
+        let context = extract::context(&store, actor, &route, &idempotency_key, &why.as_str())?;
+        let replayed = store.commands.first_report::<()>(&context).await?.is_some();
+        let Some(letter) = store.nats.dead_letter(sequence.0).await? else {
+            return if replayed { Ok(Redriven::accepted(replayed)) } else { Err(Problem::not_found()) };
+        };
+        if letter.queue == MAIL_QUEUE {
             let event = letter.key.parse().map_err(|error| Problem::unavailable("this dead letter", &error))?;
             store.commands.vault().redrive_mail(event).await?;
-            store.nats.discard(sequence.0, &who(actor), "redriven").await?
+        } else if !replayed {
+            note(&store, actor, &letter, LetterAction::Redrive, why).await?;
+        }
+        // Before the letter is gone: a repeat finds one or the other.
+        store.commands.keep_report(&context, &()).await?;
+        if letter.queue == MAIL_QUEUE {
+            store.nats.discard(sequence.0, &who(actor), "redriven").await?;
         } else {
-            note(&store, actor, &letter, LetterAction::Redrive, parse_reason(&reason)?).await?;
-            store.nats.redrive(sequence.0, &who(actor)).await?
-        };
-        found.then_some(Redriven::Accepted).ok_or_else(Problem::not_found)
+            store.nats.redrive(sequence.0, &who(actor)).await?;
+        }
+        Ok(Redriven::accepted(replayed))
     }
 
     /// Forget a dead letter, for admins.

@@ -126,6 +126,12 @@ struct Imported {
     refused: Vec<String>,
 }
 
+#[derive(ApiResponse)]
+enum Import {
+    #[oai(status = 200)]
+    Done(Json<Imported>, #[oai(header = "Idempotent-Replayed")] Option<String>),
+}
+
 #[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
 impl Games {
     /// Put the games of a catalogue on sale that are not there yet, for admins.
@@ -135,12 +141,22 @@ impl Games {
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         body: CatalogueFile,
-    ) -> Result<Json<Imported>, Problem> {
+        #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
+    ) -> Result<Import, Problem> {
         actor.must_be_admin()?;
         let CatalogueFile::Csv(PlainText(text)) = body;
-        let commands::Imported { new, known, refused } =
-            store.commands.import(actor, Catalogue::read(&text), || ()).await?;
-        Ok(Json(Imported { new, known, refused }))
+        let context = extract::context(&store, actor, "/jogos/importacao", &idempotency_key, &text)?;
+        let first = store.commands.first_report::<commands::Imported>(&context).await?;
+        let replayed = extract::replayed(first.is_some());
+        let imported = if let Some(first) = first {
+            first
+        } else {
+            let imported = store.commands.import(actor, Catalogue::read(&text), || ()).await?;
+            store.commands.keep_report(&context, &imported).await?;
+            imported
+        };
+        let commands::Imported { new, known, refused } = imported;
+        Ok(Import::Done(Json(Imported { new, known, refused }), replayed))
     }
 
     /// The games on sale, newest first. Admins can list retired games instead with `retired=true`.

@@ -1,13 +1,15 @@
-//! `ludoteca chaos`: a store of separate processes under load, while its parts are killed, stopped and cut off one
-//! after another; then the ten invariants, a line each. A seed makes the choices the same again; when they meet the
-//! load is up to the machine.
+//! `ludoteca chaos`: a store of separate processes under load, while its parts are killed, stopped, cut off, silenced
+//! and replaced, several at a time; then the invariants, a line each. A seed makes the choices the same again; when they
+//! meet the load is up to the machine.
 
 mod buyer;
+mod crowd;
 mod fault;
 mod proof;
 mod stage;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,10 +17,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::buyer::{Buyer, Tally};
@@ -56,7 +57,7 @@ pub struct ChaosArgs {
 pub async fn run(args: &ChaosArgs, stop: CancellationToken) -> Result<()> {
     let folder = args.data.join(format!("seed-{}", args.seed));
     ensure!(!folder.exists(), "{} is from an earlier run; look into it, then remove it", folder.display());
-    println!("Starting three nats-servers, Postgres, every role and the PSP in {}", folder.display());
+    println!("Starting three nats-servers, two Postgres, two of every role and the PSP in {}", folder.display());
     let (mut stage, roles) = Stage::start(&folder, &stop).await?;
     let outcome = tokio::select! {
         outcome = break_and_prove(args, &mut stage) => outcome,
@@ -72,50 +73,48 @@ pub async fn run(args: &ChaosArgs, stop: CancellationToken) -> Result<()> {
 }
 
 async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
-    let games = Api::visit(&stage.url)?.priced_games().await?;
+    let [first, second] = stage.urls.clone();
+    let games = Api::visit(&first)?.priced_games().await?;
     let mut buyers = Vec::new();
     for number in 0..args.buyers.max(1) {
-        buyers.push(Buyer::register(&stage.url, number, args.seed, &games).await?);
+        let url = if number % 2 == 0 { &first } else { &second };
+        buyers.push(Buyer::register(url, number, args.seed, &games).await?);
     }
     let people: Vec<String> = buyers.iter().map(|buyer| buyer.name.clone()).collect();
-    let stranger = bought_before(&stage.url, &games).await?;
+    let stranger = bought_before(&first, &games).await?;
 
     let begun = Instant::now();
     let lasting = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
     let deadline = begun.checked_add(lasting).context("--minutes")?;
-    let mut shopping = JoinSet::new();
-    for buyer in buyers {
-        let strangers = [stranger.clone()];
-        shopping.spawn(async move { buyer.shop(deadline, &strangers).await });
+    let (mut shopping, mut erased) = (JoinSet::new(), Vec::new());
+    for (number, buyer) in (0_u64..).zip(buyers) {
+        let (strangers, goes) = ([stranger.clone()], number.is_multiple_of(ERASED));
+        // Somewhere in the middle of it all.
+        let share = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1);
+        let until =
+            if goes { begun.checked_add(lasting.mul_f64(1.0 / f64::from(share) * 0.9)) } else { Some(deadline) };
+        let until = until.context("--minutes")?;
+        erased.extend(goes.then(|| buyer.name.clone()));
+        shopping.spawn(async move { buyer.shop(until, &strangers, goes).await });
     }
-    let mut rng = StdRng::seed_from_u64(args.seed);
-    let mut faults = 0_u64;
-    while Instant::now() < deadline {
-        sleep(Duration::from_millis(rng.gen_range(200..2_500))).await;
-        let fault = Fault::choose(&mut rng);
-        println!("{:>6.1} s  {fault}", begun.elapsed().as_secs_f64());
-        fault.happen(stage).await?;
-        faults = faults.saturating_add(1);
-    }
-    stage.psp_behaves(&json!({})).await?;
+    let promoting = tokio::spawn(crowd::promote(stage.admin().await?, games, args.seed, deadline));
+    let deciding = tokio::spawn(crowd::decide_disputes(stage.psp_url.clone(), args.seed, deadline));
+    let faults = break_until(deadline, begun, args.seed, stage).await?;
     stage.reconnect().await?;
 
-    let (mut tally, mut erased) = (Tally::default(), Vec::new());
+    let mut tally = Tally::default();
     while let Some(ended) = shopping.join_next().await {
-        let (buyer, theirs) = ended??;
-        if (erased.len() as u64) < args.buyers.div_ceil(ERASED) {
-            buyer.api.request(Method::DELETE, "/users/me").send().await?.error_for_status()?;
-            erased.push(buyer.name);
-        }
+        let (_, theirs) = ended??;
         tally.add(theirs);
     }
-    println!(
-        "{faults} faults; nothing is broken any more. Waiting for {} orders to come to an end",
-        tally.orders.len()
-    );
+    let promotions = promoting.await??;
+    deciding.await??;
+    println!("Nothing is broken any more. Waiting for {} orders to come to an end", tally.orders.len());
     let hanging = settle(stage).await?;
     let proofs = proof::prove(stage, &tally, &erased, &people, hanging).await?;
-    println!("\nSeed {}: {faults} faults in {} minutes; {}", args.seed, args.minutes, bought(stage).await?);
+    println!("\nSeed {}, {} minutes: {}", args.seed, args.minutes, bought(stage).await?);
+    println!("{promotions} promotions, {} changed profiles, {} refunds asked for", tally.profiles, tally.refunds);
+    println!("{}", counted(&faults));
     for proof in &proofs {
         println!("{proof}");
         proof.violations.iter().take(10).for_each(|violation| println!("        {violation}"));
@@ -128,6 +127,48 @@ async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// Breaks one part after another until `deadline`, each until its time is over, and mends all in the end; how often what
+/// was broken.
+async fn break_until(
+    deadline: Instant,
+    begun: Instant,
+    seed: u64,
+    stage: &mut Stage,
+) -> Result<BTreeMap<&'static str, u64>> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut faults, mut broken, mut next) = (BTreeMap::new(), Vec::<(Instant, Fault)>::new(), begun);
+    while Instant::now() < deadline {
+        let due = broken.iter().map(|(end, _)| *end).chain([next, deadline]).min().unwrap_or(next);
+        sleep_until(due).await;
+        let now = Instant::now();
+        for (_, fault) in broken.extract_if(.., |(end, _)| *end <= now).collect::<Vec<_>>() {
+            fault.mend(stage).await?;
+        }
+        if next > now {
+            continue;
+        }
+        next = now.checked_add(Duration::from_millis(rng.gen_range(200..2_500))).unwrap_or(now);
+        let mut fault = Fault::choose(&mut rng, &stage.processes);
+        if broken.iter().any(|(_, known)| known.part() == fault.part()) {
+            continue;
+        }
+        println!("{:>6.1} s  {fault}", begun.elapsed().as_secs_f64());
+        fault.strike(stage).await?;
+        let count: &mut u64 = faults.entry(fault.name()).or_default();
+        *count = count.saturating_add(1);
+        broken.push((Instant::now().checked_add(fault.lasting).unwrap_or(now), fault));
+    }
+    for (_, fault) in broken {
+        fault.mend(stage).await?;
+    }
+    Ok(faults)
+}
+
+fn counted(faults: &BTreeMap<&'static str, u64>) -> String {
+    let counts = faults.iter().map(|(what, count)| format!("{count} {what}"));
+    format!("{} faults: {}", faults.values().sum::<u64>(), counts.collect::<Vec<_>>().join(", "))
+}
+
 /// An order of somebody who has nothing to do with the others.
 async fn bought_before(url: &str, games: &[String]) -> Result<String> {
     let stranger = Api::visit(url)?.register("Stranger", "stranger@chaos.example").await?;
@@ -137,22 +178,14 @@ async fn bought_before(url: &str, games: &[String]) -> Result<String> {
     placed.get("order_id").and_then(Value::as_str).map(str::to_owned).context("no order")
 }
 
-/// Waits until nothing is under way any more, redriving what died as an operator would; what still hangs, if anything.
+/// Waits until nothing is under way any more; what still hangs, if anything.
 async fn settle(stage: &Stage) -> Result<Option<String>> {
     let deadline = Instant::now().checked_add(SETTLING);
-    let admin = stage.admin().await?;
     loop {
+        crowd::decide_all_disputes(&stage.psp_url).await?;
         let hanging = hanging(stage).await?;
         if hanging.is_none() || deadline.is_none_or(|deadline| Instant::now() > deadline) {
             return Ok(hanging);
-        }
-        let letters = admin.get("/dlq?class=exhausted&limit=100").await.unwrap_or_default();
-        for letter in letters.get("items").and_then(Value::as_array).into_iter().flatten() {
-            let sequence = letter.get("sequence").and_then(Value::as_u64).unwrap_or_default();
-            let redrive = format!("/dlq/{sequence}/redrive?reason=the+faults+are+over");
-            if let Err(error) = admin.post(&redrive, &Value::Null).await {
-                tracing::warn!(%error, sequence, "A dead letter was not redriven");
-            }
         }
         sleep(POLL).await;
     }
@@ -168,6 +201,8 @@ async fn hanging(stage: &Stage) -> Result<Option<String>> {
         ),
         ("unpaid orders", "select count(*) from read.orders where status in ('awaiting_payment', 'payment_failed')"),
         ("open refunds", r#"select count(*) from read.orders where refunds @> '[{"status": "requested"}]'"#),
+        ("open disputes", "select count(*) from read.disputes where status = 'open'"),
+        ("suspended orders", "select count(*) from read.orders where standing = 'suspended'"),
         ("mails", "select count(*) from vault.mail where sent_at is null and dead_at is null"),
         ("webhooks", "select count(*) from vault.webhook_inbox where handled_at is null"),
         (

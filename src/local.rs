@@ -4,6 +4,7 @@
 mod nats_cluster;
 mod nats_server;
 mod postgres;
+mod postgres_pair;
 mod process;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,6 +17,7 @@ pub use nats_server::NatsServer;
 pub(crate) use nats_server::nats_pid_file;
 pub use postgres::Postgres;
 pub(crate) use postgres::{cluster_version, postgres_pid_file, programs, server_user};
+pub(crate) use postgres_pair::PostgresPair;
 pub use process::Process;
 
 /// Where the store is installed: its tools and its default data are there, whatever the working directory.

@@ -130,7 +130,7 @@ async fn start_roles(
         roles.start("psp-sandbox", async move { psp_sandbox(&sandbox, acceptor, sandbox_stop).await });
     }
     if args.processes {
-        return supervise::start(roles, ROLES, &args.data, stop);
+        return supervise::start(roles, ROLES.map(supervise::Instance::only), &args.data, stop);
     }
     let gateway: GatewayConfig = settings.config()?;
     let acceptor = bind(gateway.listen).await.context("choose another port with --port")?;

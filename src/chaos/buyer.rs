@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) orders: Vec<String>,
     pub(super) repeats: u64,
     pub(super) refunds: u64,
+    /// Changes of somebody's own data.
+    pub(super) profiles: u64,
     pub(super) retries: u64,
     /// Two answers to one request under one key that name two orders.
     pub(super) doubled: u64,
@@ -37,6 +39,7 @@ impl Tally {
         for (sum, more) in [
             (&mut self.repeats, other.repeats),
             (&mut self.refunds, other.refunds),
+            (&mut self.profiles, other.profiles),
             (&mut self.retries, other.retries),
             (&mut self.doubled, other.doubled),
             (&mut self.intrusions, other.intrusions),
@@ -57,23 +60,29 @@ pub(super) struct Buyer {
 
 impl Buyer {
     pub(super) async fn register(url: &str, number: u64, seed: u64, games: &[String]) -> Result<Self> {
-        let name = format!("quimera{number}");
+        let name = format!("quimera{number:03}");
         let api = Api::visit(url)?.register(&name, &format!("{name}@chaos.example")).await?;
         let rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
         Ok(Self { name, api, games: games.to_vec(), rng, tally: Tally::default() })
     }
 
-    /// Buys, pays again, returns and gives up until `deadline`; what came of it.
-    pub(super) async fn shop(mut self, deadline: Instant, strangers: &[String]) -> Result<(Self, Tally)> {
+    /// Buys, pays again, returns and gives up until `deadline`; what came of it. Whoever is to be erased is, before the
+    /// others are done, in the middle of a purchase.
+    pub(super) async fn shop(mut self, deadline: Instant, strangers: &[String], erased: bool) -> Result<(Self, Tally)> {
         while Instant::now() < deadline {
             match self.rng.gen_range(0..100) {
-                0..55 => self.buy().await?,
-                55..70 => self.pay_again().await?,
-                70..85 => self.return_games().await?,
-                85..92 => self.cancel().await?,
+                0..52 => self.buy().await?,
+                52..65 => self.pay_again().await?,
+                65..79 => self.return_games().await?,
+                79..86 => self.cancel().await?,
+                86..93 => self.change_profile().await?,
                 _ => self.intrude(strangers).await?,
             }
             sleep(Duration::from_millis(self.rng.gen_range(100..900))).await;
+        }
+        if erased {
+            self.buy().await?;
+            self.ask(Method::DELETE, "/users/me", None, &Value::Null).await?;
         }
         let tally = std::mem::take(&mut self.tally);
         Ok((self, tally))
@@ -131,6 +140,14 @@ impl Buyer {
         self.ask(Method::DELETE, &format!("/pedidos/{order}"), None, &Value::Null).await.map(drop)
     }
 
+    async fn change_profile(&mut self) -> Result<()> {
+        let name = format!("{}x{}", self.name, self.rng.gen_range(0..1_000));
+        let body = json!({ "name": name, "email": format!("{name}@chaos.example"), "birth_date": "1990-01-31" });
+        self.ask(Method::PUT, "/users/me", None, &body).await?;
+        self.tally.profiles = self.tally.profiles.saturating_add(1);
+        Ok(())
+    }
+
     /// Looks at another's order, and asks for a role.
     async fn intrude(&mut self, strangers: &[String]) -> Result<()> {
         let Some(stranger) = strangers.choose(&mut self.rng).filter(|id| !self.tally.orders.contains(id)) else {
@@ -185,6 +202,7 @@ fn method(rng: &mut StdRng) -> Value {
         40..50 => "pm_card_flaky",
         50..53 => "pm_card_timeout",
         53..60 => "pm_card_pendingRefund",
+        60..68 => "pm_card_createDispute",
         _ => "pm_card_visa",
     };
     json!({ "type": "card", "token": token })

@@ -1,15 +1,19 @@
 //! The ten invariants, looked at from outside: journal, mirror, read models, index, the PSP's own lists, mails, logs.
 
-use std::collections::{HashMap, HashSet};
+mod letters;
+mod money;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nats::EVENTS;
 use projections::rebuild;
-use serde_json::Value;
 use sqlx::PgPool;
 
+use self::letters::one_place;
+use self::money::Kept;
 use super::buyer::Tally;
 use super::stage::Stage;
 use crate::config::SearchConfig;
@@ -54,7 +58,8 @@ pub(super) async fn prove(
     let mut models = verify::read_models(foundation).await?;
     models.push(verify::index(foundation.journal(), &SearchConfig::default()).await?);
     models.push(verify::claims(foundation).await?);
-    let money = verify::money(foundation.journal()).await?;
+    let mut money = verify::money::recorded_alone(foundation.journal()).await?;
+    money.extend(verify::money::psp(foundation.journal(), &stage.psp()?).await?);
     let kept = Kept::read(stage).await?;
     let facts = facts(stage).await?;
     let mut proofs = vec![
@@ -93,10 +98,11 @@ pub(super) async fn prove(
         invariant: 9,
         what: "what was accepted came to an end",
         counted: format!(
-            "{} orders, {} requests asked again, {} mails",
+            "{} orders, {} requests asked again, {} mails, {} of them sent twice",
             tally.orders.len(),
             tally.retries,
-            sent(pool).await?
+            sent(pool).await?,
+            doubled_mails(&stage.folder.join("outbox"))?
         ),
         violations: lost.chain(hanging).chain(dead).collect(),
     });
@@ -111,101 +117,6 @@ pub(super) async fn prove(
 
 async fn sent(pool: &PgPool) -> Result<i64> {
     Ok(sqlx::query_scalar("select count(*) from vault.mail where sent_at is not null").fetch_one(pool).await?)
-}
-
-/// What the PSP holds, by payment.
-struct Kept {
-    charges: HashMap<String, u64>,
-    money: HashMap<String, i64>,
-}
-
-impl Kept {
-    async fn read(stage: &Stage) -> Result<Self> {
-        let mut kept = Self { charges: HashMap::new(), money: HashMap::new() };
-        for intent in stage.psp_list("/v1/payment_intents?limit=100").await? {
-            let text = |pointer| intent.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-            if text("/status") != "succeeded" {
-                continue;
-            }
-            let (id, payment) = (text("/id"), text("/metadata/payment_id"));
-            let refunds = stage.psp_list(&format!("/v1/refunds?payment_intent={id}")).await?;
-            let amount = |thing: &Value| thing.get("amount").and_then(Value::as_i64).unwrap_or_default();
-            let back: i64 = refunds.iter().map(amount).sum();
-            let charges = kept.charges.entry(payment.clone()).or_default();
-            *charges = charges.saturating_add(1);
-            let money = kept.money.entry(payment).or_default();
-            *money = money.saturating_add(amount(&intent).saturating_sub(back));
-        }
-        Ok(kept)
-    }
-
-    async fn one_charge_each(&self, tally: &Tally, pool: &PgPool) -> Result<Proof> {
-        let doubled = self.charges.iter().filter(|(_, charges)| **charges != 1);
-        let mut violations: Vec<String> =
-            doubled.map(|(payment, charges)| format!("payment {payment} was charged {charges} times")).collect();
-        let known: Vec<(String, i64)> = sqlx::query_as(
-            "select aggregate_id, count(*) from journal.events where event_type = 'PaymentSucceeded' group by 1",
-        )
-        .fetch_all(pool)
-        .await?;
-        let known: HashMap<String, i64> = known.into_iter().collect();
-        let unheard = self.charges.keys().filter(|payment| known.get(*payment) != Some(&1));
-        violations.extend(unheard.map(|payment| format!("the charge of payment {payment} is not recorded just once")));
-        let unfounded = known.keys().filter(|payment| !self.charges.contains_key(*payment));
-        violations.extend(unfounded.map(|payment| format!("payment {payment} was never charged")));
-        violations.extend((0..tally.doubled).map(|_| "one idempotency key made two orders".to_owned()));
-        let counted = format!("{} charges, {} requests sent twice", self.charges.len(), tally.repeats);
-        let what = "one charge per payment, one library entry per game";
-        Ok(Proof { invariant: 3, what, counted, violations })
-    }
-
-    /// For each order, the money that the PSP kept is what the games cost that the buyer has.
-    async fn money_for_games(&self, pool: &PgPool, findings: &[Finding]) -> Result<Proof> {
-        let worth: Vec<(String, i64)> = sqlx::query_as(
-            "select o.order_id::text,
-                    coalesce(sum((line -> 'price' ->> 'amount')::bigint) filter (where l.game_id is not null), 0)::bigint
-             from read.orders o cross join jsonb_array_elements(o.lines) line
-             left join read.library l on l.order_id = o.order_id and l.game_id = (line ->> 'game')::uuid group by 1",
-        )
-        .fetch_all(pool)
-        .await?;
-        let payments: Vec<(String, String)> =
-            sqlx::query_as("select payment_id::text, order_id::text from read.payments").fetch_all(pool).await?;
-        let mut paid: HashMap<&str, i64> = HashMap::new();
-        for (payment, order) in &payments {
-            let money = paid.entry(order).or_default();
-            *money = money.saturating_add(self.money.get(payment).copied().unwrap_or_default());
-        }
-        let mut violations = different(findings);
-        for (order, worth) in &worth {
-            let kept = paid.get(order.as_str()).copied().unwrap_or_default();
-            if kept != *worth {
-                violations.push(format!("order {order}: the PSP kept {kept} for games worth {worth}"));
-            }
-        }
-        let total: i64 = self.money.values().sum();
-        let what = "the money kept is that of the games handed over";
-        Ok(Proof { invariant: 4, what, counted: format!("{} orders, {total} minor units", worth.len()), violations })
-    }
-}
-
-async fn one_place(stage: &Stage, pool: &PgPool) -> Result<Proof> {
-    let nats = &stage.foundation.shared.nats;
-    let unsettled: Vec<String> = sqlx::query_scalar(
-        "select payment_id::text from read.payments where status in ('initiated', 'submitted', 'pending')",
-    )
-    .fetch_all(pool)
-    .await?;
-    let letters = nats.dead_letters(&["declined", "exhausted", "difference", "undeliverable"], 1, usize::MAX).await?;
-    let (queued, _) = nats.extent(nats::PAYMENTS).await?;
-    let dead: HashSet<&str> = letters.iter().map(|(_, letter)| letter.key.as_str()).collect();
-    let nowhere = unsettled.iter().filter(|payment| !dead.contains(payment.as_str()));
-    let mut violations: Vec<String> = nowhere.map(|payment| format!("payment {payment} is nowhere")).collect();
-    if queued > 0 {
-        violations.push(format!("{queued} pieces of work are still queued"));
-    }
-    let counted = format!("{} dead letters, {} of unsettled payments", letters.len(), unsettled.len());
-    Ok(Proof { invariant: 5, what: "failed payment work is in exactly one place", counted, violations })
 }
 
 /// Every text that journal, claims, mirror and logs hold.
@@ -252,6 +163,17 @@ async fn forgotten(pool: &PgPool, erased: &[String]) -> Result<Proof> {
     }
     let what = "after erasure nothing of the person can be read";
     Ok(Proof { invariant: 7, what, counted: format!("{} people erased", erased.len()), violations })
+}
+
+/// How many mails went out more often than once: a sender that dies before it has noted what it sent sends again.
+fn doubled_mails(outbox: &Path) -> Result<usize> {
+    let (mut seen, mut doubled) = (HashSet::new(), 0_usize);
+    for file in std::fs::read_dir(outbox).with_context(|| outbox.display().to_string())? {
+        let mail = read(&file?.path())?;
+        let id = mail.lines().find_map(|line| line.strip_prefix("Message-ID: ")).map(str::to_owned);
+        doubled = doubled.saturating_add(usize::from(!seen.insert(id)));
+    }
+    Ok(doubled)
 }
 
 /// Folds everything anew and compares what there was with what there is.

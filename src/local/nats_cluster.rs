@@ -49,6 +49,8 @@ impl NatsCluster {
                 format!("nats://127.0.0.1:{route}"),
                 "--routes".to_owned(),
                 routes.join(","),
+                // Whoever came by a wire that can be broken is to stay on it.
+                "--no_advertise".to_owned(),
             ];
             let child = spawn(&folder, port, (password, password), CONFIG, &arguments).await?;
             nodes.push(Node { folder, port, arguments, child });
@@ -61,8 +63,19 @@ impl NatsCluster {
     /// The URLs of the store's own user.
     #[must_use]
     pub fn url(&self) -> String {
-        let url = |node: &Node| format!("nats://ludoteca:{}@127.0.0.1:{}", self.password, node.port);
-        self.nodes.iter().map(url).collect::<Vec<_>>().join(",")
+        self.url_at(self.ports())
+    }
+
+    /// The same at other ports, which lead to the servers.
+    #[must_use]
+    pub fn url_at(&self, ports: impl IntoIterator<Item = u16>) -> String {
+        let url = |port| format!("nats://ludoteca:{}@127.0.0.1:{port}", self.password);
+        ports.into_iter().map(url).collect::<Vec<_>>().join(",")
+    }
+
+    /// Where the servers listen.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.nodes.iter().map(|node| node.port)
     }
 
     /// Which server leads a stream, as far as the others know.

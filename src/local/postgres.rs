@@ -36,18 +36,55 @@ impl Postgres {
         if cluster.control(&["status"]).await.is_ok() {
             cluster.stop().await?;
         }
+        cluster.launch(durable).await?;
+        Ok(cluster)
+    }
+
+    /// Starts a copy of a running cluster in `folder`, which follows it and can take its place. `primary` is where its
+    /// superuser reaches it; what was in `folder` is gone.
+    ///
+    /// # Errors
+    /// When the primary cannot be copied, or the copy does not start.
+    pub async fn follow(folder: &Path, port: u16, primary: &str) -> Result<Self> {
+        let user = server_user()?;
+        let folder = place(folder, user.as_ref()).await?;
+        let copy = Self { programs: programs(None)?, folder, user, port };
+        if copy.data().exists() {
+            std::fs::remove_dir_all(copy.data())?;
+        }
+        copy.run("pg_basebackup", &copy.data(), &["-R", "-c", "fast", "-X", "stream", "-d", primary]).await?;
+        copy.launch(true).await?;
+        Ok(copy)
+    }
+
+    /// Makes a copy that follows a cluster one of its own; it takes writes from now on.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn promote(&self) -> Result<()> {
+        self.control(&["promote", "-w", "-t", "30"]).await
+    }
+
+    /// Its port on loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    async fn launch(&self, durable: bool) -> Result<()> {
+        let port = self.port;
         let options = format!(
             "-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 \
              -c shared_buffers=128MB -c max_wal_size=2GB -c fsync={0} -c synchronous_commit={0}",
             if durable { "on" } else { "off" }
         );
-        let log = cluster.folder.join("postgres.log");
+        let log = self.folder.join("postgres.log");
         // What it said at earlier starts would be taken for the cause.
         let said_before = std::fs::metadata(&log).map_or(0, |log| log.len());
-        if cluster.control(&["start", "-w", "-t", "30", "-l", &log.to_string_lossy(), "-o", &options]).await.is_err() {
+        if self.control(&["start", "-w", "-t", "30", "-l", &log.to_string_lossy(), "-o", &options]).await.is_err() {
             bail!("PostgreSQL did not start ({}); see {}", cause(&log, said_before), log.display());
         }
-        Ok(cluster)
+        Ok(())
     }
 
     /// The URL of a database for a role.

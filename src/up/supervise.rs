@@ -18,33 +18,53 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before a role that ended is started again.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Starts a supervisor for each role; the configuration comes from the store's own file.
+/// One process of a role.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    /// The role.
+    pub(crate) role: &'static str,
+    /// What its log and its pid file are called.
+    pub(crate) name: String,
+    /// What it sets otherwise than the store's own file.
+    pub(crate) settings: env_file::Values,
+}
+
+impl Instance {
+    /// The only process of a role.
+    pub(crate) fn only(role: &'static str) -> Self {
+        Self { role, name: role.to_owned(), settings: env_file::Values::new() }
+    }
+}
+
+/// Starts a supervisor for each process; the configuration comes from the store's own file.
 pub(crate) fn start(
     roles: &mut Roles,
-    names: impl IntoIterator<Item = &'static str>,
+    instances: impl IntoIterator<Item = Instance>,
     data: &Path,
     stop: &CancellationToken,
 ) -> Result<()> {
     let program = std::env::current_exe()?;
-    for role in names {
+    for instance in instances {
         let (program, data, stop) = (program.clone(), data.to_path_buf(), stop.clone());
-        roles.start(role, async move { supervise(&program, role, &data, &stop).await });
+        roles.start(instance.role, async move { supervise(&program, &instance, &data, &stop).await });
     }
     Ok(())
 }
 
-/// Where the id of a role's process stands.
-pub(crate) fn pid_file(data: &Path, role: &str) -> PathBuf {
-    data.join("run").join(format!("{role}.pid"))
+/// Where the id of a process stands.
+pub(crate) fn pid_file(data: &Path, name: &str) -> PathBuf {
+    data.join("run").join(format!("{name}.pid"))
 }
 
-async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &CancellationToken) -> Result<()> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(data.join(format!("{role}.log")))?;
-    let pid_file = pid_file(data, role);
+async fn supervise(program: &PathBuf, instance: &Instance, data: &Path, stop: &CancellationToken) -> Result<()> {
+    let Instance { role, name, settings } = instance;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(data.join(format!("{name}.log")))?;
+    let pid_file = pid_file(data, name);
     while !stop.is_cancelled() {
         let mut child = Command::new(program)
             .arg(role)
             .envs(env_file::read(data)?)
+            .envs(settings)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)
@@ -54,7 +74,7 @@ async fn supervise(program: &PathBuf, role: &str, data: &Path, stop: &Cancellati
         let pid = Pid::from_raw(i32::try_from(child.id().unwrap_or_default())?);
         std::fs::write(&pid_file, pid.to_string())?;
         tokio::select! {
-            status = child.wait() => tracing::warn!(role, status = %status?, "Role {role} ended and is started again"),
+            status = child.wait() => tracing::warn!(role, name, status = %status?, "{name} ended and is started again"),
             () = stop.cancelled() => {
                 kill(pid, Signal::SIGTERM)?;
                 if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {

@@ -99,6 +99,8 @@ async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &Or
         OrderEvent::OrderCancelled { .. } => "cancelled",
         OrderEvent::OrderRefunded { number, whole: true, .. } => {
             end_refund(db, fact, order, *number, "refunded").await?;
+            // What went back is not out of reach.
+            stand(db, fact, order, "good").await?;
             "refunded"
         }
     };

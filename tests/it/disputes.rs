@@ -1,6 +1,9 @@
 //! Payments that the buyer's bank disputes.
 
+use commands::Actor;
 use domain::order::DisputePolicy;
+use domain::payment::{Dispute, DisputeStatus, PspReference, Refund};
+use domain::{Currency, Money, OrderId, PaymentId};
 use serde_json::{Value, json};
 
 use crate::support::{Person, TestApp, Wishes, eventually};
@@ -126,4 +129,30 @@ async fn a_dispute_that_is_first_heard_of_when_it_is_won_hides_no_game() {
         sees_standing(buyer, order, "good").await;
     }
     app.verify().await;
+}
+
+#[tokio::test]
+async fn an_order_that_went_back_while_it_was_disputed_is_suspended_no_more() {
+    let mut app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    app.kill_role("payments").await;
+    ana.post(&format!("/pedidos/{order}/reembolso"), &json!({})).await.expect(202);
+
+    let commands = &app.foundation.shared.commands;
+    let (context, payment) =
+        (commands.context(Actor::System("test")), PaymentId::for_attempt(OrderId::parse(&order).unwrap(), 1));
+    let (reference, amount) = (|id| PspReference::parse(id).unwrap(), Money { amount: 5_990, currency: Currency::BRL });
+    let dispute =
+        Dispute { reference: reference("dp_1"), amount, reason: "fraudulent".into(), status: DisputeStatus::Open };
+    commands.record_dispute(&context, payment, dispute).await.unwrap();
+    sees_standing(&ana, &order, "suspended").await;
+
+    // The money was on its way already.
+    let context = commands.context(Actor::System("test"));
+    let refund = Refund { reference: reference("re_1"), number: Some(1) };
+    commands.refund_payment(&context, payment, amount, refund).await.unwrap();
+    ana.sees_order(&order, "refunded").await;
+    sees_standing(&ana, &order, "good").await;
 }

@@ -8,7 +8,7 @@ mod search;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use journal::{Journal, Vault, connect, migrate};
+use journal::{Clock, Journal, Vault, connect, migrate};
 use secrecy::SecretString;
 use sqlx::PgPool;
 
@@ -40,7 +40,7 @@ impl Bench {
         let owner = connect(&owner_url, connections).await?;
         let pool = connect(&app_url, connections).await?;
         let master_key = crate::up::new_master_key();
-        let vault = Vault::open(pool.clone(), &master_key).await?;
+        let vault = Vault::open(pool.clone(), &master_key, Clock::default()).await?;
         Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url, master_key })
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
 use gateway::{Limits, Store};
-use journal::{Journal, Vault, connect};
+use journal::{Clock, Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use psp::PspClient;
@@ -70,12 +70,13 @@ impl Foundation {
     async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
         let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
         let journal = Journal::open(pool.clone()).await?;
-        let vault = Vault::open(pool, &config.master_key).await?;
+        let clock = Clock::default();
+        let vault = Vault::open(pool, &config.master_key, clock.clone()).await?;
         let nats = nats.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
         let StoreConfig { currency, dispute_policy, time_zone, .. } = *config;
         let rules = Rules { currency, refund_window, dispute_policy, time_zone };
-        let commands = Commands::new(journal.clone(), vault.clone(), rules);
+        let commands = Commands::new(journal.clone(), vault.clone(), rules, clock);
         tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })
     }
@@ -183,7 +184,7 @@ impl Foundation {
 
     /// Brings payment work that nobody will be given again to where people see it.
     pub async fn dlq_watcher(&self, config: &WatcherConfig) {
-        let log = TextLog::new(config.text_log_folder.clone());
+        let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
         let settlement = Settlement::new(self.shared.clone(), log);
         DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }.run(self.stop.clone()).await;
     }
@@ -203,7 +204,7 @@ impl Foundation {
 
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
         let psp = PspClient::new(&config.psp_url, config.psp_key.clone(), config.psp_timeout)?;
-        let log = TextLog::new(config.text_log_folder.clone());
+        let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
         Ok(PaymentDesk { psp, settlement: Settlement::new(self.shared.clone(), log) })
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use commands::{Actor, Context, MadeAdmin, Password, Registration};
+use commands::{Actor, MadeAdmin, Password, Registration};
 use domain::{BirthDate, Email, Language, PersonName, Profile};
 use journal::Journal;
 use projections::search::reindex;
@@ -30,7 +30,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
     };
     let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
     let account = Registration { profile, password, language: Language::English };
-    let context = Context::new(Actor::System("setup"));
+    let context = foundation.shared.commands.context(Actor::System("setup"));
     Ok(foundation.shared.commands.make_admin(&context, account).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Who asks, and what they may do. Every check of role and ownership is here, and refuses by default.
 
 use domain::{CommandId, Role, UserId};
-use journal::{FirstAnswer, clock};
+use journal::FirstAnswer;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -94,10 +94,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A fresh request.
-    #[must_use]
-    pub fn new(actor: Actor) -> Self {
-        let id = clock::new_id();
+    pub(crate) fn new(actor: Actor, id: Uuid) -> Self {
         Self {
             actor,
             command: CommandId::from_uuid(id),
@@ -106,12 +103,6 @@ impl Context {
             traceparent: None,
             repeatable: None,
         }
-    }
-
-    /// A request by a part of the store, because of an event.
-    #[must_use]
-    pub fn because(part: &'static str, event: Uuid, correlation: Uuid) -> Self {
-        Self { causation: Some(event), correlation, ..Self::new(Actor::System(part)) }
     }
 
     /// What is written beside each event: a flat map of texts.

@@ -2,7 +2,7 @@
 
 use domain::user::UserCommand;
 use domain::{Role, User, UserId};
-use journal::{AggregateKey, Histories, Loaded, clock};
+use journal::{AggregateKey, Histories, Loaded};
 
 use crate::Commands;
 use crate::actor::Context;
@@ -30,7 +30,7 @@ impl Commands {
         context.actor.must_be_admin()?;
         let claim = self.vault.email_claim(&account.profile.email);
         let Some(user) = self.journal.holder(&claim).await?.map(UserId::from_uuid) else {
-            self.register(context, UserId::from_uuid(clock::new_id()), account, Role::Admin).await?;
+            self.register(context, UserId::from_uuid(self.clock.new_id()), account, Role::Admin).await?;
             return Ok(MadeAdmin::Created);
         };
         let promoted = self.change_role(context, user, Role::Admin).await?.position.is_some();

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Actor, CommandError, Commands, Context, GameChange};
+use crate::{Actor, CommandError, Commands, GameChange};
 
 /// How many games are put into the catalogue at once.
 const AT_ONCE: usize = 16;
@@ -111,7 +111,7 @@ impl Commands {
         };
         let name = format!("catalogue game {}", game.details.title.as_str());
         let id = GameId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
-        match self.create_game(&Context::new(actor), id, game).await {
+        match self.create_game(&self.context(actor), id, game).await {
             Ok(_) => Ok(Ok(true)),
             Err(CommandError::Game(GameError::AlreadyCreated)) => Ok(Ok(false)),
             Err(error @ (CommandError::Unavailable(_) | CommandError::Forbidden)) => Err(error),

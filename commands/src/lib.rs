@@ -25,7 +25,8 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use journal::{FirstAnswer, Journal, Vault, clock};
+use journal::{Clock, FirstAnswer, Journal, Vault};
+use uuid::Uuid;
 
 pub use actor::{Actor, Context};
 pub use admin::MadeAdmin;
@@ -60,13 +61,14 @@ pub struct Commands {
     vault: Vault,
     rules: Rules,
     hasher: password::Hasher,
+    clock: Clock,
 }
 
 impl Commands {
     /// The use cases of a store.
     #[must_use]
-    pub fn new(journal: Journal, vault: Vault, rules: Rules) -> Self {
-        Self { journal, vault, rules, hasher: password::Hasher::new() }
+    pub fn new(journal: Journal, vault: Vault, rules: Rules, clock: Clock) -> Self {
+        Self { journal, vault, rules, hasher: password::Hasher::new(), clock }
     }
 
     /// What a repeat of a request is known by: who asks, where, under which key, with which body. `who` tells callers
@@ -85,7 +87,25 @@ impl Commands {
     /// The day that it is where the store is.
     #[must_use]
     pub fn today(&self) -> NaiveDate {
-        clock::now().with_timezone(&self.rules.time_zone).date_naive()
+        self.clock.now().with_timezone(&self.rules.time_zone).date_naive()
+    }
+
+    /// The clock that the use cases go by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A fresh request.
+    #[must_use]
+    pub fn context(&self, actor: Actor) -> Context {
+        Context::new(actor, self.clock.new_id())
+    }
+
+    /// A request by a part of the store, because of an event.
+    #[must_use]
+    pub fn because(&self, part: &'static str, event: Uuid, correlation: Uuid) -> Context {
+        Context { causation: Some(event), correlation, ..self.context(Actor::System(part)) }
     }
 
     /// The journal behind the use cases.

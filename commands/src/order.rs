@@ -1,9 +1,10 @@
+use chrono::{DateTime, Utc};
 use domain::game::Game;
 use domain::order::{CancelReason, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
 use domain::payment::PaymentMethod;
 use domain::user::UserError;
 use domain::{GameId, Money, OrderId, PaymentId, User};
-use journal::{AggregateKey, Histories, clock};
+use journal::{AggregateKey, Histories};
 use uuid::Uuid;
 
 use crate::Commands;
@@ -59,13 +60,14 @@ impl Commands {
         leans_on.extend(games.iter().map(|game| AggregateKey::of::<Game>(game.as_uuid())));
         leans_on.sort_unstable();
         leans_on.dedup();
+        let now = self.clock.now();
         let receipt = self
             .execute_leaning(context, order.as_uuid(), &leans_on, |_, others| {
                 let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
                     return Err(UserError::UserErased.into());
                 };
                 let buyer_age = key.open(&profile)?.birth_date.age_on(self.today());
-                let offers = games.iter().map(|game| offer(others, *game)).collect::<Result<_, _>>()?;
+                let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<_, _>>()?;
                 let payment_method = payment_method.clone();
                 Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])
             })
@@ -109,12 +111,12 @@ impl Commands {
     }
 }
 
-fn offer(others: &Histories, game: GameId) -> Result<Offer, CommandError> {
+fn offer(others: &Histories, game: GameId, now: DateTime<Utc>) -> Result<Offer, CommandError> {
     match others.aggregate::<Game>(game.as_uuid())? {
         Game::New => Err(CommandError::UnknownGame(game)),
         Game::Retired => Err(CommandError::GameNotSold(game)),
         Game::Listed { details, price, promotions } => {
-            let promoted = promotions.at(clock::now()).map(|promotion| promotion.discount.of(price));
+            let promoted = promotions.at(now).map(|promotion| promotion.discount.of(price));
             let price_before = promoted.filter(|promoted| *promoted != price).map(|_| price);
             let (title, age_rating) = (details.title.clone(), details.age_rating);
             Ok(Offer { game, title, price: promoted.unwrap_or(price), price_before, age_rating })

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use journal::clock;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
@@ -83,7 +82,7 @@ impl Hasher {
 
 /// The hash of a password that nobody has, with the same parameters.
 static NOBODY: LazyLock<String> = LazyLock::new(|| {
-    let hash = Argon2::default().hash_password(clock::new_id().as_bytes());
+    let hash = Argon2::default().hash_password(rand::random::<[u8; 16]>().as_slice());
     hash.map(|hash| hash.to_string()).unwrap_or_default()
 });
 

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::game::{Discount, Game, GameCommand};
 use domain::{GameId, Money, Price};
-use journal::{Loaded, clock};
+use journal::Loaded;
 
 use crate::Commands;
 use crate::actor::{Actor, Context};
@@ -30,7 +30,7 @@ impl Commands {
         (starts_at, ends_at): (DateTime<Utc>, DateTime<Utc>),
     ) -> Result<Receipt<Game>, CommandError> {
         context.actor.must_be_admin()?;
-        let now = clock::now();
+        let now = self.clock.now();
         let command = || GameCommand::SchedulePromotion { discount, starts_at, ends_at, now };
         self.change_game(context, game, command).await
     }
@@ -54,7 +54,7 @@ impl Commands {
     /// # Errors
     /// The game's refusal, and those of every use case.
     pub async fn turn_promotions(&self, game: GameId) -> Result<bool, CommandError> {
-        let (context, now) = (Context::new(Actor::System("promotions")), clock::now());
+        let (context, now) = (self.context(Actor::System("promotions")), self.clock.now());
         let receipt = self.change_game(&context, game, || GameCommand::TurnPromotions { now }).await?;
         Ok(receipt.position.is_some())
     }

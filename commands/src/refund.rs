@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 use domain::order::{Order, OrderCommand, OrderError, RefundGround, RefundReason};
 use domain::payment::{Failure, PaymentCommand, Refund};
 use domain::{GameId, Money, OrderId, PaymentId};
-use journal::{Loaded, clock};
+use journal::Loaded;
 
 use crate::Commands;
 use crate::actor::Context;
@@ -30,7 +30,7 @@ impl Commands {
                 Some(reason) if context.actor.must_be_admin().is_ok() => RefundGround::Goodwill { reason },
                 Some(_) | None if context.actor.user() == Some(buyer) => {
                     let completed = loaded.first("OrderCompleted").map(|completed| completed.recorded_at);
-                    let since = completed.map_or(TimeDelta::zero(), |at| clock::now().signed_duration_since(at));
+                    let since = completed.map_or(TimeDelta::zero(), |at| self.clock.now().signed_duration_since(at));
                     RefundGround::Withdrawal { since, window }
                 }
                 Some(_) | None => return Err(OrderError::RefundReasonMissing.into()),

@@ -8,7 +8,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
 use domain::user::User;
 use domain::{Email, Role, UserId};
-use journal::clock;
 use journal::vault::{OpenSession, Refreshed};
 use rand::RngCore;
 use secrecy::SecretString;
@@ -53,6 +52,12 @@ impl From<journal::JournalError> for SessionError {
 }
 
 impl Commands {
+    /// When a session ends that is not refreshed before.
+    fn expiry(&self) -> DateTime<Utc> {
+        let now = self.clock.now();
+        now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now)
+    }
+
     /// Logs somebody in.
     ///
     /// # Errors
@@ -67,7 +72,8 @@ impl Commands {
         match user.filter(|_| known) {
             Some(user) => {
                 let token = Token::new();
-                let session = OpenSession { family: token.family, user, token: token.hash(), expires_at: expiry() };
+                let session =
+                    OpenSession { family: token.family, user, token: token.hash(), expires_at: self.expiry() };
                 self.vault.open_session(&session).await?;
                 self.session(user, &token).await?.ok_or(SessionError::WrongCredentials)
             }
@@ -82,7 +88,7 @@ impl Commands {
     pub async fn refresh(&self, token: &str) -> Result<Session, SessionError> {
         let token = Token::parse(token).ok_or(SessionError::InvalidToken)?;
         let next = Token { family: token.family, secret: self.vault.keyed_hash("next refresh token", &token.bytes()) };
-        match self.vault.rotate_token(token.family, token.hash(), next.hash(), expiry()).await? {
+        match self.vault.rotate_token(token.family, token.hash(), next.hash(), self.expiry()).await? {
             Refreshed::Rotated { user } => self.session(user, &next).await?.ok_or(SessionError::InvalidToken),
             Refreshed::Reused => {
                 tracing::warn!("A refresh token came back after it was used; its session is ended");
@@ -143,9 +149,4 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.family.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
-}
-
-fn expiry() -> DateTime<Utc> {
-    let now = clock::now();
-    now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now)
 }

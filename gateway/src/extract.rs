@@ -74,7 +74,7 @@ pub(crate) fn anonymous_context(
     key: &IdempotencyKey,
     body: &impl ToJSON,
 ) -> Result<Context, Problem> {
-    let mut context = Context::new(actor);
+    let mut context = store.commands.context(actor);
     if let Some(key) = &key.0 {
         if key.is_empty() || key.len() > 255 {
             return Err(bad_header("Idempotency-Key", "must have 1 to 255 characters"));

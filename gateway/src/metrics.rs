@@ -1,7 +1,6 @@
 use std::sync::{Arc, LazyLock};
 
 use chrono::DateTime;
-use journal::clock;
 use nats::PAYMENTS;
 use poem::http::StatusCode;
 use poem::web::{Data, RemoteAddr};
@@ -58,7 +57,7 @@ async fn sample(store: &Store) {
     }
     if let Ok(letters) = store.nats.dead_letters(&WORK, 1, 1).await {
         let died = letters.first().and_then(|(_, letter)| DateTime::parse_from_rfc3339(&letter.failed_at).ok());
-        DLQ_AGE.set(died.map_or(0, |at| clock::now().signed_duration_since(at).num_seconds()));
+        DLQ_AGE.set(died.map_or(0, |at| store.commands.clock().now().signed_duration_since(at).num_seconds()));
     }
     if let Ok(waiting) = store.commands.vault().deliveries_waiting().await {
         DEPTH.with_label_values(&["webhook_inbox"]).set(waiting);

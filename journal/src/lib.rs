@@ -7,7 +7,7 @@
 mod answer;
 mod append;
 mod claims;
-pub mod clock;
+mod clock;
 mod cloud_event;
 mod connect;
 mod consumers;
@@ -22,6 +22,7 @@ pub mod vault;
 pub use answer::{Answered, FirstAnswer};
 pub use append::{Append, AppendError, NewEvent};
 pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
+pub use clock::Clock;
 pub use cloud_event::CloudEvent;
 pub use connect::{broke_off, connect, migrate};
 pub use epoch::rebase;

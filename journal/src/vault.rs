@@ -22,7 +22,7 @@ use sha2::Sha256;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
-use crate::{ClaimKey, JournalError};
+use crate::{ClaimKey, Clock, JournalError};
 
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
@@ -34,6 +34,7 @@ pub use sessions::{OpenSession, Refreshed};
 pub struct Vault {
     pool: PgPool,
     master: std::sync::Arc<SecretBox<[u8; 32]>>,
+    clock: Clock,
 }
 
 impl Vault {
@@ -41,10 +42,10 @@ impl Vault {
     ///
     /// # Errors
     /// [`JournalError::InvalidMasterKey`] or [`JournalError::WrongMasterKey`]; or when the database does not answer.
-    pub async fn open(pool: PgPool, master: &SecretString) -> Result<Self, JournalError> {
+    pub async fn open(pool: PgPool, master: &SecretString, clock: Clock) -> Result<Self, JournalError> {
         let bytes = BASE64_STANDARD.decode(master.expose_secret()).map_err(|_| JournalError::InvalidMasterKey)?;
         let key: [u8; 32] = bytes.try_into().map_err(|_| JournalError::InvalidMasterKey)?;
-        let vault = Self { pool, master: std::sync::Arc::new(SecretBox::new(Box::new(key))) };
+        let vault = Self { pool, master: std::sync::Arc::new(SecretBox::new(Box::new(key))), clock };
         if vault.has_this_key().await? { Ok(vault) } else { Err(JournalError::WrongMasterKey) }
     }
 
@@ -86,6 +87,13 @@ impl Vault {
 
     fn pool(&self) -> &PgPool {
         &self.pool
+    }
+}
+
+impl Vault {
+    /// What the database's clock lacks of the store's: nothing, unless a test moved time.
+    fn ahead(&self) -> PgInterval {
+        interval(self.clock.ahead().to_std().unwrap_or_default())
     }
 }
 

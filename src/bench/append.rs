@@ -6,11 +6,11 @@ use anyhow::Result;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use clap::Args;
-use commands::{Actor, Commands, Context, GameChange, Rules};
+use commands::{Actor, Commands, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::DisputePolicy;
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
-use journal::clock;
+use journal::Clock;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -48,6 +48,7 @@ pub async fn run(args: &AppendArgs) -> Result<()> {
             dispute_policy: DisputePolicy::Keep,
             time_zone: Tz::UTC,
         },
+        Clock::default(),
     );
     let change = change()?;
     let sample = sample(&commands, &change).await?;
@@ -91,8 +92,8 @@ where
 }
 
 async fn create(commands: Commands, change: GameChange) -> Result<()> {
-    let context = Context::new(Actor::System("bench"));
-    commands.create_game(&context, GameId::from_uuid(clock::new_id()), change).await?;
+    let context = commands.context(Actor::System("bench"));
+    commands.create_game(&context, GameId::from_uuid(commands.clock().new_id()), change).await?;
     Ok(())
 }
 
@@ -110,15 +111,16 @@ async fn sample(commands: &Commands, change: &GameChange) -> Result<Sample> {
 }
 
 async fn insert(pool: PgPool, sample: Sample) -> Result<()> {
+    let clock = Clock::default();
     sqlx::query(
         "insert into public.plain (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
                                    event_id)
          values ('game', $1, 1, 'GameCreated', '1', $2, $3, $4)",
     )
-    .bind(clock::new_id().to_string())
+    .bind(clock.new_id().to_string())
     .bind(sample.payload)
     .bind(sample.metadata)
-    .bind(clock::new_id())
+    .bind(clock.new_id())
     .execute(&pool)
     .await?;
     Ok(())

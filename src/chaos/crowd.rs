@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use journal::clock;
+use journal::Clock;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -17,12 +17,12 @@ use crate::client::{Api, http};
 
 /// Schedules promotions until `deadline`; how many were.
 pub(super) async fn promote(admin: Api, games: Vec<String>, seed: u64, deadline: Instant) -> Result<u64> {
-    let (mut rng, mut scheduled) = (StdRng::seed_from_u64(seed), 0_u64);
+    let (mut rng, mut scheduled, clock) = (StdRng::seed_from_u64(seed), 0_u64, Clock::default());
     while Instant::now() < deadline {
         sleep(Duration::from_millis(rng.gen_range(300..2_000))).await;
         let Some(game) = games.choose(&mut rng) else { break };
         let from =
-            clock::now().checked_add_signed(TimeDelta::milliseconds(rng.gen_range(500..3_000))).unwrap_or_default();
+            clock.now().checked_add_signed(TimeDelta::milliseconds(rng.gen_range(500..3_000))).unwrap_or_default();
         let until = from.checked_add_signed(TimeDelta::milliseconds(rng.gen_range(500..8_000))).unwrap_or_default();
         let promotion = json!({ "percent": rng.gen_range(1..90), "starts_at": from, "ends_at": until });
         // Refused where it overlaps another, unanswered where something is broken: there will be others.

@@ -108,7 +108,7 @@ async fn a_bad_purchase_is_refused() {
     Answer::of(request).await.expect(204);
     let before = events(&app).await;
 
-    let unknown = journal::clock::new_id().to_string();
+    let unknown = journal::Clock::default().new_id().to_string();
     let many: Vec<String> = (0..51).map(|_| unknown.clone()).collect();
     let buy = |games: Value| json!({ "games": games, "payment_method": payment_method("pm_card_visa") });
     for (what, body, status, code) in [
@@ -181,9 +181,9 @@ async fn a_request_that_is_none_is_a_problem_all_the_same() {
     assert!(said.starts_with("sort: ") && !said.contains("Dto"), "{said}");
     ana.get("/pedidos/no-uuid").await.refused(400, "invalid_id");
     ana.get("/jogos/no-uuid").await.refused(400, "invalid_id");
-    ana.get(&format!("/pedidos/{}", journal::clock::new_id())).await.refused(404, "not_found");
-    ana.get(&format!("/pagamento/{}", journal::clock::new_id())).await.refused(404, "not_found");
-    let pay = json!({ "order_id": journal::clock::new_id(), "payment_method": payment_method("pix") });
+    ana.get(&format!("/pedidos/{}", journal::Clock::default().new_id())).await.refused(404, "not_found");
+    ana.get(&format!("/pagamento/{}", journal::Clock::default().new_id())).await.refused(404, "not_found");
+    let pay = json!({ "order_id": journal::Clock::default().new_id(), "payment_method": payment_method("pix") });
     ana.post("/pagamento", &pay).await.refused(404, "not_found");
     assert_eq!(events(&app).await, before);
 }

@@ -53,7 +53,9 @@ async fn submit_for(app: &TestApp, payment: PaymentId, (amount, currency): (&str
     ];
     let intent = psp(app, "/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
     let reference = PspReference::parse(&intent).unwrap();
-    app.foundation.shared.commands.submit_payment(&by_hand(), payment, reference).await.unwrap();
+    let commands = &app.foundation.shared.commands;
+    let context = commands.context(commands::Actor::System("test"));
+    commands.submit_payment(&context, payment, reference).await.unwrap();
     intent
 }
 
@@ -75,10 +77,6 @@ fn letter(order: OrderId, class: &str, cause: &str) -> DeadLetter {
         failed_at: String::new(),
         work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap().into(),
     }
-}
-
-fn by_hand() -> commands::Context {
-    commands::Context::new(commands::Actor::System("test"))
 }
 
 #[tokio::test]
@@ -122,7 +120,9 @@ async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charge
     let intent = submit(&app, payment).await;
     psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
     let reference = PspReference::parse(&intent).unwrap();
-    app.foundation.shared.commands.succeed_payment(&by_hand(), payment, reference).await.unwrap();
+    let commands = &app.foundation.shared.commands;
+    let context = commands.context(commands::Actor::System("test"));
+    commands.succeed_payment(&context, payment, reference).await.unwrap();
     assert_eq!(app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().0, 1, "the work is still queued");
     app.start_role("payments");
     ends_with_one_charge(&app, &ana, order).await;

@@ -43,7 +43,7 @@ async fn a_game_is_changed_only_by_who_has_seen_its_current_version() {
         "only the price changed"
     );
 
-    let unknown = format!("/jogos/{}", journal::clock::new_id());
+    let unknown = format!("/jogos/{}", journal::Clock::default().new_id());
     let request = app.admin.request(Method::PUT, &unknown).header("If-Match", "\"1\"").json(&dearer);
     Answer::of(request).await.refused(404, "not_found");
 }

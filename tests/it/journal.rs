@@ -2,8 +2,8 @@ use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use domain::{ClaimKind, Order};
 use futures::future::join_all;
 use journal::{
-    AggregateKey, Append, AppendError, ClaimKey, Claims, Journal, JournalError, NewEvent, Position, Recorded, Release,
-    clock,
+    AggregateKey, Append, AppendError, ClaimKey, Claims, Clock, Journal, JournalError, NewEvent, Position, Recorded,
+    Release,
 };
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -29,7 +29,7 @@ async fn owner(url: &secrecy::SecretString) -> PgConnection {
 
 fn event(sequence: i64) -> NewEvent {
     NewEvent {
-        event_id: clock::new_id(),
+        event_id: Clock::default().new_id(),
         sequence,
         event_type: "Tested".to_owned(),
         event_version: "1".to_owned(),
@@ -46,7 +46,7 @@ async fn append(journal: &Journal, id: Uuid, event: NewEvent, claims: Claims) ->
 #[tokio::test]
 async fn postgres_es_reads_what_we_append_and_we_read_what_it_appends() {
     let (journal, _) = open(4).await;
-    let id = clock::new_id();
+    let id = Clock::default().new_id();
     append(&journal, id, event(1), Claims::default()).await.unwrap();
 
     let theirs = SerializedEvent::new(
@@ -71,7 +71,7 @@ async fn postgres_es_reads_what_we_append_and_we_read_what_it_appends() {
 #[tokio::test]
 async fn the_histories_of_many_aggregates_are_read_at_once_in_their_order() {
     let (journal, _) = open(4).await;
-    let ids = [clock::new_id(), clock::new_id(), clock::new_id()];
+    let ids = [Clock::default().new_id(), Clock::default().new_id(), Clock::default().new_id()];
     for sequence in 1..=3 {
         for id in &ids[..2] {
             append(&journal, *id, event(sequence), Claims::default()).await.unwrap();
@@ -90,7 +90,7 @@ async fn the_histories_of_many_aggregates_are_read_at_once_in_their_order() {
 #[tokio::test]
 async fn an_append_that_leans_on_what_has_moved_is_a_conflict_and_writes_nothing() {
     let (journal, _) = open(4).await;
-    let (game, order) = (clock::new_id(), clock::new_id());
+    let (game, order) = (Clock::default().new_id(), Clock::default().new_id());
     append(&journal, game, event(1), Claims::default()).await.unwrap();
     let lean = |version| {
         let journal = journal.clone();
@@ -115,13 +115,13 @@ async fn an_append_that_leans_on_what_has_moved_is_a_conflict_and_writes_nothing
 #[tokio::test]
 async fn what_leans_on_an_aggregate_never_stands_behind_the_change_that_ended_it() {
     let (journal, _) = open(16).await;
-    let game = clock::new_id();
+    let game = Clock::default().new_id();
     append(&journal, game, event(1), Claims::default()).await.unwrap();
     for round in 1..=20_usize {
         let leaning = (0..8).map(|_| {
             let journal = journal.clone();
             async move {
-                let aggregate = AggregateKey::of::<Order>(clock::new_id());
+                let aggregate = AggregateKey::of::<Order>(Clock::default().new_id());
                 let events = [event(1)];
                 let leans_on = [(AggregateKey::of::<Order>(game), round)];
                 let claims = Claims::default();
@@ -160,14 +160,17 @@ async fn baskets_in_opposite_order_wait_for_one_another_and_never_in_a_circle() 
     let (journal, _) = open(16).await;
     for round in 0..20 {
         let claim = |n: usize| ClaimKey { kind: ClaimKind::Ownership, key: format!("user:game-{round}-{n}") };
-        let buyers = (0..8).map(|buyer| {
-            let journal = journal.clone();
-            let mut taken: Vec<ClaimKey> = (0..50).map(claim).collect();
-            if buyer % 2 == 0 {
-                taken.reverse();
-            }
-            async move { append(&journal, clock::new_id(), event(1), Claims { taken, released: vec![] }).await }
-        });
+        let buyers =
+            (0..8).map(|buyer| {
+                let journal = journal.clone();
+                let mut taken: Vec<ClaimKey> = (0..50).map(claim).collect();
+                if buyer % 2 == 0 {
+                    taken.reverse();
+                }
+                async move {
+                    append(&journal, Clock::default().new_id(), event(1), Claims { taken, released: vec![] }).await
+                }
+            });
         let outcomes = join_all(buyers).await;
         // A deadlock would be a conflict.
         let refused = |outcome: &&Result<_, _>| matches!(outcome, Err(AppendError::Claimed(_)));
@@ -179,7 +182,7 @@ async fn baskets_in_opposite_order_wait_for_one_another_and_never_in_a_circle() 
 #[tokio::test]
 async fn a_thousand_racing_writers_give_each_sequence_exactly_one_winner() {
     let (journal, _) = open(16).await;
-    let id = clock::new_id();
+    let id = Clock::default().new_id();
     for sequence in 1..=4 {
         let racers = (0..250).map(|_| {
             let journal = journal.clone();
@@ -213,7 +216,7 @@ async fn a_slow_transaction_with_a_lower_id_is_never_skipped() {
     let mut slow = owner(&url).await;
     slow.execute("begin").await.unwrap();
     slow.execute("select pg_current_xact_id()").await.unwrap();
-    let fast = append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
+    let fast = append(&journal, Clock::default().new_id(), event(1), Claims::default()).await.unwrap();
 
     assert!(
         journal.committed_after(Position::default(), 10).await.unwrap().is_empty(),
@@ -259,7 +262,7 @@ async fn a_claim_has_one_holder_until_it_is_released() {
     let claim = || ClaimKey { kind: ClaimKind::Ownership, key: "user:game".to_owned() };
     let take = || Claims { taken: vec![claim()], released: vec![] };
     let release = Claims { taken: vec![], released: vec![Release::All(ClaimKind::Ownership)] };
-    let (first, second) = (clock::new_id(), clock::new_id());
+    let (first, second) = (Clock::default().new_id(), Clock::default().new_id());
 
     append(&journal, first, event(1), take()).await.unwrap();
     let refused = append(&journal, second, event(1), take()).await;
@@ -274,7 +277,7 @@ async fn a_claim_has_one_holder_until_it_is_released() {
 #[tokio::test]
 async fn the_stores_own_role_can_neither_change_nor_remove_events() {
     let (journal, _) = open(2).await;
-    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
+    append(&journal, Clock::default().new_id(), event(1), Claims::default()).await.unwrap();
     for statement in [
         "update journal.events set event_type = 'Forged'",
         "delete from journal.events",
@@ -292,7 +295,7 @@ async fn the_stores_own_role_can_neither_change_nor_remove_events() {
 #[tokio::test]
 async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
     let (journal, url) = open(4).await;
-    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
+    append(&journal, Clock::default().new_id(), event(1), Claims::default()).await.unwrap();
     // What a dump of an older cluster holds: transaction ids far ahead of this cluster's.
     let mut connection = owner(&url).await;
     connection.execute("update journal.events set tx_id = '99999999'").await.unwrap();
@@ -303,7 +306,7 @@ async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
     assert_eq!(journal::rebase(&pool).await.unwrap(), 2);
 
     let journal = Journal::open(journal.pool().clone()).await.unwrap();
-    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
+    append(&journal, Clock::default().new_id(), event(1), Claims::default()).await.unwrap();
     let all = read(&journal, Position::default(), 2).await;
     assert_eq!(all.iter().map(|event| event.position.epoch).collect::<Vec<_>>(), [1, 2]);
     // A checkpoint of the old epoch goes on with the new one.
@@ -314,7 +317,7 @@ async fn a_journal_restored_into_another_cluster_waits_for_a_new_epoch() {
 async fn migrating_again_changes_nothing() {
     let (owner, app) = new_database().await;
     let journal = Journal::open(journal::connect(&app, 2).await.unwrap()).await.unwrap();
-    append(&journal, clock::new_id(), event(1), Claims::default()).await.unwrap();
+    append(&journal, Clock::default().new_id(), event(1), Claims::default()).await.unwrap();
     for _ in 0..2 {
         journal::migrate(&owner, &app).await.unwrap();
     }

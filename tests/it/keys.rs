@@ -32,7 +32,7 @@ async fn access_keys_are_rotated_without_logging_anybody_out() {
 }
 
 async fn deliver(app: &TestApp, secret: &str) -> u16 {
-    let body = json!({ "id": format!("evt_{}", journal::clock::new_id()), "type": "ping" }).to_string();
+    let body = json!({ "id": format!("evt_{}", journal::Clock::default().new_id()), "type": "ping" }).to_string();
     let request = app.visitor().request(Method::POST, "/webhooks/psp");
     let request = request.header("Stripe-Signature", sign(body.as_bytes(), &secret.into(), seconds_now()));
     Answer::of(request.header("Content-Type", "application/json").body(body)).await.status

@@ -208,8 +208,8 @@ async fn created_and_not_confirmed(stripe: &LocalStripe, app: &mut TestApp) -> (
     ];
     let intent = stripe.post("/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
     let (payment, reference) = (PaymentId::parse(&payment).unwrap(), PspReference::parse(&intent).unwrap());
-    let context = commands::Context::new(commands::Actor::System("test"));
     let commands = &app.foundation.shared.commands;
+    let context = commands.context(commands::Actor::System("test"));
     eventually("it is begun and submitted", || async {
         commands.submit_payment(&context, payment, reference.clone()).await.is_ok()
     })

@@ -122,7 +122,7 @@ async fn only_a_complete_token_of_our_own_key_is_believed() {
     assert_eq!((&key["kty"], &key["crv"], &key["alg"]), (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into()));
     let kid = key["kid"].as_str().unwrap();
 
-    let now = journal::clock::now().timestamp();
+    let now = journal::Clock::default().now().timestamp();
     let claims = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "admin", "iat": now, "nbf": now, "exp": now + 600 });
     let foreign = gateway::generate_key().unwrap();
     let foreign = signing_key(secrecy::ExposeSecret::expose_secret(&foreign));
@@ -167,7 +167,7 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
     let own = signing_key(&std::fs::read_to_string(app.folder().join("jwt.pem")).unwrap());
     let jwks = app.visitor().get("/.well-known/jwks.json").await.expect(200);
     let kid = jwks["keys"][0]["kid"].as_str().unwrap().to_owned();
-    let now = journal::clock::now().timestamp();
+    let now = journal::Clock::default().now().timestamp();
     let good = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "customer", "iat": now, "nbf": now, "exp": now + 600 });
     let status = |claims: Value, kid: &str| {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };

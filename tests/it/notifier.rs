@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Answer, TestApp, Wishes, eventually};
+use crate::support::{Answer, MAIL_PAUSE, TestApp, Wishes, eventually};
 
 /// The mails about orders; everybody is also welcomed.
 fn mails(app: &TestApp) -> Vec<String> {
@@ -73,6 +73,12 @@ async fn converse(stream: TcpStream, refuses: Arc<AtomicBool>, taken: Arc<Atomic
     Ok(())
 }
 
+/// How many mails were refused so often.
+async fn refused(app: &TestApp, tries: i32) -> i64 {
+    let refused = "select count(*) from vault.mail where attempts = $1 and last_error is not null";
+    sqlx::query_scalar(refused).bind(tries).fetch_one(app.pool()).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_mail_server_that_fails_delays_ends_in_a_dead_letter_and_can_be_redriven() {
     let server = MailServer::start().await;
@@ -80,7 +86,11 @@ async fn a_mail_server_that_fails_delays_ends_in_a_dead_letter_and_can_be_redriv
     let app = TestApp::start_with(Wishes { smtp_url, ..Wishes::default() }).await;
     let ana = app.customer("ana").await;
     let letters = || async { app.admin.get("/dlq?class=undeliverable").await.expect(200)["items"].clone() };
-    // One for the admin's welcome, one for Ana's.
+    // One for the admin's welcome, one for Ana's. Each is tried again when its time has come, and no sooner.
+    for (tries, pause) in [(1, MAIL_PAUSE), (2, MAIL_PAUSE * 2)] {
+        eventually("both were refused again", || async { (refused(&app, tries).await, 2) }).await;
+        app.pass(pause);
+    }
     eventually("both are given up", || async { (letters().await.as_array().unwrap().len(), 2) }).await;
     let letter = letters().await[0].clone();
     assert_eq!((&letter["attempts"], &letter["payment_id"]), (&json!(3), &json!(null)));

@@ -164,7 +164,7 @@ async fn a_buyer_lists_their_own_orders_and_an_admin_all() {
 async fn how_old_a_buyer_is_goes_by_the_day_where_the_store_is() {
     // A day apart at least, at any hour: the first and the last place on Earth where a day begins.
     let (first, last) = (Tz::Pacific__Kiritimati, Tz::Etc__GMTPlus12);
-    let today = journal::clock::now().with_timezone(&first).date_naive();
+    let today = journal::Clock::default().now().with_timezone(&first).date_naive();
     let eighteen_today = today.checked_sub_months(chrono::Months::new(18 * 12)).unwrap().to_string();
     for (time_zone, may_buy) in [(first, true), (last, false)] {
         let app = TestApp::start_with(Wishes { time_zone: Some(time_zone), ..Wishes::default() }).await;

@@ -124,7 +124,7 @@ async fn the_text_log_tells_the_story_of_a_payment_without_personal_data() {
     let order = ana.buy(&[&game], "pm_card_chargeCustomerFail").await;
     ana.sees_order(&order, "payment_failed").await;
     let payment = payment_of(&ana, &order).await["id"].as_str().unwrap().to_owned();
-    let today = journal::clock::now().format("%Y-%m-%d");
+    let today = journal::Clock::default().now().format("%Y-%m-%d");
     let file = app.folder().join("logs").join(format!("payments-{today}.txt"));
     eventually("the dead letter is logged", || async {
         std::fs::read_to_string(&file)

@@ -1,5 +1,5 @@
 use domain::Game;
-use journal::{AggregateKey, Append, Claims, NewEvent, clock};
+use journal::{AggregateKey, Append, Claims, Clock, NewEvent};
 use projections::games::Games;
 use projections::library::Library;
 use projections::{Projection, compare, rebuild};
@@ -34,7 +34,7 @@ async fn parked(app: &TestApp) -> i64 {
 /// An event that the store's own code would never append.
 async fn append_poison(app: &TestApp, game: &str, sequence: i64) {
     let event = NewEvent {
-        event_id: clock::new_id(),
+        event_id: Clock::default().new_id(),
         sequence,
         event_type: "GamePriceChanged".to_owned(),
         event_version: "1".to_owned(),

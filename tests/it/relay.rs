@@ -231,7 +231,7 @@ async fn a_mirror_ahead_of_the_journal_halts_the_relay_with_a_clear_error_and_he
     while relay.run_once().await.unwrap() == Step::Worked {}
     let foreign = Outgoing {
         subject: "events.game.GameCreated.0".to_owned(),
-        id: journal::clock::new_id().to_string(),
+        id: journal::Clock::default().new_id().to_string(),
         headers: vec![("Journal-Position", "1:99999999:99999999".to_owned())],
         payload: "{}".into(),
     };

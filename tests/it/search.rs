@@ -17,7 +17,7 @@ pub async fn meilisearch() -> Option<SearchConfig> {
     let owner = MeiliOwnerConfig {
         meili_url: Some(url),
         meili_master_key: std::env::var("MEILI_MASTER_KEY").ok().map(Into::into),
-        meili_index: format!("games-{}", journal::clock::new_id()),
+        meili_index: format!("games-{}", journal::Clock::default().new_id()),
         search_words: None,
     };
     Some(ludoteca::search::provision(&owner).await.unwrap())

@@ -63,6 +63,11 @@ const QUEUE: QueueConfig = QueueConfig {
     payment_slots: 8,
 };
 
+/// How long an order may be unpaid; shorter than an access token is good for.
+pub const EXPIRY: Duration = Duration::from_mins(10);
+/// How long a mail waits after it was refused the first time; twice as long after each.
+pub const MAIL_PAUSE: Duration = Duration::from_mins(1);
+
 /// What a test may want otherwise.
 #[derive(Default)]
 pub struct Wishes {
@@ -74,8 +79,6 @@ pub struct Wishes {
     pub search: SearchConfig,
     /// For how long games may be returned; seven days without it.
     pub refund_window_days: Option<u16>,
-    /// How long an order may be unpaid; half an hour without it.
-    pub order_expiry: Option<Duration>,
     /// How long a payment may be unsettled; a minute without it.
     pub reconcile_after: Option<Duration>,
     /// How long to wait for the PSP; 400 ms without it.
@@ -153,7 +156,7 @@ impl TestApp {
         };
         ludoteca::provision::run(&foundation, &payment.queue).await.unwrap();
         let reconcile = ReconcileConfig {
-            order_expiry: wishes.order_expiry.unwrap_or(Duration::from_mins(30)),
+            order_expiry: EXPIRY,
             reconcile_every: Duration::from_millis(100),
             reconcile_after: wishes.reconcile_after.unwrap_or(Duration::from_mins(1)),
             reconcile_charges: Duration::from_millis(500),
@@ -162,7 +165,7 @@ impl TestApp {
             smtp_url: wishes.smtp_url,
             store_url: url.clone(),
             mail_attempts: 3,
-            mail_pause: Duration::from_millis(50),
+            mail_pause: MAIL_PAUSE,
             mail_folder: folder.path().join("outbox"),
             mail_from: "Ludoteca <store@ludoteca.example>".to_owned(),
         };
@@ -323,6 +326,11 @@ impl TestApp {
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
         ludoteca::verify::run(&self.foundation, &self.search, None, Output::default()).await.unwrap();
+    }
+
+    /// Time passes for the store, and for nobody else.
+    pub fn pass(&self, time: Duration) {
+        self.foundation.shared.commands.clock().advance(time);
     }
 
     /// Proves as well that the PSP lists what is recorded.

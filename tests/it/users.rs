@@ -80,7 +80,7 @@ async fn another_persons_account_looks_like_none() {
     eve.get(&path).await.refused(404, "not_found");
     eve.put(&path, &change).await.refused(404, "not_found");
     eve.delete(&path).await.refused(404, "not_found");
-    let unknown = format!("/users/{}", journal::clock::new_id());
+    let unknown = format!("/users/{}", journal::Clock::default().new_id());
     eve.get(&unknown).await.refused(404, "not_found");
     app.admin.get(&path).await.expect(200);
 }

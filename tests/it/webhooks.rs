@@ -114,7 +114,7 @@ async fn a_delivery_is_a_hint_and_not_believed_over_the_psp() {
 async fn of_a_delivery_only_ids_are_kept() {
     let app = TestApp::start().await;
     let object = json!({
-        "id": "pi_1", "metadata": { "payment_id": journal::clock::new_id(), "note": "for Zenobia" },
+        "id": "pi_1", "metadata": { "payment_id": journal::Clock::default().new_id(), "note": "for Zenobia" },
         "charges": { "data": [{ "billing_details": { "name": "Zenobia", "address": { "city": "Palmyra" } } }] } });
     let body = event("evt_names", "payment_intent.succeeded", &object);
     deliver(&app, &body, signed(&body)).await.expect(200);

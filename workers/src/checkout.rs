@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use commands::Context;
 use domain::{OrderId, UserId};
 use futures::future::join_all;
 use nats::{ConsumerSpec, Delivery, EVENTS, Verdict};
@@ -76,7 +75,7 @@ impl Checkout {
         if envelope.event_type == "PaymentInitiated" && is_consequence {
             return Ok(());
         }
-        let context = Context::because("checkout", envelope.event_id, correlation);
+        let context = self.0.commands.because("checkout", envelope.event_id, correlation);
         let commands = &self.0.commands;
         match envelope.aggregate.as_str() {
             "order" | "payment" => {

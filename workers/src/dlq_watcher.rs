@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use commands::Context;
 use domain::PaymentWork;
 use domain::checkout::errands;
 use nats::{ADVISORIES, ConsumerSpec, Delivery, PAYMENT_WORKER, PAYMENTS, Verdict};
@@ -118,7 +117,7 @@ impl DlqWatcher {
             return Ok(nats.remove(PAYMENTS, sequence).await?);
         }
         let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
-        let context = Context::because("dlq-watcher", payment.as_uuid(), correlation);
+        let context = self.shared.commands.because("dlq-watcher", payment.as_uuid(), correlation);
         let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id, asked: None };
         let cause = "its worker died at every delivery";
         self.settlement.bury(&case, DeadLetterClass::Exhausted, deliveries.unwrap_or_default(), cause).await?;

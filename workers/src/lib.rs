@@ -21,7 +21,7 @@ mod settlement;
 mod text_log;
 mod webhooks;
 
-use commands::{Commands, Context};
+use commands::Commands;
 use domain::{OrderId, PaymentId, PaymentWork};
 use nats::{Nats, NatsError, Outgoing};
 use psp::{Intent, PspClient, PspError};
@@ -91,7 +91,7 @@ impl PaymentDesk {
         let Some(payment) = named else { return Ok(false) };
         let state = shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok(false) };
-        let context = Context::because(by, cause, state.correlation);
+        let context = shared.commands.because(by, cause, state.correlation);
         let case = Case { by, context: &context, payment, order: terms.order, asked: None };
         self.settlement.dispute(&case, dispute, terms.amount.currency).await?;
         Ok(true)

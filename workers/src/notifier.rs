@@ -14,7 +14,6 @@ use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
 use domain::user::UserEvent;
 use domain::{StoreEvent, UserId};
-use journal::clock;
 use journal::vault::MailEntry;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -204,7 +203,7 @@ impl Notifier {
             cause: error.to_owned(),
             attempts: u64::try_from(entry.attempts)?,
             first_at: entry.noted_at.to_rfc3339(),
-            failed_at: clock::now().to_rfc3339(),
+            failed_at: self.shared.commands.clock().now().to_rfc3339(),
             work: entry.event_id.to_string().into(),
         };
         self.shared.nats.bury(letter).await?;

@@ -110,7 +110,7 @@ impl PaymentWorker {
         if let (1, Some(who)) = (this.attempt, delivery.header(REDRIVEN_BY)) {
             let known = self.shared.commands.payment(payment).await;
             let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
-            let context = Context::because("payment-worker", payment.as_uuid(), correlation);
+            let context = self.shared.commands.because("payment-worker", payment.as_uuid(), correlation);
             let case = Case { by: "worker", context: &context, payment, order, asked: None };
             self.desk.settlement.note(&case, None, &format!("redriven: by {who}"));
         }
@@ -141,11 +141,15 @@ impl PaymentWorker {
         }
     }
 
+    fn context(&self, payment: PaymentId, state: &PaymentState) -> Context {
+        self.shared.commands.because("payment-worker", payment.as_uuid(), state.correlation)
+    }
+
     /// Looks at the journal and does what is left to do for a payment.
     async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
-        let context = context(payment, &state);
+        let context = self.context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         for errand in errands(&state.order, payment, &state.payment) {
             match errand {
@@ -185,13 +189,9 @@ impl PaymentWorker {
     async fn give_up(&self, payment: PaymentId, this: Try, obstacle: &Obstacle) -> Result<Verdict, Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok(Verdict::Done) };
-        let context = context(payment, &state);
+        let context = self.context(payment, &state);
         let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         let dead = self.find_out_or_give_up(&case, &state.payment, (this, obstacle)).await?;
         Ok(if dead { Verdict::Terminate("exhausted, see DLQ".to_owned()) } else { Verdict::Done })
     }
-}
-
-fn context(payment: PaymentId, state: &PaymentState) -> Context {
-    Context::because("payment-worker", payment.as_uuid(), state.correlation)
 }

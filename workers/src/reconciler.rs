@@ -14,12 +14,11 @@ mod schedule;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::{CommandError, Context};
+use commands::CommandError;
 use domain::order::{CancelReason, Order};
 use domain::payment::Payment;
 use domain::{OrderId, PaymentId};
 use futures::{StreamExt, stream};
-use journal::clock;
 use nats::{DLQ, PAYMENT_QUESTION, PAYMENTS};
 use projections::payments::Unsettled;
 use sqlx::PgPool;
@@ -109,13 +108,17 @@ impl Reconciler {
         self.desk.settlement.prune_log();
     }
 
+    fn before(&self, ago: Duration) -> DateTime<Utc> {
+        earlier(self.shared.commands.clock().now(), ago)
+    }
+
     fn pool(&self) -> &PgPool {
         self.shared.commands.journal().pool()
     }
 
     /// What a game costs follows from the clock; that it does is noted, so that catalogue and index show it.
     async fn turn_promotions(&self) {
-        match projections::games::promotions_due(self.pool(), clock::now()).await {
+        match projections::games::promotions_due(self.pool(), self.shared.commands.clock().now()).await {
             Ok(games) => {
                 let each = |game| async move {
                     let turned = self.shared.commands.turn_promotions(game).await;
@@ -128,7 +131,7 @@ impl Reconciler {
     }
 
     async fn expire_unpaid(&self) {
-        let unpaid = projections::orders::unpaid_since(self.pool(), before(self.vigilance.order_expiry)).await;
+        let unpaid = projections::orders::unpaid_since(self.pool(), self.before(self.vigilance.order_expiry)).await;
         match unpaid {
             Ok(orders) => {
                 let each = |order| async move { told(order, self.expire(order).await) };
@@ -143,14 +146,14 @@ impl Reconciler {
         let commands = &self.shared.commands;
         let (known, correlation) = commands.order_with_correlation(order).await?;
         let Order::Open { failed_attempts, total, .. } = known else { return Ok("known") };
-        let context = Context::because("reconciler", order.as_uuid(), correlation);
+        let context = self.shared.commands.because("reconciler", order.as_uuid(), correlation);
         let payment = PaymentId::for_attempt(order, failed_attempts.saturating_add(1));
         let case = Case { by: "reconciler", context: &context, payment, order, asked: Some(total) };
         match commands.payment(payment).await.map(|state| state.payment) {
             Ok(Payment::Succeeded { .. }) => return Ok("known"),
             Ok(paying) if !paying.is_settled() => match paying.reference() {
                 Some(psp) => {
-                    let key = format!("{payment}:expire:{}", clock::new_id());
+                    let key = format!("{payment}:expire:{}", self.shared.commands.clock().new_id());
                     match self.desk.cancel_or_retrieve(psp.as_str(), &key).await? {
                         Some(intent) => match self.desk.settlement.apply(&case, &intent).await? {
                             Settled::Cancelled | Settled::Declined(_) => (),
@@ -183,7 +186,7 @@ impl Reconciler {
     }
 
     async fn unsettled(&self) -> sqlx::Result<Vec<Unsettled>> {
-        let since = before(self.vigilance.ask_after);
+        let since = self.before(self.vigilance.ask_after);
         let mut unsettled = projections::payments::unsettled_since(self.pool(), since).await?;
         unsettled.extend(projections::orders::refunding_since(self.pool(), since).await?);
         unsettled.extend(projections::payments::unused_since(self.pool(), since).await?);
@@ -194,7 +197,7 @@ impl Reconciler {
     async fn ask(&self, payment: PaymentId) -> Result<&'static str, Obstacle> {
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
+        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         if state.payment.is_settled() {
             return self.catch_up(&case).await;
@@ -233,14 +236,10 @@ impl Reconciler {
         {
             return Ok("queued");
         }
-        self.shared.enqueue(payment, order, &format!("restore:{}", clock::new_id())).await?;
+        self.shared.enqueue(payment, order, &format!("restore:{}", self.shared.commands.clock().new_id())).await?;
         tracing::info!(payment.id = %payment, "The work of payment {payment} is queued again");
         Ok("restored")
     }
-}
-
-fn before(ago: Duration) -> DateTime<Utc> {
-    earlier(clock::now(), ago)
 }
 
 fn earlier(than: DateTime<Utc>, by: Duration) -> DateTime<Utc> {

@@ -4,9 +4,8 @@ use commands::{CommandError, Commands, Context};
 use domain::order::Order;
 use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference, Refund};
 use domain::{Currency, Money, OrderId, PaymentId, PaymentWork};
-use journal::clock;
 use nats::{DLQ, DeadLetter, Nats, PAYMENTS_QUEUE};
-use psp::{Intent, IntentStatus};
+use psp::{Intent, IntentStatus, PspError};
 
 use crate::Shared;
 use crate::metrics::OUTCOMES;
@@ -144,7 +143,7 @@ impl Settlement {
         let Case { payment, order, .. } = *case;
         let first_at = match self.commands.begun_at(payment).await {
             Err(error) if error.is_passing() => return Err(error.into()),
-            begun => begun.unwrap_or_else(|_| clock::now()),
+            begun => begun.unwrap_or_else(|_| self.commands.clock().now()),
         };
         let letter = DeadLetter {
             queue: PAYMENTS_QUEUE.to_owned(),
@@ -153,7 +152,7 @@ impl Settlement {
             cause: cause.to_owned(),
             attempts,
             first_at: first_at.to_rfc3339(),
-            failed_at: clock::now().to_rfc3339(),
+            failed_at: self.commands.clock().now().to_rfc3339(),
             // Two ids have nothing that could fail to be written.
             work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap_or_default().into(),
         };
@@ -185,7 +184,7 @@ impl Settlement {
         case: &Case<'_>,
         dispute: psp::Dispute,
         currency: Currency,
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), Obstacle> {
         let status = decided(dispute.status);
         let known = Dispute {
             reference: reference(&dispute.id)?,
@@ -250,8 +249,9 @@ pub(crate) fn meaning(intent: &Intent) -> Settled {
     }
 }
 
-pub(crate) fn reference(id: &str) -> Result<PspReference, CommandError> {
-    PspReference::parse(id).map_err(|_| CommandError::NotFound)
+/// The PSP's id of something. One that is none is an answer that cannot be read: nothing is known by it.
+pub(crate) fn reference(id: &str) -> Result<PspReference, PspError> {
+    PspReference::parse(id).map_err(|rule| PspError::Unknown(format!("unreadable answer: the id {rule}")))
 }
 
 fn next_action(intent: &Intent) -> Option<NextAction> {
@@ -262,4 +262,16 @@ fn next_action(intent: &Intent) -> Option<NextAction> {
         code: pix.map(|pix| pix.data.clone()),
         expires_at: pix.and_then(|pix| chrono::DateTime::from_timestamp(pix.expires_at, 0)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_none_says_nothing_about_the_payment() {
+        for id in ["", &"x".repeat(256)] {
+            assert!(matches!(reference(id), Err(PspError::Unknown(_))), "{id}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{Days, SecondsFormat};
 use domain::{OrderId, PaymentId};
-use journal::clock;
+use journal::Clock;
 use uuid::Uuid;
 
 /// For how many days lines are kept.
@@ -35,18 +35,19 @@ pub(crate) struct Line<'a> {
 pub struct TextLog {
     folder: Arc<PathBuf>,
     writing: Arc<Mutex<()>>,
+    clock: Clock,
 }
 
 impl TextLog {
     /// Logs to `payments-YYYY-MM-DD.txt` in `folder`.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder: Arc::new(folder), writing: Arc::new(Mutex::new(())) }
+    pub fn new(folder: PathBuf, clock: Clock) -> Self {
+        Self { folder: Arc::new(folder), writing: Arc::new(Mutex::new(())), clock }
     }
 
     /// Writes a line. A full disk is reported, and stops no payment.
     pub(crate) fn write(&self, line: &Line<'_>) {
-        let now = clock::now();
+        let now = self.clock.now();
         let Line { what, payment, order, psp, outcome, correlation } = line;
         let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         let psp = psp.unwrap_or("-");
@@ -65,7 +66,7 @@ impl TextLog {
 
     /// Removes the files of days that lie further back than is kept; returns how many.
     pub(crate) fn prune(&self) -> std::io::Result<usize> {
-        let oldest = clock::now().checked_sub_days(Days::new(KEPT_DAYS)).unwrap_or_default();
+        let oldest = self.clock.now().checked_sub_days(Days::new(KEPT_DAYS)).unwrap_or_default();
         let oldest = format!("payments-{}.txt", oldest.format("%Y-%m-%d"));
         let mut gone = 0_usize;
         for entry in read_dir(&*self.folder)? {
@@ -90,11 +91,12 @@ mod tests {
     #[test]
     fn days_go_after_a_year_and_nothing_else_does() {
         let folder = tempfile::tempdir().unwrap();
-        let today = format!("payments-{}.txt", clock::now().format("%Y-%m-%d"));
+        let clock = Clock::default();
+        let today = format!("payments-{}.txt", clock.now().format("%Y-%m-%d"));
         for name in ["payments-2020-01-31.txt", &today, "payments-2020.txt", "notes-of-2020-01-31.txt"] {
             std::fs::write(folder.path().join(name), "a line").unwrap();
         }
-        let log = TextLog::new(folder.path().to_owned());
+        let log = TextLog::new(folder.path().to_owned(), clock);
         assert_eq!(log.prune().unwrap(), 1);
         assert!(!folder.path().join("payments-2020-01-31.txt").exists());
         assert!(folder.path().join(today).exists());

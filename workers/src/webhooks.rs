@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use commands::Context;
 use domain::PaymentId;
 use futures::StreamExt;
 use journal::vault::InboxEntry;
@@ -110,7 +109,7 @@ impl WebhookFunction {
         let terms = state.payment.terms().context("a payment without terms")?;
         let intent = self.desk.psp.retrieve(reference).await?;
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = Context::because("webhook", cause, state.correlation);
+        let context = self.shared.commands.because("webhook", cause, state.correlation);
         let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         match self.desk.settlement.apply(&case, &intent).await {
             Err(error) if error.is_refusal() => {
@@ -131,7 +130,7 @@ impl WebhookFunction {
         let terms = state.payment.terms().context("a payment without terms")?;
         let refunds = self.desk.psp.refunds(intent).await?;
         let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = Context::because("webhook", cause, state.correlation);
+        let context = self.shared.commands.because("webhook", cause, state.correlation);
         let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         self.desk.settlement.adopt_refunds(&case, &refunds).await?;
         Ok(self.shared.enqueue(payment, terms.order, &format!("webhook:{}", entry.event_id)).await?)

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use commands::{Actor, Context, LetterAction};
+use commands::{Actor, LetterAction};
 use domain::payment::LetterNote;
 use domain::{PaymentId, PaymentWork, Text};
 use nats::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE};
@@ -181,7 +181,7 @@ async fn note(
 ) -> Result<(), Problem> {
     let payment = PaymentId::parse(&letter.key).map_err(|error| Problem::unavailable("this dead letter", &error))?;
     let note = LetterNote { class: letter.class.clone(), reason };
-    Ok(store.commands.note_letter(&Context::new(actor), payment, action, note).await?)
+    Ok(store.commands.note_letter(&store.commands.context(actor), payment, action, note).await?)
 }
 
 fn who(actor: Actor) -> String {

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use chrono::NaiveDate;
-use commands::{Catalogue, Context, GameChange, Receipt};
+use chrono::{DateTime, NaiveDate, Utc};
+use commands::{Catalogue, GameChange, Receipt};
 use domain::game::{AgeRating, GameDetails, ReleaseDate};
 use domain::{Description, GameId, Labels, Name, Title};
-use journal::clock;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Json, PlainText};
@@ -178,7 +177,8 @@ impl Games {
         let (limit, after) = extract::page(&limit, &cursor)?;
         extract::caught_up(&store, &consistency_token, "games").await?;
         let page = projections::games::page(store.pool(), retired, limit, after).await?;
-        let items = page.items.into_iter().map(Game::from).collect();
+        let now = store.commands.clock().now();
+        let items = page.items.into_iter().map(|view| Game::at(view, now)).collect();
         Ok(Json(GamePage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
@@ -194,7 +194,7 @@ impl Games {
         extract::caught_up(&store, &consistency_token, "games").await?;
         let view = projections::games::find(store.pool(), game).await?.ok_or_else(Problem::not_found)?;
         let etag = extract::etag(view.version);
-        Ok(Found::Game(Json(view.into()), etag))
+        Ok(Found::Game(Json(Game::at(view, store.commands.clock().now())), etag))
     }
 
     /// Put a game into the catalogue, for admins.
@@ -209,10 +209,11 @@ impl Games {
         actor.must_be_admin()?;
         let change = body.parse()?;
         let context = extract::context(&store, actor, "/jogos", &idempotency_key, &body.0)?;
-        let id = GameId::from_uuid(clock::new_id());
+        let id = GameId::from_uuid(store.commands.clock().new_id());
         let receipt = store.commands.create_game(&context, id, change).await?;
         let (id, replayed) = (GameId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
-        let (game, etag) = (body.0.into_game(id, &receipt), extract::etag(receipt.version));
+        let (game, etag) =
+            (body.0.into_game(id, &receipt, store.commands.clock().now()), extract::etag(receipt.version));
         Ok(Created::Game(Json(game), format!("/jogos/{id}"), etag, extract::token(receipt.position), replayed))
     }
 
@@ -229,8 +230,9 @@ impl Games {
         actor.must_be_admin()?;
         let id = extract::path_id(GameId::parse(&id))?;
         let seen = extract::required_version(&if_match)?;
-        let receipt = store.commands.update_game(&Context::new(actor), id, seen, body.parse()?).await?;
-        let (game, etag) = (body.0.into_game(id, &receipt), extract::etag(receipt.version));
+        let receipt = store.commands.update_game(&store.commands.context(actor), id, seen, body.parse()?).await?;
+        let (game, etag) =
+            (body.0.into_game(id, &receipt, store.commands.clock().now()), extract::etag(receipt.version));
         Ok(Changed::Game(Json(game), etag, extract::token(receipt.position)))
     }
 
@@ -246,7 +248,7 @@ impl Games {
         actor.must_be_admin()?;
         let id = extract::path_id(GameId::parse(&id))?;
         let seen = extract::required_version(&if_match)?;
-        let receipt = store.commands.retire_game(&Context::new(actor), id, seen).await?;
+        let receipt = store.commands.retire_game(&store.commands.context(actor), id, seen).await?;
         Ok(Retired::NoContent(extract::token(receipt.position)))
     }
 }
@@ -269,11 +271,11 @@ impl NewGame {
         Ok(GameChange { details, price: self.price.parse()? })
     }
 
-    fn into_game(self, id: GameId, receipt: &Receipt<domain::game::Game>) -> Game {
+    fn into_game(self, id: GameId, receipt: &Receipt<domain::game::Game>, now: DateTime<Utc>) -> Game {
         let version = receipt.version;
         let (price, promotion) = match &receipt.aggregate {
             domain::game::Game::Listed { price, promotions, .. } => {
-                let holds = promotions.at(clock::now()).cloned();
+                let holds = promotions.at(now).cloned();
                 (Some(holds.as_ref().map_or(*price, |promotion| promotion.discount.of(*price))), holds)
             }
             domain::game::Game::New | domain::game::Game::Retired => (None, None),
@@ -300,10 +302,11 @@ impl NewGame {
     }
 }
 
-impl From<GameView> for Game {
-    fn from(view: GameView) -> Self {
+impl Game {
+    /// A game as it is at a moment.
+    pub(super) fn at(view: GameView, now: DateTime<Utc>) -> Self {
         // One that ran out a moment ago is not noted as such yet.
-        let promotion = view.promotion.map(|promotion| promotion.0).filter(|known| known.holds_at(clock::now()));
+        let promotion = view.promotion.map(|promotion| promotion.0).filter(|known| known.holds_at(now));
         let price = if promotion.is_some() { view.price } else { view.list_price };
         let money = |amount| MoneyDto { amount, currency: Str(view.currency.clone()) };
         Self {

@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use commands::{Actor, Context, OrderState};
+use commands::{Actor, OrderState};
 use domain::order::{CancelReason, RefundReason};
 use domain::payment::{MethodToken, PaymentMethod};
 use domain::{GameId, OrderId, Role, UserId};
-use journal::clock;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -175,7 +174,7 @@ impl Orders {
         let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
         let games = games.map_err(|rule| Problem::field("games", rule))?;
         let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
-        let id = OrderId::from_uuid(clock::new_id());
+        let id = OrderId::from_uuid(store.commands.clock().new_id());
         let placed = store.commands.place_order(&context, id, games, method).await?;
         let (id, replayed) = (placed.order, extract::replayed(placed.replayed));
         let accepted = PurchaseAccepted {
@@ -235,7 +234,8 @@ impl Orders {
         id: Path<String>,
     ) -> Result<Cancelled, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
-        let receipt = store.commands.cancel_order(&Context::new(actor), order, CancelReason::Requested).await?;
+        let receipt =
+            store.commands.cancel_order(&store.commands.context(actor), order, CancelReason::Requested).await?;
         Ok(Cancelled::NoContent(extract::token(receipt.position)))
     }
 

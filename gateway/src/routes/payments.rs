@@ -3,7 +3,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use commands::Actor;
 use domain::{OrderId, PaymentId, UserId};
-use journal::clock;
 use nats::PAYMENT_QUESTION;
 use poem::web::Data;
 use poem_openapi::param::Path;
@@ -134,7 +133,7 @@ async fn find(store: &Store, actor: Actor, id: &str, token: &ConsistencyToken) -
 /// Has a payment that may be out of date asked about; the answer comes as an event, to this reader and all others.
 async fn refresh(store: &Store, view: &PaymentView) {
     let unsettled = matches!(view.status.as_str(), "initiated" | "submitted" | "pending");
-    let age = clock::now().signed_duration_since(view.updated_at).to_std().unwrap_or_default();
+    let age = store.commands.clock().now().signed_duration_since(view.updated_at).to_std().unwrap_or_default();
     if unsettled
         && age > store.payment_stale
         && let Err(error) = store.nats.question(PAYMENT_QUESTION, view.payment_id.to_string()).await

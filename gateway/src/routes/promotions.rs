@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use commands::Context;
 use domain::GameId;
 use domain::game::{Discount, Percent, Promotion};
 use poem::web::Data;
@@ -115,7 +114,7 @@ impl Promotions {
     ) -> Result<Cancelled, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
-        let receipt = store.commands.cancel_promotion(&Context::new(actor), game, number.0).await?;
+        let receipt = store.commands.cancel_promotion(&store.commands.context(actor), game, number.0).await?;
         Ok(Cancelled::NoContent(extract::token(receipt.position)))
     }
 }

@@ -150,10 +150,11 @@ impl Search {
         }
         let begun = Instant::now();
         let found = store.search.search(&query).await.map_err(|error| Problem::unavailable("the search", &error))?;
+        let now = store.commands.clock().now();
         let hits = found.hits.into_iter().map(|game| Hit {
             owned: owned.contains(&game.game_id),
             highlight: search::highlight(&query.text, &game.title),
-            game: game.into(),
+            game: Game::at(game, now),
         });
         let reading = found.reading.map(|search::Reading { text, without }| ReadingDto { text, without });
         let facets = Facets {

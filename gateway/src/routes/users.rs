@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use commands::{Actor, Context, Password, Registration};
+use commands::{Actor, Password, Registration};
 use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
-use journal::clock;
 use poem::web::{Data, RemoteAddr};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -125,7 +124,7 @@ impl Users {
         let profile = person.parse(store.commands.today())?;
         let (who, route) = (profile.email.as_str(), "/users");
         let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
-        let id = UserId::from_uuid(clock::new_id());
+        let id = UserId::from_uuid(store.commands.clock().new_id());
         let registration = Registration { profile: profile.clone(), password, language: language_of(&accept_language) };
         let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;
         let (id, replayed) = (UserId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
@@ -220,7 +219,7 @@ impl Users {
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
         let profile = body.0.parse(store.commands.today())?;
-        let receipt = store.commands.change_profile(&Context::new(actor), user, profile).await?;
+        let receipt = store.commands.change_profile(&store.commands.context(actor), user, profile).await?;
         if accept_language.is_some() {
             store.commands.vault().keep_language(user, language_of(&accept_language)).await?;
         }
@@ -237,7 +236,7 @@ impl Users {
         body: Json<NewRole>,
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
-        let receipt = store.commands.change_role(&Context::new(actor), user, body.0.role.into()).await?;
+        let receipt = store.commands.change_role(&store.commands.context(actor), user, body.0.role.into()).await?;
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
 
@@ -250,7 +249,7 @@ impl Users {
         id: Path<String>,
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
-        let receipt = store.commands.erase(&Context::new(actor), user).await?;
+        let receipt = store.commands.erase(&store.commands.context(actor), user).await?;
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
 }

@@ -38,7 +38,7 @@ impl Webhooks {
     ) -> Result<Delivered, Problem> {
         let malformed = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail);
         let body = body.0.into_bytes().await.map_err(|_| malformed("the body broke off"))?;
-        let now = journal::clock::now().timestamp().unsigned_abs();
+        let now = store.commands.clock().now().timestamp().unsigned_abs();
         let header = stripe_signature.0.unwrap_or_default();
         signature::verify(&header, &body, &store.secrets().webhooks, now).map_err(|rule| {
             tracing::warn!(%rule, "Refused a webhook");

@@ -46,11 +46,12 @@ impl Vault {
         let row = sqlx::query(
             "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $1
              where event_id = (select event_id from vault.webhook_inbox
-                               where handled_at is null and due_at <= now()
+                               where handled_at is null and due_at <= now() + $2
                                order by due_at limit 1 for update skip locked)
              returning event_id, kind, payload, attempts",
         )
         .bind(interval(lease))
+        .bind(self.ahead())
         .fetch_optional(self.pool())
         .await?;
         row.map(|row| {

@@ -44,11 +44,12 @@ impl Vault {
         let entry = sqlx::query_as(
             "update vault.mail set attempts = attempts + 1, due_at = now() + $1
              where event_id = (select event_id from vault.mail
-                               where sent_at is null and dead_at is null and due_at <= now()
+                               where sent_at is null and dead_at is null and due_at <= now() + $2
                                order by due_at limit 1 for update skip locked)
              returning event_id, sequence, attempts, noted_at",
         )
         .bind(interval(lease))
+        .bind(self.ahead())
         .fetch_optional(self.pool())
         .await?;
         Ok(entry)

@@ -30,11 +30,11 @@ impl Vault {
         for (table, time, days) in AGES {
             let prune = format!(
                 "delete from {table} where ctid = any(array(
-                   select ctid from {table} where {time} < now() - $1 limit {BATCH} for update skip locked))"
+                   select ctid from {table} where {time} < now() + $2 - $1 limit {BATCH} for update skip locked))"
             );
             loop {
                 let age = interval(DAY.saturating_mul(days));
-                let went = sqlx::query(&prune).bind(age).execute(self.pool()).await?.rows_affected();
+                let went = sqlx::query(&prune).bind(age).bind(self.ahead()).execute(self.pool()).await?.rows_affected();
                 gone = gone.saturating_add(went);
                 if went < BATCH.unsigned_abs() {
                     break;

@@ -148,7 +148,7 @@ async fn on_postgres_the_labels_of_very_many_games_are_estimated_and_said_to_be(
     eventually("it is indexed", || async { find(&app, "q=harbor").await["total"] == 1 }).await;
     assert_eq!(find(&app, "q=harbor").await["facets_estimated"], false);
     let game = projections::games::these(app.pool(), &[id]).await.unwrap().remove(0);
-    let more = (0..7_999).map(|_| GameView { game_id: journal::clock::new_id(), ..game.clone() });
+    let more = (0..7_999).map(|_| GameView { game_id: journal::Clock::default().new_id(), ..game.clone() });
     engine(&app).write(Side::Live, more.collect()).await.unwrap();
     let found = find(&app, "q=harbor").await;
     assert_eq!((&found["total"], &found["facets_estimated"]), (&json!(8_000), &json!(true)));
@@ -169,7 +169,7 @@ async fn a_game_that_the_engine_refuses_is_parked_and_the_others_are_found() {
         "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
          values ('game', $1, 1, 'GameCreated', '1', $2, '{}')",
     )
-    .bind(journal::clock::new_id().to_string())
+    .bind(journal::Clock::default().new_id().to_string())
     .bind(&event)
     .execute(&owner)
     .await

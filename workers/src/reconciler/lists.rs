@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use commands::{CommandError, Context};
+use commands::CommandError;
 use domain::PaymentId;
 use domain::payment::Payment;
 use futures::{StreamExt, stream};
-use journal::clock;
 use psp::{Dispute, Intent, IntentStatus, Refund};
 use uuid::Uuid;
 
@@ -46,7 +45,7 @@ impl Reconciler {
     /// Charges that the store does not know to have succeeded. Money of an order that was given up, or was paid
     /// otherwise, goes back.
     async fn compare_charges(&self) -> Result<(), Obstacle> {
-        let (begun, since) = (clock::now(), self.since(CHARGES, CHARGEABLE).await?);
+        let (begun, since) = (self.shared.commands.clock().now(), self.since(CHARGES, CHARGEABLE).await?);
         let mut after = None;
         loop {
             let page = self.desk.psp.intents(since, after.as_deref()).await?;
@@ -77,7 +76,7 @@ impl Reconciler {
             return Ok("known");
         }
         let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
+        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         self.desk.settlement.apply(&case, intent).await?;
         Ok("found")
@@ -85,7 +84,7 @@ impl Reconciler {
 
     /// Refunds that were made at the PSP itself.
     async fn compare_refunds(&self) -> Result<(), Obstacle> {
-        let (begun, since) = (clock::now(), self.since(REFUNDS, CHARGEABLE).await?);
+        let (begun, since) = (self.shared.commands.clock().now(), self.since(REFUNDS, CHARGEABLE).await?);
         let mut after = None;
         loop {
             let page = self.desk.psp.refunds_since(since, after.as_deref()).await?;
@@ -104,7 +103,7 @@ impl Reconciler {
         let Some(payment) = known else { return Ok("foreign") };
         let state = self.shared.commands.payment(payment).await?;
         let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = Context::because("reconciler", payment.as_uuid(), state.correlation);
+        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
         let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         let news = self.desk.settlement.adopt_refunds(&case, std::slice::from_ref(refund)).await?;
         Ok(if news { "refund" } else { "known" })
@@ -112,7 +111,7 @@ impl Reconciler {
 
     /// Disputes that were not heard of, or not how the bank decided them.
     async fn compare_disputes(&self) -> Result<(), Obstacle> {
-        let (begun, since) = (clock::now(), self.since(DISPUTES, DECIDABLE).await?);
+        let (begun, since) = (self.shared.commands.clock().now(), self.since(DISPUTES, DECIDABLE).await?);
         let mut after = None;
         loop {
             let page = self.desk.psp.disputes_since(since, after.as_deref()).await?;

@@ -1,19 +1,24 @@
 //! `ludoteca keys`: exchanges what the gateway signs with and believes, without a restart and without logging anybody
 //! out. A new key is believed everywhere before it signs anywhere; an old one is retired when its last token has run out.
+//! The master key as well: another opens the store beside it before everything is wrapped by that.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use gateway::{LIFETIME, generate_key, key_id, split_keys};
+use journal::{Clock, Vault, connect};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 
-use crate::config::SecretsConfig;
+use crate::config::{OwnerConfig, SecretsConfig};
 use crate::local::{new_secret, write_private};
+use crate::progress;
 use crate::secrets::{RELOAD, lines, read};
 use crate::table::{Output, Table};
+use crate::up::new_master_key;
 
 /// Which keys, and what to do with them.
 #[derive(Debug, Args)]
@@ -42,12 +47,39 @@ enum KeysCommand {
         #[arg(long, env = "NEW_WEBHOOK_SECRET", hide_env_values = true)]
         secret: Option<SecretString>,
     },
+    /// Let another master key open the store as well; people's keys stay wrapped by the old one
+    AddMaster {
+        #[command(flatten)]
+        vault: VaultConfig,
+        /// The new master key, 32 bytes in base64; one is made and printed without it
+        #[arg(long, env = "NEW_MASTER_KEY", hide_env_values = true)]
+        new: Option<SecretString>,
+    },
+    /// Wrap every person's key by the master key that is set, and forget the one before
+    RewrapMaster(VaultConfig),
     /// Believe no webhook of a secret any more
     RetireSecret {
         /// Its id, as `ls` shows it
         #[arg(allow_hyphen_values = true)]
         id: String,
     },
+}
+
+/// The vault as the database's owner opens it.
+#[derive(Debug, Args)]
+struct VaultConfig {
+    #[command(flatten)]
+    owner: OwnerConfig,
+    /// The store's master key
+    #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
+    master_key: SecretString,
+}
+
+impl VaultConfig {
+    async fn open(&self) -> Result<(Vault, PgPool)> {
+        let owner = connect(&self.owner.database_owner_url, 2).await?;
+        Ok((Vault::open(owner.clone(), &self.master_key, Clock::default()).await?, owner))
+    }
 }
 
 /// Does what is asked, and says what to do next.
@@ -69,6 +101,8 @@ pub async fn run(args: &KeysArgs) -> Result<()> {
             println!("Key {id} is retired; its tokens are refused.");
             Ok(())
         }
+        KeysCommand::AddMaster { vault, new } => add_master(vault, new.as_ref()).await,
+        KeysCommand::RewrapMaster(vault) => rewrap_master(vault).await,
         KeysCommand::AddSecret { secret } => add_secret(secrets_file()?, secret.as_ref()),
         KeysCommand::RetireSecret { id } => {
             let (file, known) = (secrets_file()?, read(secrets_file()?)?);
@@ -112,6 +146,34 @@ async fn rotate(file: &Path) -> Result<()> {
             LIFETIME / 60
         );
     }
+    Ok(())
+}
+
+async fn add_master(config: &VaultConfig, given: Option<&SecretString>) -> Result<()> {
+    let made = given.is_none().then(new_master_key);
+    let new = given.or(made.as_ref()).context("no key")?;
+    let (vault, owner) = config.open().await?;
+    let id = vault.add_master(&owner, new).await?;
+    println!("Master key {id} opens the store as well.");
+    if let Some(made) = &made {
+        println!("It is {}", made.expose_secret());
+    }
+    println!(
+        "Next: keep it where the old one is kept; give it to every role as MASTER_KEY and restart them, one after \
+         another; then, with MASTER_KEY set to it: ludoteca keys rewrap-master"
+    );
+    Ok(())
+}
+
+async fn rewrap_master(config: &VaultConfig) -> Result<()> {
+    let (vault, owner) = config.open().await?;
+    let people: i64 = sqlx::query_scalar("select count(*) from vault.subject_keys where wrapped_key is not null")
+        .fetch_one(&owner)
+        .await?;
+    let bar = progress::bar("wrapping keys", people.unsigned_abs());
+    let wrapped = vault.rewrap(&owner, |done| bar.set_position(done)).await?;
+    bar.finish_and_clear();
+    println!("{wrapped} keys are wrapped by the master key that is set; no other opens the store any more.");
     Ok(())
 }
 

@@ -106,6 +106,11 @@ where
     }
 }
 
+/// Whether what was asked for violates a constraint of a kind (its SQLSTATE).
+pub(crate) fn is_violation(error: &sqlx::Error, state: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == state)
+}
+
 /// Whether the connection was lost, or the server is restarting (SQLSTATE 57P01 to 57P03).
 #[must_use]
 pub fn broke_off(error: &sqlx::Error) -> bool {

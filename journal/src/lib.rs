@@ -24,6 +24,7 @@ pub use append::{Append, AppendError, NewEvent};
 pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use clock::Clock;
 pub use cloud_event::CloudEvent;
+pub(crate) use connect::is_violation;
 pub use connect::{broke_off, connect, migrate};
 pub use epoch::rebase;
 pub use history::{AggregateKey, Histories, LoadError, Loaded};
@@ -59,8 +60,11 @@ pub enum JournalError {
         schema: i64,
     },
     /// The master key is not this store's.
-    #[error("MASTER_KEY does not match this store; use the key from its first start")]
+    #[error("MASTER_KEY does not match this store; use the key from its first start, or the one it was exchanged for")]
     WrongMasterKey,
+    /// The master key is being exchanged already.
+    #[error("the master key is being exchanged already; finish that first: ludoteca keys rewrap-master")]
+    ExchangeUnderWay,
     /// A master key of another form.
     #[error("MASTER_KEY must be 32 bytes in base64")]
     InvalidMasterKey,

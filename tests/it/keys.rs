@@ -1,9 +1,16 @@
 //! Keys and secrets that are exchanged while the store runs.
 
+use std::sync::Arc;
+
+use domain::{Email, UserId};
+use journal::{Clock, JournalError, Vault};
+use ludoteca::roles::{Foundation, ROLES};
+use ludoteca::up::new_master_key;
 use psp::sandbox::seconds_now;
 use psp::signature::sign;
 use reqwest::Method;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Answer, Person, TestApp, eventually};
 
@@ -55,4 +62,57 @@ async fn webhook_secrets_are_rotated_and_no_delivery_is_lost() {
     let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
     let order = ana.buy(&[&game], "pix").await;
     ana.sees_order(&order, "completed").await;
+}
+
+#[tokio::test]
+async fn the_master_key_is_exchanged_under_load_and_no_event_is_rewritten() {
+    let mut app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let events = async |app: &TestApp| -> String {
+        let all = "select md5(string_agg(e::text, '' order by position)) from journal.events e
+                   where recorded_at < (select max(recorded_at) from journal.events where event_type = 'GameCreated')";
+        sqlx::query_scalar(all).fetch_one(app.pool()).await.unwrap()
+    };
+    app.game("Summit", 5_990).await;
+    let before = events(&app).await;
+    let owner = journal::connect(&app.owner_url, 2).await.unwrap();
+    let vault = app.foundation.vault.clone();
+    let new = new_master_key();
+    vault.add_master(&owner, &new).await.unwrap();
+    assert!(matches!(vault.add_master(&owner, &new_master_key()).await, Err(JournalError::ExchangeUnderWay)));
+
+    // Both are read by both, as long as not every role has the new one.
+    let old = std::mem::replace(&mut app.store.master_key, new.clone());
+    app.customer("bia").await;
+    app.foundation = Arc::new(Foundation::connect(&app.store, CancellationToken::new()).await.unwrap());
+    let commands = app.foundation.shared.commands.clone();
+    let known = async |name: &str| {
+        let email = Email::parse(&format!("{name}@example.com")).unwrap();
+        let user = commands.journal().holder(&commands.vault().email_claim(&email)).await.unwrap().unwrap();
+        commands.profile(UserId::from_uuid(user)).await.unwrap().unwrap().0.email
+    };
+    assert_eq!(known("bia").await.as_str(), "bia@example.com");
+    ana.get("/users/me").await.expect(200);
+    app.url = app.second_gateway().await;
+    for role in ROLES {
+        app.kill_role(role).await;
+        if role != "gateway" {
+            app.start_role(role);
+        }
+    }
+
+    let registering = async {
+        for name in ["carla", "davi", "eva"] {
+            app.customer(name).await;
+        }
+    };
+    let (wrapped, ()) = tokio::join!(app.foundation.vault.rewrap(&owner, |_| ()), registering);
+    assert!(wrapped.unwrap() >= 3);
+    for name in ["ana", "bia", "carla", "davi", "eva"] {
+        known(name).await;
+    }
+    let open = async |key| Vault::open(app.pool().clone(), key, Clock::default()).await;
+    assert!(matches!(open(&old).await, Err(JournalError::WrongMasterKey)));
+    open(&new).await.unwrap();
+    assert_eq!(events(&app).await, before);
 }

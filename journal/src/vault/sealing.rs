@@ -6,7 +6,8 @@ use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedProfi
 use rand::RngCore;
 
 use super::Vault;
-use crate::JournalError;
+use super::exchange::FOREIGN_KEY_VIOLATION;
+use crate::{JournalError, is_violation};
 
 const NONCE: usize = 24;
 /// Names the way of sealing, in front of what it sealed: another way gets another character.
@@ -26,13 +27,29 @@ impl Vault {
     pub async fn create_subject(&self, user: UserId) -> Result<SubjectKey, JournalError> {
         let mut key = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut key);
-        let wrapped = encrypt(&self.wrapping(), user.as_uuid().as_bytes(), &key)?;
-        sqlx::query("insert into vault.subject_keys (user_id, wrapped_key) values ($1, $2) on conflict do nothing")
-            .bind(user.as_uuid())
-            .bind(wrapped)
-            .execute(self.pool())
-            .await?;
+        // The master key may be exchanged between asking for its id and using it.
+        match self.keep_subject(user, &key).await {
+            Err(JournalError::Database(error)) if is_violation(&error, FOREIGN_KEY_VIOLATION) => {
+                self.keep_subject(user, &key).await?;
+            }
+            kept => kept?,
+        }
         self.subject(user).await?.ok_or(JournalError::Sealed("the key was destroyed meanwhile"))
+    }
+
+    async fn keep_subject(&self, user: UserId, key: &[u8; 32]) -> Result<(), JournalError> {
+        let id: String =
+            sqlx::query_scalar("select id from vault.master_key where wraps").fetch_one(self.pool()).await?;
+        let wrapped = encrypt(&self.keyring.by_id(Some(&id))?.cipher(), user.as_uuid().as_bytes(), key)?;
+        sqlx::query(
+            "insert into vault.subject_keys (user_id, wrapped_key, wrapped_by) values ($1, $2, $3) on conflict do nothing",
+        )
+        .bind(user.as_uuid())
+        .bind(wrapped)
+        .bind(id)
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 
     /// The person's key; none after erasure.
@@ -40,14 +57,13 @@ impl Vault {
     /// # Errors
     /// When the database does not answer or the stored key does not open.
     pub async fn subject(&self, user: UserId) -> Result<Option<SubjectKey>, JournalError> {
-        let wrapped: Option<Vec<u8>> =
-            sqlx::query_scalar("select wrapped_key from vault.subject_keys where user_id = $1")
+        let row: Option<(Option<Vec<u8>>, Option<String>)> =
+            sqlx::query_as("select wrapped_key, wrapped_by from vault.subject_keys where user_id = $1")
                 .bind(user.as_uuid())
                 .fetch_optional(self.pool())
-                .await?
-                .flatten();
-        let Some(wrapped) = wrapped else { return Ok(None) };
-        let key = decrypt(&self.wrapping(), user.as_uuid().as_bytes(), &wrapped)?;
+                .await?;
+        let Some((Some(wrapped), by)) = row else { return Ok(None) };
+        let key = decrypt(&self.keyring.by_id(by.as_deref())?.cipher(), user.as_uuid().as_bytes(), &wrapped)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| JournalError::Sealed("key length"))?;
         Ok(Some(SubjectKey { user, cipher }))
     }
@@ -74,7 +90,7 @@ impl Vault {
     pub async fn forget(&self, user: UserId) -> Result<(), JournalError> {
         let mut tx = self.pool().begin().await?;
         for forget in [
-            "insert into vault.subject_keys (user_id) values ($1) on conflict (user_id) do update set wrapped_key = null",
+            "insert into vault.subject_keys (user_id) values ($1) on conflict (user_id) do update set wrapped_key = null, wrapped_by = null",
             "delete from vault.credentials where user_id = $1",
             "delete from vault.sessions where user_id = $1",
             "delete from vault.preferences where user_id = $1",
@@ -98,22 +114,6 @@ impl Vault {
         }
         tx.commit().await?;
         Ok(())
-    }
-
-    /// Whether the master key opens the keys of most people. Some may have come while it was another.
-    pub(super) async fn opens_most_subjects(&self) -> Result<bool, JournalError> {
-        let some: Vec<(uuid::Uuid, Vec<u8>)> = sqlx::query_as(
-            "select user_id, wrapped_key from vault.subject_keys where wrapped_key is not null limit 1000",
-        )
-        .fetch_all(self.pool())
-        .await?;
-        let cipher = self.wrapping();
-        let open = some.iter().filter(|(user, wrapped)| decrypt(&cipher, user.as_bytes(), wrapped).is_ok()).count();
-        Ok(some.is_empty() || open.saturating_mul(2) > some.len())
-    }
-
-    fn wrapping(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&self.keyed_hash("wrap subject keys", b"").into())
     }
 }
 
@@ -162,7 +162,7 @@ impl SubjectKey {
     }
 }
 
-fn encrypt(cipher: &XChaCha20Poly1305, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, JournalError> {
+pub(super) fn encrypt(cipher: &XChaCha20Poly1305, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, JournalError> {
     let mut nonce = [0; NONCE];
     rand::rngs::OsRng.fill_bytes(&mut nonce);
     let sealed = cipher
@@ -171,7 +171,7 @@ fn encrypt(cipher: &XChaCha20Poly1305, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>
     Ok([nonce.as_slice(), &sealed].concat())
 }
 
-fn decrypt(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, JournalError> {
+pub(super) fn decrypt(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, JournalError> {
     let (nonce, msg) = sealed.split_at_checked(NONCE).ok_or(JournalError::Sealed("too short"))?;
     cipher
         .decrypt(XNonce::from_slice(nonce), Payload { msg, aad })

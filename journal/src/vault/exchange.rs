@@ -1,0 +1,103 @@
+//! Exchanging the master key while the store runs: a successor is made known, every role is given it, then every
+//! person's key is wrapped anew. Nothing that was sealed is touched.
+
+use secrecy::SecretString;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::Vault;
+use super::master::Master;
+use super::sealing::{decrypt, encrypt};
+use crate::{JournalError, is_violation};
+
+/// How many keys are wrapped anew at once.
+const BATCH: i64 = 500;
+/// A row is referred to that is to go.
+pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
+
+impl Vault {
+    /// Makes another master key open the vault as well; `owner` are connections of the database's owner. Returns its id.
+    ///
+    /// # Errors
+    /// [`JournalError::InvalidMasterKey`], [`JournalError::ExchangeUnderWay`], or when the database does not answer.
+    pub async fn add_master(&self, owner: &PgPool, next: &SecretString) -> Result<String, JournalError> {
+        let next = Master::parse(next)?;
+        let masters: i64 = sqlx::query_scalar("select count(*) from vault.master_key").fetch_one(owner).await?;
+        if masters != 1 {
+            return Err(JournalError::ExchangeUnderWay);
+        }
+        self.keyring.succeed(owner, &next).await?;
+        Ok(next.id())
+    }
+
+    /// Wraps every person's key by the master key that the vault was opened with, and forgets its predecessor, which
+    /// opens nothing from then on. May be done again after it was interrupted. `progress` hears how many are done;
+    /// returns how many there were.
+    ///
+    /// # Errors
+    /// When a key does not open, or the database does not answer.
+    pub async fn rewrap(&self, owner: &PgPool, progress: impl Fn(u64)) -> Result<u64, JournalError> {
+        let ours = self.keyring.ours.id();
+        let mut tx = owner.begin().await?;
+        sqlx::query("update vault.master_key set wraps = false where id <> $1").bind(&ours).execute(&mut *tx).await?;
+        sqlx::query("update vault.master_key set wraps = true where id = $1").bind(&ours).execute(&mut *tx).await?;
+        tx.commit().await?;
+        let mut done = 0_u64;
+        loop {
+            let wrapped = self.rewrap_some(owner, &ours).await?;
+            done = done.saturating_add(wrapped);
+            progress(done);
+            if wrapped > 0 {
+                continue;
+            }
+            // Whoever is erased keeps a row without a key.
+            sqlx::query(
+                "update vault.subject_keys set wrapped_by = null where wrapped_key is null and wrapped_by <> $1",
+            )
+            .bind(&ours)
+            .execute(owner)
+            .await?;
+            let forget = sqlx::query("delete from vault.master_key where id <> $1").bind(&ours).execute(owner).await;
+            match forget {
+                Ok(_) => break,
+                // Somebody registered in between, with a role that had not seen the change.
+                Err(error) if is_violation(&error, FOREIGN_KEY_VIOLATION) => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        sqlx::query("update vault.master_key set predecessor = null").execute(owner).await?;
+        Ok(done)
+    }
+
+    async fn rewrap_some(&self, owner: &PgPool, ours: &str) -> Result<u64, JournalError> {
+        let some: Vec<(Uuid, Vec<u8>, Option<String>)> = sqlx::query_as(
+            "select user_id, wrapped_key, wrapped_by from vault.subject_keys
+             where wrapped_key is not null and wrapped_by is distinct from $1 limit $2",
+        )
+        .bind(ours)
+        .bind(BATCH)
+        .fetch_all(owner)
+        .await?;
+        let cipher = self.keyring.ours.cipher();
+        let (mut users, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for (user, wrapped, by) in some {
+            let key = decrypt(&self.keyring.by_id(by.as_deref())?.cipher(), user.as_bytes(), &wrapped)?;
+            new.push(encrypt(&cipher, user.as_bytes(), &key)?);
+            users.push(user);
+            old.push(wrapped);
+        }
+        // Who was erased meanwhile stays so.
+        let rewrapped = sqlx::query(
+            "update vault.subject_keys k set wrapped_key = given.new, wrapped_by = $4
+             from unnest($1::uuid[], $2::bytea[], $3::bytea[]) as given (id, old, new)
+             where k.user_id = given.id and k.wrapped_key = given.old",
+        )
+        .bind(&users)
+        .bind(&old)
+        .bind(&new)
+        .bind(ours)
+        .execute(owner)
+        .await?;
+        Ok(rewrapped.rows_affected())
+    }
+}

@@ -30,6 +30,7 @@ mod live;
 mod localstripe;
 mod login;
 mod notifier;
+mod older;
 mod operations;
 mod orders;
 mod payments;

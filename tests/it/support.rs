@@ -63,6 +63,8 @@ const QUEUE: QueueConfig = QueueConfig {
     payment_slots: 8,
 };
 
+/// How the store logs in to its database.
+const APP: &str = "ludoteca:papp";
 /// How long an order may be unpaid; shorter than an access token is good for.
 pub const EXPIRY: Duration = Duration::from_mins(10);
 /// How long a mail waits after it was refused the first time; twice as long after each.
@@ -93,6 +95,8 @@ pub struct Wishes {
     pub time_zone: Option<Tz>,
     /// Another PSP than the sandbox.
     pub psp_url: Option<String>,
+    /// A store that there is already: its database as its owner and as the store reaches it, and its master key.
+    pub store: Option<(SecretString, SecretString, SecretString)>,
 }
 
 impl TestApp {
@@ -102,7 +106,13 @@ impl TestApp {
 
     pub async fn start_with(wishes: Wishes) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (owner_url, database_url) = new_database().await;
+        let (owner_url, database_url, master_key) = match wishes.store {
+            Some(store) => store,
+            None => {
+                let (owner_url, database_url) = new_database().await;
+                (owner_url, database_url, new_master_key())
+            }
+        };
         let nats_port = free_port().unwrap();
         let nats = start_nats(&folder, nats_port, wishes.nats_disk).await;
         let stop = CancellationToken::new();
@@ -111,7 +121,7 @@ impl TestApp {
             database_connections: 12,
             nats_url: nats.url().into(),
             nats_replicas: 1,
-            master_key: new_master_key(),
+            master_key,
             currency: Currency::BRL,
             refund_window_days: wishes.refund_window_days.unwrap_or(7),
             dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
@@ -405,8 +415,6 @@ fn database_url(user: Option<&str>, database: &str) -> SecretString {
 /// A database with the store's schema, made from a template: its owner's URL and the store's own.
 pub async fn new_database() -> (SecretString, SecretString) {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    const APP: &str = "ludoteca:papp";
     let template = TEMPLATE
         .get_or_init(|| async {
             let name = format!("template_{}", std::process::id());
@@ -415,6 +423,16 @@ pub async fn new_database() -> (SecretString, SecretString) {
             name
         })
         .await;
+    database_like(template).await
+}
+
+/// A database with nothing in it.
+pub async fn empty_database() -> (SecretString, SecretString) {
+    database_like("template1").await
+}
+
+async fn database_like(template: &str) -> (SecretString, SecretString) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     admin(&format!("create database {name} template {template}")).await;
     (database_url(None, &name), database_url(Some(APP), &name))

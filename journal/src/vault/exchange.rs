@@ -17,15 +17,23 @@ pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
 
 impl Vault {
     /// Makes another master key open the vault as well; `owner` are connections of the database's owner. Returns its id.
+    /// A successor of before that wraps nothing yet, such as one that got lost, gives way to it.
     ///
     /// # Errors
     /// [`JournalError::InvalidMasterKey`], [`JournalError::ExchangeUnderWay`], or when the database does not answer.
     pub async fn add_master(&self, owner: &PgPool, next: &SecretString) -> Result<String, JournalError> {
         let next = Master::parse(next)?;
-        let masters: i64 = sqlx::query_scalar("select count(*) from vault.master_key").fetch_one(owner).await?;
-        if masters != 1 {
+        let ours = self.keyring.ours.id();
+        let wraps: bool =
+            sqlx::query_scalar("select wraps from vault.master_key where id = $1").bind(&ours).fetch_one(owner).await?;
+        if !wraps {
             return Err(JournalError::ExchangeUnderWay);
         }
+        let dropped = sqlx::query("delete from vault.master_key where not wraps").execute(owner).await;
+        match dropped {
+            Err(error) if is_violation(&error, FOREIGN_KEY_VIOLATION) => return Err(JournalError::ExchangeUnderWay),
+            dropped => dropped?,
+        };
         self.keyring.succeed(owner, &next).await?;
         Ok(next.id())
     }

@@ -7,6 +7,7 @@ mod psp;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -106,13 +107,8 @@ impl TestApp {
 
     pub async fn start_with(wishes: Wishes) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (owner_url, database_url, master_key) = match wishes.store {
-            Some(store) => store,
-            None => {
-                let (owner_url, database_url) = new_database().await;
-                (owner_url, database_url, new_master_key())
-            }
-        };
+        let (owner_url, database_url, master_key) =
+            if let Some(store) = wishes.store { store } else { new_store().await };
         let nats_port = free_port().unwrap();
         let nats = start_nats(&folder, nats_port, wishes.nats_disk).await;
         let stop = CancellationToken::new();
@@ -129,18 +125,10 @@ impl TestApp {
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 
-        let key_file = folder.path().join("jwt.pem");
-        std::fs::write(&key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
-        let secrets_file = folder.path().join("webhook-secrets");
-        std::fs::write(&secrets_file, "whsec_test\nwhsec_next\n").unwrap();
         let per_account = NonZeroU32::new(wishes.logins.unwrap_or(1_000)).unwrap();
         let gateway = GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
-            secrets: SecretsConfig {
-                jwt_key_file: key_file,
-                psp_webhook_secrets_file: Some(secrets_file),
-                psp_webhook_secret: vec![],
-            },
+            secrets: new_secrets(folder.path()),
             payment_stale: Duration::ZERO,
             login_per_account: per_account,
             login_per_address: NonZeroU32::new(10_000).unwrap(),
@@ -424,6 +412,19 @@ pub async fn new_database() -> (SecretString, SecretString) {
         })
         .await;
     database_like(template).await
+}
+
+/// A gateway's key and the secrets of webhooks.
+fn new_secrets(folder: &Path) -> SecretsConfig {
+    let (jwt_key_file, secrets) = (folder.join("jwt.pem"), folder.join("webhook-secrets"));
+    std::fs::write(&jwt_key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
+    std::fs::write(&secrets, "whsec_test\nwhsec_next\n").unwrap();
+    SecretsConfig { jwt_key_file, psp_webhook_secrets_file: Some(secrets), psp_webhook_secret: vec![] }
+}
+
+async fn new_store() -> (SecretString, SecretString, SecretString) {
+    let (owner_url, database_url) = new_database().await;
+    (owner_url, database_url, new_master_key())
 }
 
 /// A database with nothing in it.

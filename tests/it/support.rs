@@ -1,6 +1,7 @@
 //! A store of one's own for each test.
 
 mod answer;
+mod database;
 mod eventually;
 mod person;
 mod psp;
@@ -9,7 +10,6 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ::psp::PspClient;
@@ -24,17 +24,16 @@ use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
 use ludoteca::stock::create_admin;
 use ludoteca::table::Output;
-use ludoteca::up::new_master_key;
 use poem::listener::Acceptor;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::Checkout;
 
 pub use answer::Answer;
+pub use database::{empty_database, new_database, new_store, server_url};
 pub use eventually::eventually;
 pub use person::{Person, game, payment_method};
 pub use psp::PSP_KEY;
@@ -64,8 +63,6 @@ const QUEUE: QueueConfig = QueueConfig {
     payment_slots: 8,
 };
 
-/// How the store logs in to its database.
-const APP: &str = "ludoteca:papp";
 /// How long an order may be unpaid; shorter than an access token is good for.
 pub const EXPIRY: Duration = Duration::from_mins(10);
 /// How long a mail waits after it was refused the first time; twice as long after each.
@@ -385,65 +382,10 @@ fn address(acceptor: &impl Acceptor) -> String {
     format!("http://{}", address.unwrap())
 }
 
-pub fn server_url() -> String {
-    std::env::var("TEST_DATABASE_URL").expect("the tests need a Postgres of their own: run scripts/test")
-}
-
-/// The same server, another database and perhaps another role.
-fn database_url(user: Option<&str>, database: &str) -> SecretString {
-    let server = server_url();
-    let (base, _) = server.rsplit_once('/').unwrap();
-    let host = base.rsplit_once('@').unwrap().1;
-    match user {
-        Some(user) => format!("postgres://{user}@{host}/{database}").into(),
-        None => format!("{base}/{database}").into(),
-    }
-}
-
-/// A database with the store's schema, made from a template: its owner's URL and the store's own.
-pub async fn new_database() -> (SecretString, SecretString) {
-    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
-    let template = TEMPLATE
-        .get_or_init(|| async {
-            let name = format!("template_{}", std::process::id());
-            admin(&format!("create database {name}")).await;
-            journal::migrate(&database_url(None, &name), &database_url(Some(APP), &name)).await.unwrap();
-            name
-        })
-        .await;
-    database_like(template).await
-}
-
 /// A gateway's key and the secrets of webhooks.
 fn new_secrets(folder: &Path) -> SecretsConfig {
     let (jwt_key_file, secrets) = (folder.join("jwt.pem"), folder.join("webhook-secrets"));
     std::fs::write(&jwt_key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
     std::fs::write(&secrets, "whsec_test\nwhsec_next\n").unwrap();
     SecretsConfig { jwt_key_file, psp_webhook_secrets_file: Some(secrets), psp_webhook_secret: vec![] }
-}
-
-async fn new_store() -> (SecretString, SecretString, SecretString) {
-    let (owner_url, database_url) = new_database().await;
-    (owner_url, database_url, new_master_key())
-}
-
-/// A database with nothing in it.
-pub async fn empty_database() -> (SecretString, SecretString) {
-    database_like("template1").await
-}
-
-async fn database_like(template: &str) -> (SecretString, SecretString) {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    admin(&format!("create database {name} template {template}")).await;
-    (database_url(None, &name), database_url(Some(APP), &name))
-}
-
-async fn admin(statement: &str) {
-    // One at a time: two copies of one template at once are refused.
-    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    let _turn = TURN.lock().await;
-    let mut server = PgConnection::connect(&server_url()).await.unwrap();
-    server.execute(statement).await.unwrap();
-    server.close().await.unwrap();
 }

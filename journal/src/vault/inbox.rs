@@ -44,7 +44,7 @@ impl Vault {
     /// When the database does not answer.
     pub async fn next_delivery(&self, lease: Duration) -> Result<Option<InboxEntry>, JournalError> {
         let row = sqlx::query(
-            "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $1
+            "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $2 + $1
              where event_id = (select event_id from vault.webhook_inbox
                                where handled_at is null and due_at <= now() + $2
                                order by due_at limit 1 for update skip locked)
@@ -82,10 +82,11 @@ impl Vault {
     /// # Errors
     /// When the database does not answer; it comes back after its lease all the same.
     pub async fn delivery_failed(&self, event_id: &str, error: &str, wait: Duration) -> Result<(), JournalError> {
-        sqlx::query("update vault.webhook_inbox set last_error = $2, due_at = now() + $3 where event_id = $1")
+        sqlx::query("update vault.webhook_inbox set last_error = $2, due_at = now() + $4 + $3 where event_id = $1")
             .bind(event_id)
             .bind(error)
             .bind(interval(wait))
+            .bind(self.ahead())
             .execute(self.pool())
             .await?;
         Ok(())

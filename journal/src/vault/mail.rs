@@ -42,7 +42,7 @@ impl Vault {
     /// When the database does not answer.
     pub async fn next_mail(&self, lease: Duration) -> Result<Option<MailEntry>, JournalError> {
         let entry = sqlx::query_as(
-            "update vault.mail set attempts = attempts + 1, due_at = now() + $1
+            "update vault.mail set attempts = attempts + 1, due_at = now() + $2 + $1
              where event_id = (select event_id from vault.mail
                                where sent_at is null and dead_at is null and due_at <= now() + $2
                                order by due_at limit 1 for update skip locked)
@@ -73,13 +73,14 @@ impl Vault {
     /// When the database does not answer; it comes back after its lease all the same.
     pub async fn mail_failed(&self, event: Uuid, error: &str, wait: Option<Duration>) -> Result<(), JournalError> {
         sqlx::query(
-            "update vault.mail set last_error = $2, due_at = now() + coalesce($3, interval '0'),
+            "update vault.mail set last_error = $2, due_at = now() + $4 + coalesce($3, interval '0'),
                                    dead_at = case when $3 is null then now() end
              where event_id = $1",
         )
         .bind(event)
         .bind(error)
         .bind(wait.map(interval))
+        .bind(self.ahead())
         .execute(self.pool())
         .await?;
         Ok(())

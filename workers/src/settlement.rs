@@ -2,7 +2,7 @@
 
 use commands::{CommandError, Commands, Context};
 use domain::order::Order;
-use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, PspReference, Refund};
+use domain::payment::{Dispute, DisputeStatus, Failure, NextAction, Payment, PspReference, Refund};
 use domain::{Currency, Money, OrderId, PaymentId, PaymentWork};
 use nats::{DLQ, DeadLetter, Nats, PAYMENTS_QUEUE};
 use psp::{Intent, IntentStatus, PspError};
@@ -73,7 +73,7 @@ impl Settlement {
         let settled = meaning(intent);
         let (news, outcome) = match &settled {
             Settled::Paid if case.asked.is_some_and(|asked| !is_what_came(intent, asked)) => {
-                self.bury_difference(case, intent).await?;
+                self.bury_other_money(case, intent).await?;
                 return Ok(Settled::Differs);
             }
             Settled::Paid => {
@@ -94,42 +94,47 @@ impl Settlement {
     }
 
     /// Makes visible that other money came than was asked for. The payment stays unsettled: nothing is handed over for it.
-    async fn bury_difference(&self, case: &Case<'_>, intent: &Intent) -> Result<(), Obstacle> {
+    async fn bury_other_money(&self, case: &Case<'_>, intent: &Intent) -> Result<(), Obstacle> {
+        let asked = case.asked.map(|asked| asked.to_string()).unwrap_or_default();
+        let came = intent.amount_received.unwrap_or(intent.amount);
+        let cause = format!("asked for {asked}, and {came} minor units of {} came ({})", intent.currency, intent.id);
+        self.bury_difference(case, &cause).await
+    }
+
+    /// A dead letter about money, unless there is one.
+    async fn bury_difference(&self, case: &Case<'_>, cause: &str) -> Result<(), Obstacle> {
         let class = DeadLetterClass::Difference;
         if self.nats.holds(DLQ, &format!("dlq.{PAYMENTS_QUEUE}.{class}.{}", case.payment)).await? {
             return Ok(());
         }
-        let asked = case.asked.map(|asked| asked.to_string()).unwrap_or_default();
-        let came = intent.amount_received.unwrap_or(intent.amount);
-        let cause = format!("asked for {asked}, and {came} minor units of {} came ({})", intent.currency, intent.id);
-        self.bury(case, class, 1, &cause).await
+        self.bury(case, class, 1, cause).await
     }
 
-    /// Records money that somebody sent back at the PSP itself. All of it: the order gives its games back. A part:
-    /// nobody here knows for which game, so people look at it.
+    /// Records money that somebody sent back at the PSP itself; whether any was news. All of it: the order gives its
+    /// games back. A part: nobody here knows for which game, so people look at it. Their letter comes first: who dies in
+    /// between finds news again.
     pub(crate) async fn adopt_refunds(&self, case: &Case<'_>, refunds: &[psp::Refund]) -> Result<bool, Obstacle> {
-        let Some(paid) = case.asked else { return Ok(false) };
-        let mut news = false;
-        for refund in refunds.iter().filter(|refund| refund.was_made_elsewhere()) {
-            let amount = Money { amount: refund.amount, ..paid };
-            let known = Refund { reference: reference(&refund.id)?, number: None };
-            if self.commands.refund_payment(case.context, case.payment, amount, known).await? {
-                self.note(case, Some(&refund.payment_intent), "refunded: at the payment provider");
-                news = true;
-            }
-        }
-        if !news {
-            return Ok(false);
-        }
         let state = self.commands.payment(case.payment).await?;
-        let paid_it =
-            matches!(&state.order, Order::Completed { payment: Some(paid_by), .. } if *paid_by == case.payment);
-        if paid_it && !state.payment.is_all_back() {
+        let Payment::Succeeded { terms, refunded, refunds: known, .. } = &state.payment else { return Ok(false) };
+        let is_news = |refund: &&psp::Refund| {
+            refund.was_made_elsewhere() && known.iter().all(|known| known.reference.as_str() != refund.id)
+        };
+        let news: Vec<&psp::Refund> = refunds.iter().filter(is_news).collect();
+        let back = news.iter().fold(refunded.amount, |sum, refund| sum.saturating_add(refund.amount));
+        let bought = matches!(&state.order, Order::Completed { payment: Some(by), .. } if *by == case.payment);
+        if !news.is_empty() && bought && back < terms.amount.amount {
             let cause = "a part was refunded at the payment provider, and the games stayed; refund the rest there as \
                          well to take them back";
-            self.bury(case, DeadLetterClass::Difference, 1, cause).await?;
+            self.bury_difference(case, cause).await?;
         }
-        Ok(true)
+        for refund in &news {
+            let amount = Money { amount: refund.amount, ..terms.amount };
+            let made = Refund { reference: reference(&refund.id)?, number: None };
+            if self.commands.refund_payment(case.context, case.payment, amount, made).await? {
+                self.note(case, Some(&refund.payment_intent), "refunded: at the payment provider");
+            }
+        }
+        Ok(!news.is_empty())
     }
 
     /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.

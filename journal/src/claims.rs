@@ -6,6 +6,8 @@ use domain::{Claim, ClaimChange, ClaimKind, OrderId, StoreEvent, UserId};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
+use crate::connect::connect_patiently;
+use crate::connect::once_more;
 use crate::position::Position;
 use crate::read::{COLUMNS, Recorded, recorded};
 use crate::repository::Journal;
@@ -91,11 +93,13 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn holder(&self, claim: &ClaimKey) -> Result<Option<Uuid>, JournalError> {
-        let row = sqlx::query("select holder from journal.claims where kind = $1 and key = $2")
-            .bind(claim.kind.to_string())
-            .bind(&claim.key)
-            .fetch_optional(self.pool())
-            .await?;
+        let row = once_more(|| {
+            sqlx::query("select holder from journal.claims where kind = $1 and key = $2")
+                .bind(claim.kind.to_string())
+                .bind(&claim.key)
+                .fetch_optional(self.pool())
+        })
+        .await?;
         Ok(row.map(|row| row.try_get("holder")).transpose()?)
     }
 
@@ -104,12 +108,13 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn orders_of(&self, buyer: UserId) -> Result<Vec<OrderId>, JournalError> {
-        let orders: Vec<Uuid> =
+        let orders: Vec<Uuid> = once_more(|| {
             sqlx::query_scalar("select distinct holder from journal.claims where kind = $1 and key like $2 || ':%'")
                 .bind(ClaimKind::Ownership.to_string())
                 .bind(buyer.to_string())
                 .fetch_all(self.pool())
-                .await?;
+        })
+        .await?;
         Ok(orders.into_iter().map(OrderId::from_uuid).collect())
     }
 
@@ -136,7 +141,7 @@ impl Journal {
         restore: bool,
         progress: impl Fn(i64),
     ) -> Result<ClaimsFold, JournalError> {
-        let mut db = PgConnection::connect_with(&self.pool().connect_options()).await?;
+        let mut db = connect_patiently(self.pool()).await?;
         sqlx::query("create temporary table folded (like journal.claims including all)").execute(&mut db).await?;
         let (mut events, mut position) = (0_i64, Position::default());
         loop {

@@ -53,6 +53,15 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
     Ok(pool)
 }
 
+/// A connection of its own for work on all there is, which takes as long as it takes.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn connect_patiently(like: &PgPool) -> sqlx::Result<PgConnection> {
+    let options = like.connect_options().as_ref().clone().options([("statement_timeout", "0")]);
+    PgConnection::connect_with(&options).await
+}
+
 /// Applies the migrations as the database's owner and lets the login of `app_url` use what they made.
 /// What is up to date stays as it is.
 ///
@@ -96,7 +105,10 @@ fn url_password(url: &str) -> Option<String> {
 
 /// Asks once more where the connection turns out to be dead: a pooled one may have died since it was last used. For
 /// queries that may be asked twice.
-pub(crate) async fn once_more<T, Fut>(ask: impl Fn() -> Fut) -> sqlx::Result<T>
+///
+/// # Errors
+/// What the database answered, or that it does not.
+pub async fn once_more<T, Fut>(ask: impl Fn() -> Fut) -> sqlx::Result<T>
 where
     Fut: Future<Output = sqlx::Result<T>>,
 {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::JournalError;
+use crate::connect::once_more;
 use crate::repository::Journal;
 
 impl Journal {
@@ -29,7 +30,7 @@ impl Journal {
     /// When the database does not answer.
     pub async fn progress(&self) -> Result<HashMap<String, u64>, JournalError> {
         let rows: Vec<(String, i64)> =
-            sqlx::query_as("select name, sequence from journal.consumers").fetch_all(self.pool()).await?;
+            once_more(|| sqlx::query_as("select name, sequence from journal.consumers").fetch_all(self.pool())).await?;
         Ok(rows.into_iter().map(|(name, sequence)| (name, sequence.unsigned_abs())).collect())
     }
 }

@@ -14,6 +14,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::JournalError;
+use crate::connect::once_more;
 use crate::position::Position;
 use crate::repository::Journal;
 
@@ -99,13 +100,15 @@ impl Journal {
                and (epoch, tx_id) < ((select journal.epoch()), (select pg_snapshot_xmin(pg_current_snapshot())))
              order by epoch, tx_id, position limit $4"
         );
-        let rows = sqlx::query(&query)
-            .bind(after.epoch)
-            .bind(after.tx_id.to_string())
-            .bind(after.position)
-            .bind(limit)
-            .fetch_all(self.pool())
-            .await?;
+        let rows = once_more(|| {
+            sqlx::query(&query)
+                .bind(after.epoch)
+                .bind(after.tx_id.to_string())
+                .bind(after.position)
+                .bind(limit)
+                .fetch_all(self.pool())
+        })
+        .await?;
         rows.iter().map(|row| Ok(recorded(row)?)).collect()
     }
 
@@ -114,11 +117,10 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn horizon(&self) -> Result<Position, JournalError> {
-        let row = sqlx::query(
+        let row = once_more(|| sqlx::query(
             "select journal.epoch() as epoch, pg_snapshot_xmin(pg_current_snapshot())::text as xid, 0::bigint as position",
         )
-        .fetch_one(self.pool())
-        .await?;
+        .fetch_one(self.pool())).await?;
         Ok(position_of(&row)?)
     }
 
@@ -127,13 +129,15 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn event_at(&self, at: Position) -> Result<Option<Uuid>, JournalError> {
-        let id = sqlx::query_scalar(
-            "select event_id from journal.events where epoch = $1 and tx_id = $2::text::xid8 and position = $3",
-        )
-        .bind(at.epoch)
-        .bind(at.tx_id.to_string())
-        .bind(at.position)
-        .fetch_optional(self.pool())
+        let id = once_more(|| {
+            sqlx::query_scalar(
+                "select event_id from journal.events where epoch = $1 and tx_id = $2::text::xid8 and position = $3",
+            )
+            .bind(at.epoch)
+            .bind(at.tx_id.to_string())
+            .bind(at.position)
+            .fetch_optional(self.pool())
+        })
         .await?;
         Ok(id)
     }
@@ -143,12 +147,15 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn extent(&self) -> Result<(i64, Position), JournalError> {
-        let count = sqlx::query_scalar("select count(*) from journal.events").fetch_one(self.pool()).await?;
-        let last = sqlx::query(
-            "select epoch, tx_id::text as xid, position from journal.events
+        let count =
+            once_more(|| sqlx::query_scalar("select count(*) from journal.events").fetch_one(self.pool())).await?;
+        let last = once_more(|| {
+            sqlx::query(
+                "select epoch, tx_id::text as xid, position from journal.events
              order by epoch desc, tx_id desc, position desc limit 1",
-        )
-        .fetch_optional(self.pool())
+            )
+            .fetch_optional(self.pool())
+        })
         .await?;
         Ok((count, last.as_ref().map_or(Ok(Position::default()), position_of)?))
     }
@@ -158,15 +165,17 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn waiting_seconds(&self, after: Position) -> Result<f64, JournalError> {
-        let seconds = sqlx::query_scalar(
-            "select coalesce(extract(epoch from clock_timestamp() -
+        let seconds = once_more(|| {
+            sqlx::query_scalar(
+                "select coalesce(extract(epoch from clock_timestamp() -
                (select recorded_at from journal.events where (epoch, tx_id, position) > ($1, $2::text::xid8, $3)
                 order by epoch, tx_id, position limit 1)), 0)::float8",
-        )
-        .bind(after.epoch)
-        .bind(after.tx_id.to_string())
-        .bind(after.position)
-        .fetch_one(self.pool())
+            )
+            .bind(after.epoch)
+            .bind(after.tx_id.to_string())
+            .bind(after.position)
+            .fetch_one(self.pool())
+        })
         .await?;
         Ok(seconds)
     }
@@ -176,11 +185,13 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn held_back_seconds(&self) -> Result<f64, JournalError> {
-        let seconds = sqlx::query_scalar(
-            "select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8
+        let seconds = once_more(|| {
+            sqlx::query_scalar(
+                "select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8
              from pg_stat_activity where backend_xid is not null",
-        )
-        .fetch_one(self.pool())
+            )
+            .fetch_one(self.pool())
+        })
         .await?;
         Ok(seconds)
     }

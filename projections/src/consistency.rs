@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use journal::Position;
+use journal::{Position, once_more};
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +17,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub async fn reached(pool: &PgPool, projection: &str, position: Position) -> sqlx::Result<bool> {
     let deadline = Instant::now().checked_add(PATIENCE);
     loop {
-        let passed: Option<bool> = sqlx::query_scalar(
+        let passed: Option<bool> = once_more(|| {
+            sqlx::query_scalar(
             "select (epoch, tx_id, position) >= ($2, $3::text::xid8, $4) from read.checkpoints where projection = $1",
         )
         .bind(projection)
@@ -25,6 +26,7 @@ pub async fn reached(pool: &PgPool, projection: &str, position: Position) -> sql
         .bind(position.tx_id.to_string())
         .bind(position.position)
         .fetch_optional(pool)
+        })
         .await?;
         if passed == Some(true) {
             return Ok(true);

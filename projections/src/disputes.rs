@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::StoreEvent;
 use domain::payment::{Payment, PaymentEvent};
+use journal::once_more;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -82,11 +83,12 @@ pub struct DisputeView {
 /// # Errors
 /// When the database does not answer.
 pub async fn standing(pool: &PgPool, disputes: &[String]) -> sqlx::Result<HashMap<String, String>> {
-    let rows: Vec<(String, String)> =
+    let rows: Vec<(String, String)> = once_more(|| {
         sqlx::query_as("select dispute, status from read.disputes where dispute = any($1)")
             .bind(disputes)
             .fetch_all(pool)
-            .await?;
+    })
+    .await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -96,14 +98,16 @@ pub async fn standing(pool: &PgPool, disputes: &[String]) -> sqlx::Result<HashMa
 /// When the database does not answer.
 pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<DisputeView>> {
     let (at, id) = Cursor::or_start(after);
-    let rows = sqlx::query_as(
-        "select * from read.disputes where (opened_at, payment_id) < ($1, $2)
+    let rows = once_more(|| {
+        sqlx::query_as(
+            "select * from read.disputes where (opened_at, payment_id) < ($1, $2)
          order by opened_at desc, payment_id desc limit $3",
-    )
-    .bind(at)
-    .bind(id)
-    .bind(limit.saturating_add(1))
-    .fetch_all(pool)
+        )
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
+        .fetch_all(pool)
+    })
     .await?;
     Ok(Page::of(rows, limit, |dispute: &DisputeView| Cursor { at: dispute.opened_at, id: dispute.payment_id }))
 }

@@ -101,6 +101,8 @@ impl From<JournalError> for ApplyError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Database(error) => error.into(),
+            // Nothing is wrong with the event; this process has to be given the new key.
+            error @ JournalError::WrongMasterKey => Self::Unavailable(sqlx::Error::Configuration(error.into())),
             other => Self::Poison(other.to_string()),
         }
     }

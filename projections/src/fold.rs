@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use journal::{Journal, JournalError, Position};
+use journal::{Journal, JournalError, Position, connect_patiently};
 use sqlx::{Connection, PgConnection};
 
 use crate::fact::{Envelope, Projection};
@@ -81,7 +81,7 @@ pub(crate) struct Fold<'a, P> {
 impl<'a, P: Projection> Fold<'a, P> {
     /// On a connection of its own: a pooled one may have planned its statements for the real table.
     pub(crate) async fn begin(journal: &'a Journal, projection: &'a P) -> Result<(Self, PgConnection), FoldError> {
-        let mut db = PgConnection::connect_with(&journal.pool().connect_options()).await?;
+        let mut db = connect_patiently(journal.pool()).await?;
         let table = P::NAME;
         sqlx::query(&format!("create temporary table {table} (like read.{table} including all)"))
             .execute(&mut db)

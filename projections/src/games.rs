@@ -5,6 +5,7 @@ use cqrs_es::Aggregate;
 use domain::game::{Game, GameDetails, GameEvent, Promotion, ReleaseDate};
 use domain::order::{Order, OrderEvent};
 use domain::{Currency, GameId, InvalidMoney, Money, Price, StoreEvent};
+use journal::once_more;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -232,10 +233,8 @@ pub(crate) const COLUMNS: &str = "game_id, title, description, developer, publis
 /// # Errors
 /// When the database does not answer.
 pub async fn find(pool: &PgPool, game: GameId) -> sqlx::Result<Option<GameView>> {
-    sqlx::query_as(&format!("select {COLUMNS} from read.games where game_id = $1"))
-        .bind(game.as_uuid())
-        .fetch_optional(pool)
-        .await
+    let sql = format!("select {COLUMNS} from read.games where game_id = $1");
+    once_more(|| sqlx::query_as(&sql).bind(game.as_uuid()).fetch_optional(pool)).await
 }
 
 /// Games on sale, or those no longer sold, newest first.
@@ -246,15 +245,12 @@ pub async fn page(pool: &PgPool, retired: bool, limit: i64, after: Option<Cursor
     let (at, id) = Cursor::or_start(after);
     // Not as a parameter: the index of those on sale is a partial one.
     let which = if retired { "retired" } else { "not retired" };
-    let rows = sqlx::query_as(&format!(
+    let sql = format!(
         "select {COLUMNS} from read.games where {which} and (created_at, game_id) < ($1, $2)
          order by created_at desc, game_id desc limit $3"
-    ))
-    .bind(at)
-    .bind(id)
-    .bind(limit.saturating_add(1))
-    .fetch_all(pool)
-    .await?;
+    );
+    let rows =
+        once_more(|| sqlx::query_as(&sql).bind(at).bind(id).bind(limit.saturating_add(1)).fetch_all(pool)).await?;
     Ok(Page::of(rows, limit, |game: &GameView| Cursor { at: game.created_at, id: game.game_id }))
 }
 
@@ -263,10 +259,8 @@ pub async fn page(pool: &PgPool, retired: bool, limit: i64, after: Option<Cursor
 /// # Errors
 /// When the database does not answer.
 pub async fn these(pool: &PgPool, games: &[Uuid]) -> sqlx::Result<Vec<GameView>> {
-    sqlx::query_as(&format!("select {COLUMNS} from read.games where game_id = any($1)"))
-        .bind(games)
-        .fetch_all(pool)
-        .await
+    let sql = format!("select {COLUMNS} from read.games where game_id = any($1)");
+    once_more(|| sqlx::query_as(&sql).bind(games).fetch_all(pool)).await
 }
 
 /// The promotions of a game that are not over, in the order that they were scheduled in.
@@ -274,11 +268,12 @@ pub async fn these(pool: &PgPool, games: &[Uuid]) -> sqlx::Result<Vec<GameView>>
 /// # Errors
 /// When the database does not answer.
 pub async fn promotions(pool: &PgPool, game: GameId) -> sqlx::Result<Option<Vec<Promotion>>> {
-    let found: Option<Json<Vec<Promotion>>> =
+    let found: Option<Json<Vec<Promotion>>> = once_more(|| {
         sqlx::query_scalar("select promotions from read.games where game_id = $1")
             .bind(game.as_uuid())
             .fetch_optional(pool)
-            .await?;
+    })
+    .await?;
     Ok(found.map(|Json(promotions)| promotions))
 }
 
@@ -287,15 +282,17 @@ pub async fn promotions(pool: &PgPool, game: GameId) -> sqlx::Result<Option<Vec<
 /// # Errors
 /// When the database does not answer.
 pub async fn promotions_due(pool: &PgPool, now: DateTime<Utc>) -> sqlx::Result<Vec<GameId>> {
-    let games: Vec<Uuid> = sqlx::query_scalar(
-        "select game_id from read.games where promotions <> '[]' and not retired and exists (
+    let games: Vec<Uuid> = once_more(|| {
+        sqlx::query_scalar(
+            "select game_id from read.games where promotions <> '[]' and not retired and exists (
            select from jsonb_array_elements(promotions) as ahead
            where (ahead ->> 'ends_at')::timestamptz <= $1
               or ((ahead ->> 'starts_at')::timestamptz <= $1
                   and promotion ->> 'number' is distinct from ahead ->> 'number'))",
-    )
-    .bind(now)
-    .fetch_all(pool)
+        )
+        .bind(now)
+        .fetch_all(pool)
+    })
     .await?;
     Ok(games.into_iter().map(GameId::from_uuid).collect())
 }

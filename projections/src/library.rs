@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::order::{Order, OrderEvent};
 use domain::{GameId, OrderId, StoreEvent, UserId};
+use journal::once_more;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -85,16 +86,18 @@ pub struct ShelfView {
 /// When the database does not answer.
 pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<ShelfView>> {
     let (at, id) = Cursor::or_start(after);
-    let rows = sqlx::query_as(
-        "select game_id, title, order_id, acquired_at from read.library
+    let rows = once_more(|| {
+        sqlx::query_as(
+            "select game_id, title, order_id, acquired_at from read.library
          where user_id = $1 and not suspended and (acquired_at, game_id) < ($2, $3)
          order by acquired_at desc, game_id desc limit $4",
-    )
-    .bind(owner.as_uuid())
-    .bind(at)
-    .bind(id)
-    .bind(limit.saturating_add(1))
-    .fetch_all(pool)
+        )
+        .bind(owner.as_uuid())
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
+        .fetch_all(pool)
+    })
     .await?;
     Ok(Page::of(rows, limit, |shelf: &ShelfView| Cursor { at: shelf.acquired_at, id: shelf.game_id }))
 }

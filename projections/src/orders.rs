@@ -5,6 +5,7 @@ use cqrs_es::Aggregate;
 use domain::order::{Line, Order, OrderEvent};
 use domain::payment::{Payment, PaymentEvent};
 use domain::{GameId, OrderId, PaymentId, StoreEvent, UserId};
+use journal::once_more;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -218,7 +219,10 @@ pub struct OrderView {
 /// # Errors
 /// When the database does not answer.
 pub async fn find(pool: &PgPool, order: OrderId) -> sqlx::Result<Option<OrderView>> {
-    sqlx::query_as("select * from read.orders where order_id = $1").bind(order.as_uuid()).fetch_optional(pool).await
+    once_more(|| {
+        sqlx::query_as("select * from read.orders where order_id = $1").bind(order.as_uuid()).fetch_optional(pool)
+    })
+    .await
 }
 
 /// Orders, newest first: one buyer's, or everybody's.
@@ -232,15 +236,17 @@ pub async fn page(
     after: Option<Cursor>,
 ) -> sqlx::Result<Page<OrderView>> {
     let (at, id) = Cursor::or_start(after);
-    let rows = sqlx::query_as(
-        "select * from read.orders where ($1::uuid is null or user_id = $1) and (created_at, order_id) < ($2, $3)
+    let rows = once_more(|| {
+        sqlx::query_as(
+            "select * from read.orders where ($1::uuid is null or user_id = $1) and (created_at, order_id) < ($2, $3)
          order by created_at desc, order_id desc limit $4",
-    )
-    .bind(buyer.map(UserId::as_uuid))
-    .bind(at)
-    .bind(id)
-    .bind(limit.saturating_add(1))
-    .fetch_all(pool)
+        )
+        .bind(buyer.map(UserId::as_uuid))
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
+        .fetch_all(pool)
+    })
     .await?;
     Ok(Page::of(rows, limit, |order: &OrderView| Cursor { at: order.created_at, id: order.order_id }))
 }
@@ -253,13 +259,15 @@ const MOST_UNPAID: i64 = 1_000;
 /// # Errors
 /// When the database does not answer.
 pub async fn unpaid_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<OrderId>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids: Vec<Uuid> = once_more(|| {
+        sqlx::query_scalar(
         "select order_id from read.orders where status in ('awaiting_payment', 'payment_failed') and created_at < $1
-         order by created_at limit $2",
+         order by created_at desc limit $2",
     )
     .bind(since)
     .bind(MOST_UNPAID)
     .fetch_all(pool)
+    })
     .await?;
     Ok(ids.into_iter().map(OrderId::from_uuid).collect())
 }
@@ -269,12 +277,11 @@ pub async fn unpaid_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<V
 /// # Errors
 /// When the database does not answer.
 pub async fn refunding_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
-    sqlx::query_as(
+    once_more(|| sqlx::query_as(
         r#"select payment_id, 'refunding' as status from read.orders where payment_id is not null and refunds @> '[{"status": "requested"}]'
              and standing <> 'revoked' and updated_at < $1
            order by updated_at"#,
     )
     .bind(since)
-    .fetch_all(pool)
-    .await
+    .fetch_all(pool)).await
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use domain::payment::{Failure, NextAction, Payment, PaymentEvent, Terms};
 use domain::{PaymentId, StoreEvent};
+use journal::once_more;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::types::Json;
@@ -113,10 +114,10 @@ pub struct PaymentView {
 /// # Errors
 /// When the database does not answer.
 pub async fn find(pool: &PgPool, payment: PaymentId) -> sqlx::Result<Option<PaymentView>> {
-    sqlx::query_as("select * from read.payments where payment_id = $1")
-        .bind(payment.as_uuid())
-        .fetch_optional(pool)
-        .await
+    once_more(|| {
+        sqlx::query_as("select * from read.payments where payment_id = $1").bind(payment.as_uuid()).fetch_optional(pool)
+    })
+    .await
 }
 
 /// The payment that the PSP knows by a reference.
@@ -124,10 +125,12 @@ pub async fn find(pool: &PgPool, payment: PaymentId) -> sqlx::Result<Option<Paym
 /// # Errors
 /// When the database does not answer.
 pub async fn by_reference(pool: &PgPool, reference: &str) -> sqlx::Result<Option<PaymentId>> {
-    let id: Option<Uuid> = sqlx::query_scalar("select payment_id from read.payments where psp_reference = $1")
-        .bind(reference)
-        .fetch_optional(pool)
-        .await?;
+    let id: Option<Uuid> = once_more(|| {
+        sqlx::query_scalar("select payment_id from read.payments where psp_reference = $1")
+            .bind(reference)
+            .fetch_optional(pool)
+    })
+    .await?;
     Ok(id.map(PaymentId::from_uuid))
 }
 
@@ -147,12 +150,14 @@ pub struct Charge {
 /// # Errors
 /// When the database does not answer.
 pub async fn charged(pool: &PgPool, references: Option<&[String]>) -> sqlx::Result<Vec<Charge>> {
-    sqlx::query_as(
-        "select psp_reference, amount, refunded from read.payments
+    once_more(|| {
+        sqlx::query_as(
+            "select psp_reference, amount, refunded from read.payments
          where ($1::text[] is null or psp_reference = any($1)) and status in ('succeeded', 'refunded')",
-    )
-    .bind(references)
-    .fetch_all(pool)
+        )
+        .bind(references)
+        .fetch_all(pool)
+    })
     .await
 }
 
@@ -171,12 +176,14 @@ pub struct Unsettled {
 /// # Errors
 /// When the database does not answer.
 pub async fn unsettled_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
-    sqlx::query_as(
-        "select payment_id, status from read.payments
+    once_more(|| {
+        sqlx::query_as(
+            "select payment_id, status from read.payments
          where status in ('initiated', 'submitted', 'pending') and updated_at < $1 order by updated_at",
-    )
-    .bind(since)
-    .fetch_all(pool)
+        )
+        .bind(since)
+        .fetch_all(pool)
+    })
     .await
 }
 
@@ -185,7 +192,7 @@ pub async fn unsettled_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Resul
 /// # Errors
 /// When the database does not answer.
 pub async fn unused_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<Vec<Unsettled>> {
-    sqlx::query_as(
+    once_more(|| sqlx::query_as(
         "select p.payment_id, 'unused' as status from read.payments p join read.orders o using (order_id)
          where p.status = 'succeeded' and p.updated_at < $1
            and (o.status in ('awaiting_payment', 'payment_failed', 'cancelled') or o.payment_id <> p.payment_id)
@@ -194,6 +201,5 @@ pub async fn unused_since(pool: &PgPool, since: DateTime<Utc>) -> sqlx::Result<V
     )
     .bind(since)
     .bind(MOST_UNUSED)
-    .fetch_all(pool)
-    .await
+    .fetch_all(pool)).await
 }

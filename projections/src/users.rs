@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
 use domain::user::{User, UserEvent};
 use domain::{EventId, Role, SealedProfile, StoreEvent, UserId};
-use journal::{JournalError, Vault};
+use journal::{JournalError, Vault, once_more};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -131,7 +131,10 @@ impl UserView {
 /// # Errors
 /// When the database does not answer.
 pub async fn find(pool: &PgPool, user: UserId) -> sqlx::Result<Option<UserView>> {
-    sqlx::query_as("select * from read.users where user_id = $1").bind(user.as_uuid()).fetch_optional(pool).await
+    once_more(|| {
+        sqlx::query_as("select * from read.users where user_id = $1").bind(user.as_uuid()).fetch_optional(pool)
+    })
+    .await
 }
 
 /// People, newest first.
@@ -140,14 +143,16 @@ pub async fn find(pool: &PgPool, user: UserId) -> sqlx::Result<Option<UserView>>
 /// When the database does not answer.
 pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<UserView>> {
     let (at, id) = Cursor::or_start(after);
-    let rows = sqlx::query_as(
-        "select * from read.users where (registered_at, user_id) < ($1, $2)
+    let rows = once_more(|| {
+        sqlx::query_as(
+            "select * from read.users where (registered_at, user_id) < ($1, $2)
          order by registered_at desc, user_id desc limit $3",
-    )
-    .bind(at)
-    .bind(id)
-    .bind(limit.saturating_add(1))
-    .fetch_all(pool)
+        )
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
+        .fetch_all(pool)
+    })
     .await?;
     Ok(Page::of(rows, limit, |user: &UserView| Cursor { at: user.registered_at, id: user.user_id }))
 }

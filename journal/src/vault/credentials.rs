@@ -2,6 +2,7 @@ use domain::UserId;
 
 use super::Vault;
 use crate::JournalError;
+use crate::connect::once_more;
 
 impl Vault {
     /// Keeps the password hash of a new account; an existing one stays as it is.
@@ -41,10 +42,12 @@ impl Vault {
     /// # Errors
     /// When the database does not answer.
     pub async fn password_hash(&self, user: UserId) -> Result<Option<String>, JournalError> {
-        let hash = sqlx::query_scalar("select password_hash from vault.credentials where user_id = $1")
-            .bind(user.as_uuid())
-            .fetch_optional(self.pool())
-            .await?;
+        let hash = once_more(|| {
+            sqlx::query_scalar("select password_hash from vault.credentials where user_id = $1")
+                .bind(user.as_uuid())
+                .fetch_optional(self.pool())
+        })
+        .await?;
         Ok(hash)
     }
 }

@@ -7,6 +7,7 @@ use rand::RngCore;
 
 use super::Vault;
 use super::exchange::FOREIGN_KEY_VIOLATION;
+use crate::connect::once_more;
 use crate::{JournalError, is_violation};
 
 const NONCE: usize = 24;
@@ -39,7 +40,8 @@ impl Vault {
 
     async fn keep_subject(&self, user: UserId, key: &[u8; 32]) -> Result<(), JournalError> {
         let id: String =
-            sqlx::query_scalar("select id from vault.master_key where wraps").fetch_one(self.pool()).await?;
+            once_more(|| sqlx::query_scalar("select id from vault.master_key where wraps").fetch_one(self.pool()))
+                .await?;
         let wrapped = encrypt(&self.keyring.by_id(Some(&id))?.cipher(), user.as_uuid().as_bytes(), key)?;
         sqlx::query(
             "insert into vault.subject_keys (user_id, wrapped_key, wrapped_by) values ($1, $2, $3) on conflict do nothing",
@@ -57,11 +59,12 @@ impl Vault {
     /// # Errors
     /// When the database does not answer or the stored key does not open.
     pub async fn subject(&self, user: UserId) -> Result<Option<SubjectKey>, JournalError> {
-        let row: Option<(Option<Vec<u8>>, Option<String>)> =
+        let row: Option<(Option<Vec<u8>>, Option<String>)> = once_more(|| {
             sqlx::query_as("select wrapped_key, wrapped_by from vault.subject_keys where user_id = $1")
                 .bind(user.as_uuid())
                 .fetch_optional(self.pool())
-                .await?;
+        })
+        .await?;
         let Some((Some(wrapped), by)) = row else { return Ok(None) };
         let key = decrypt(&self.keyring.by_id(by.as_deref())?.cipher(), user.as_uuid().as_bytes(), &wrapped)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| JournalError::Sealed("key length"))?;
@@ -73,11 +76,13 @@ impl Vault {
     /// # Errors
     /// When the database does not answer.
     pub async fn knows(&self, user: UserId) -> Result<bool, JournalError> {
-        let known = sqlx::query_scalar(
-            "select exists (select from vault.subject_keys where user_id = $1 and wrapped_key is not null)",
-        )
-        .bind(user.as_uuid())
-        .fetch_one(self.pool())
+        let known = once_more(|| {
+            sqlx::query_scalar(
+                "select exists (select from vault.subject_keys where user_id = $1 and wrapped_key is not null)",
+            )
+            .bind(user.as_uuid())
+            .fetch_one(self.pool())
+        })
         .await?;
         Ok(known)
     }

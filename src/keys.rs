@@ -54,6 +54,9 @@ enum KeysCommand {
         /// The new master key, 32 bytes in base64; one is made and printed without it
         #[arg(long, env = "NEW_MASTER_KEY", hide_env_values = true)]
         new: Option<SecretString>,
+        /// The one that was added last got lost before any role had it; the new one takes its place
+        #[arg(long)]
+        lost: bool,
     },
     /// Wrap every person's key by the master key that is set, and forget the one before
     RewrapMaster(VaultConfig),
@@ -101,7 +104,7 @@ pub async fn run(args: &KeysArgs) -> Result<()> {
             println!("Key {id} is retired; its tokens are refused.");
             Ok(())
         }
-        KeysCommand::AddMaster { vault, new } => add_master(vault, new.as_ref()).await,
+        KeysCommand::AddMaster { vault, new, lost } => add_master(vault, new.as_ref(), *lost).await,
         KeysCommand::RewrapMaster(vault) => rewrap_master(vault).await,
         KeysCommand::AddSecret { secret } => add_secret(secrets_file()?, secret.as_ref()),
         KeysCommand::RetireSecret { id } => {
@@ -149,18 +152,18 @@ async fn rotate(file: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn add_master(config: &VaultConfig, given: Option<&SecretString>) -> Result<()> {
+async fn add_master(config: &VaultConfig, given: Option<&SecretString>, lost: bool) -> Result<()> {
     let made = given.is_none().then(new_master_key);
     let new = given.or(made.as_ref()).context("no key")?;
     let (vault, owner) = config.open().await?;
-    let id = vault.add_master(&owner, new).await?;
+    let id = vault.add_master(&owner, new, lost).await?;
     println!("Master key {id} opens the store as well.");
     if let Some(made) = &made {
         println!("It is {}", made.expose_secret());
     }
     println!(
-        "Next: keep it where the old one is kept; give it to every role as MASTER_KEY and restart them, one after \
-         another; then, with MASTER_KEY set to it: ludoteca keys rewrap-master"
+        "Next: keep it where the old one is kept; give it to every role as MASTER_KEY (for `up`, in its ludoteca.env) and \
+         restart them, one after another; then, with MASTER_KEY set to it: ludoteca keys rewrap-master"
     );
     Ok(())
 }
@@ -173,7 +176,7 @@ async fn rewrap_master(config: &VaultConfig) -> Result<()> {
     let bar = progress::bar("wrapping keys", people.unsigned_abs());
     let wrapped = vault.rewrap(&owner, |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
-    println!("{wrapped} keys are wrapped by the master key that is set; no other opens the store any more.");
+    println!("{wrapped} keys are wrapped by master key {}; no other opens the store any more.", vault.master_id());
     Ok(())
 }
 

@@ -208,7 +208,7 @@ fn set(name: &str) -> Option<String> {
 fn kept(known: &Values, name: &str, new: impl FnOnce() -> String) -> Result<String> {
     match (known.get(name), set(name)) {
         (Some(known), Some(set)) if *known != set => {
-            bail!("{name} is set, but differs from the one that this store was started with; unset it")
+            bail!("{name} is set, but differs from the one in the store's ludoteca.env, which it goes by; unset it")
         }
         (Some(known), _) => Ok(known.clone()),
         (None, set) => Ok(set.unwrap_or_else(new)),

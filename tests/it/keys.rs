@@ -78,8 +78,14 @@ async fn the_master_key_is_exchanged_under_load_and_no_event_is_rewritten() {
     let owner = journal::connect(&app.owner_url, 2).await.unwrap();
     let vault = app.foundation.vault.clone();
     let (lost, new) = (new_master_key(), new_master_key());
-    vault.add_master(&owner, &lost).await.unwrap();
-    vault.add_master(&owner, &new).await.unwrap();
+    vault.add_master(&owner, &lost, false).await.unwrap();
+    let again = vault.add_master(&owner, &new, false).await;
+    assert!(matches!(again, Err(JournalError::HasSuccessor { .. })), "{again:?}");
+    vault.add_master(&owner, &new, true).await.unwrap();
+
+    // Whoever forgets to set the new key does not make the old one the only one again.
+    let forgotten = vault.rewrap(&owner, |_| ()).await;
+    assert!(matches!(forgotten, Err(JournalError::HasSuccessor { .. })), "{forgotten:?}");
 
     // Both are read by both, as long as not every role has the new one.
     let old = std::mem::replace(&mut app.store.master_key, new.clone());

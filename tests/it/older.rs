@@ -53,7 +53,7 @@ async fn a_store_from_before_is_migrated_and_nothing_of_it_is_misread() {
 
     // Its first master key is the key of its hashes, and can be exchanged all the same.
     let new = ludoteca::up::new_master_key();
-    app.foundation.vault.add_master(&owner, &new).await.unwrap();
+    app.foundation.vault.add_master(&owner, &new, false).await.unwrap();
     let vault = journal::Vault::open(owner.clone(), &new, journal::Clock::default()).await.unwrap();
     assert!(vault.rewrap(&owner, |_| ()).await.unwrap() >= 3);
     assert_eq!(vault.email_claim(&profile.email), app.foundation.vault.email_claim(&profile.email));

@@ -17,13 +17,17 @@ pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
 
 impl Vault {
     /// Makes another master key open the vault as well; `owner` are connections of the database's owner. Returns its id.
-    /// A successor of before that wraps nothing yet, such as one that got lost, gives way to it.
+    /// A successor of before that wraps nothing yet gives way to it if it got `lost`: no role may have it.
     ///
     /// # Errors
-    /// [`JournalError::InvalidMasterKey`], [`JournalError::ExchangeUnderWay`], or when the database does not answer.
-    pub async fn add_master(&self, owner: &PgPool, next: &SecretString) -> Result<String, JournalError> {
+    /// [`JournalError::InvalidMasterKey`], [`JournalError::HasSuccessor`], [`JournalError::ExchangeUnderWay`], or when
+    /// the database does not answer.
+    pub async fn add_master(&self, owner: &PgPool, next: &SecretString, lost: bool) -> Result<String, JournalError> {
         let next = Master::parse(next)?;
         let ours = self.keyring.ours.id();
+        if !lost {
+            self.must_be_the_last(owner).await?;
+        }
         let wraps: bool =
             sqlx::query_scalar("select wraps from vault.master_key where id = $1").bind(&ours).fetch_one(owner).await?;
         if !wraps {
@@ -38,14 +42,21 @@ impl Vault {
         Ok(next.id())
     }
 
+    /// The id of the master key that the vault was opened with.
+    #[must_use]
+    pub fn master_id(&self) -> String {
+        self.keyring.ours.id()
+    }
+
     /// Wraps every person's key by the master key that the vault was opened with, and forgets its predecessor, which
     /// opens nothing from then on. May be done again after it was interrupted. `progress` hears how many are done;
     /// returns how many there were.
     ///
     /// # Errors
-    /// When a key does not open, or the database does not answer.
+    /// [`JournalError::HasSuccessor`] to the key that is to go, when a key does not open, or the database does not answer.
     pub async fn rewrap(&self, owner: &PgPool, progress: impl Fn(u64)) -> Result<u64, JournalError> {
         let ours = self.keyring.ours.id();
+        self.must_be_the_last(owner).await?;
         let mut tx = owner.begin().await?;
         sqlx::query("update vault.master_key set wraps = false where id <> $1").bind(&ours).execute(&mut *tx).await?;
         sqlx::query("update vault.master_key set wraps = true where id = $1").bind(&ours).execute(&mut *tx).await?;
@@ -75,6 +86,18 @@ impl Vault {
         }
         sqlx::query("update vault.master_key set predecessor = null").execute(owner).await?;
         Ok(done)
+    }
+
+    /// Refuses a key that has a successor. One without a predecessor is the first, or took over long ago.
+    async fn must_be_the_last(&self, owner: &PgPool) -> Result<(), JournalError> {
+        let successor = sqlx::query_scalar(
+            "select other.id from vault.master_key other, vault.master_key ours
+             where ours.id = $1 and ours.predecessor is null and other.predecessor is not null and other.id <> $1",
+        );
+        match successor.bind(self.keyring.ours.id()).fetch_optional(owner).await? {
+            Some(successor) => Err(JournalError::HasSuccessor { successor }),
+            None => Ok(()),
+        }
     }
 
     async fn rewrap_some(&self, owner: &PgPool, ours: &str) -> Result<u64, JournalError> {

@@ -85,7 +85,7 @@ impl Keyring {
         keyed_hash(self.hashing.expose_secret(), purpose, message)
     }
 
-    /// Lets another key open what this one opens; people's keys are wrapped by this one until [`Keyring::take_over`].
+    /// Lets another key open what this one opens; people's keys are wrapped by this one until they are wrapped anew.
     pub(super) async fn succeed(&self, owner: &PgPool, next: &Master) -> Result<(), JournalError> {
         let cipher = next.cipher();
         sqlx::query(

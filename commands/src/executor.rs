@@ -65,6 +65,23 @@ impl Commands {
         self.execute_on(context, id, others, None, decide).await
     }
 
+    /// As [`Commands::execute_leaning`], where nobody has used the id before: nothing is read to find that out, for the
+    /// append refuses what exists, and it is loaded then.
+    pub(crate) async fn begin<A, E>(
+        &self,
+        context: &Context,
+        id: Uuid,
+        others: &[AggregateKey],
+        decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+    ) -> Result<Receipt<A>, CommandError>
+    where
+        A: StoreAggregate<Error: Into<CommandError>>,
+        E: Into<CommandError>,
+    {
+        let read = self.journal.histories(others).await?;
+        self.execute_on(context, id, others, Some(read), decide).await
+    }
+
     /// As [`Commands::execute_leaning`], where all of it was just read.
     pub(crate) async fn execute_on<A, E>(
         &self,
@@ -86,13 +103,21 @@ impl Commands {
             CommandError::Unavailable(JournalError::Database(error)) => journal::broke_off(error),
             _ => false,
         };
-        let first = self.round(context, id, others, read, &decide, &before).await;
-        match first {
-            Err(error) if again(&error) => (),
-            done => return done,
+        let refused = match self.round(context, id, others, read, &decide, &before).await {
+            Ok(receipt) => return Ok(receipt),
+            Err(error) => error,
+        };
+        // Whatever a repeat is refused for, the first request was not; the append itself refuses a second answer.
+        let round = || async {
+            match self.replayed(context).await? {
+                Some(receipt) => Ok(receipt),
+                None => self.round(context, id, others, None, &decide, &before).await,
+            }
+        };
+        if again(&refused) {
+            return round.retry(retry_policy()).when(again).await;
         }
-        let round = || self.round(context, id, others, None, &decide, &before);
-        round.retry(retry_policy()).when(again).await
+        self.replayed(context).await?.ok_or(refused)
     }
 
     async fn round<A, E>(
@@ -108,9 +133,6 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        if let Some(receipt) = self.replayed(context).await? {
-            return Ok(receipt);
-        }
         let key = AggregateKey::of::<A>(id);
         let mut histories = match read {
             Some(histories) => histories,
@@ -136,10 +158,10 @@ impl Commands {
         let facts: Vec<_> = events.iter().map(|event| A::store_event(id, event.clone())).collect();
         let append = Append {
             aggregate: key,
-            events: &new_events::<A>(context, (id, aggregate.partition(id)), version, events)?,
+            events: new_events::<A>(context, (id, aggregate.partition(id)), version, events)?,
             claims: self.vault.claims(&facts).await?,
-            leans_on: &others.iter().map(|other| (*other, histories.of(*other).len())).collect::<Vec<_>>(),
-            answer: context.repeatable.as_ref(),
+            leans_on: others.iter().map(|other| (*other, histories.of(*other).len())).collect(),
+            answer: context.repeatable.clone(),
         };
         let version = version.saturating_add(append.events.len());
         let position = self.journal.append(append).await?;

@@ -30,7 +30,7 @@ impl Commands {
         context.actor.must_be_admin()?;
         let GameChange { details, price } = change;
         let price = Price::parse(price, self.rules.currency)?;
-        self.execute(context, game.as_uuid(), |_| {
+        self.begin(context, game.as_uuid(), &[], |_, _| {
             Ok::<_, CommandError>(vec![GameCommand::Create { details: details.clone(), price }])
         })
         .await

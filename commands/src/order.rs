@@ -62,7 +62,7 @@ impl Commands {
         leans_on.dedup();
         let now = self.clock.now();
         let receipt = self
-            .execute_leaning(context, order.as_uuid(), &leans_on, |_, others| {
+            .begin(context, order.as_uuid(), &leans_on, |_, others| {
                 let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
                     return Err(UserError::UserErased.into());
                 };

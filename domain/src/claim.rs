@@ -6,7 +6,9 @@ use crate::user::UserEvent;
 use crate::{GameId, StoreEvent, UserId};
 
 /// What a claim is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::Display, strum::EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum ClaimKind {
     /// An e-mail address, held by an account.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::Row;
 
 use crate::JournalError;
+use crate::connect::once_more;
 use crate::history::AggregateKey;
 use crate::position::Position;
 use crate::read::position_at;
@@ -44,14 +45,13 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn answered(&self, request: &FirstAnswer) -> Result<Option<Answered>, JournalError> {
-        let row = sqlx::query(
+        let row = once_more(|| sqlx::query(
             "select fingerprint, aggregate_id::uuid as aggregate_id, version,
                     epoch as at_epoch, tx_id::text as at_xid, position as at_position
              from journal.answers where key = $1 and report is null and answered_at > clock_timestamp() - interval '24 hours'",
         )
         .bind(request.key.as_slice())
-        .fetch_optional(self.pool())
-        .await?;
+        .fetch_optional(self.pool())).await?;
         let Some(row) = row else { return Ok(None) };
         let changed = row.try_get::<Option<i32>, _>("at_epoch")?.is_some();
         Ok(Some(Answered {
@@ -96,22 +96,24 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn reported(&self, request: &FirstAnswer) -> Result<Option<(Vec<u8>, Value)>, JournalError> {
-        let report = sqlx::query_as(
-            "select fingerprint, report from journal.answers
+        let report = once_more(|| {
+            sqlx::query_as(
+                "select fingerprint, report from journal.answers
              where key = $1 and report is not null and answered_at > clock_timestamp() - interval '24 hours'",
-        )
-        .bind(request.key.as_slice())
-        .fetch_optional(self.pool())
+            )
+            .bind(request.key.as_slice())
+            .fetch_optional(self.pool())
+        })
         .await?;
         Ok(report)
     }
 
-    /// Keeps the report that a request is answered with, unless it has one.
+    /// Keeps the report that a request is answered with, unless it has one. Returns whether it had none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keep_report(&self, request: &FirstAnswer, report: &Value) -> Result<(), JournalError> {
-        sqlx::query(
+    pub async fn keep_report(&self, request: &FirstAnswer, report: &Value) -> Result<bool, JournalError> {
+        let kept = sqlx::query(
             "insert into journal.answers as a (key, fingerprint, caller, report) values ($1, $2, $3, $4)
              on conflict (key) do update
              set (fingerprint, caller, report, answered_at) =
@@ -124,6 +126,6 @@ impl Journal {
         .bind(report)
         .execute(self.pool())
         .await?;
-        Ok(())
+        Ok(kept.rows_affected() > 0)
     }
 }

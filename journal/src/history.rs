@@ -132,6 +132,9 @@ impl Journal {
     /// When the database does not answer.
     pub async fn histories(&self, keys: &[AggregateKey]) -> Result<Histories, JournalError> {
         let mut histories = Histories::default();
+        if keys.is_empty() {
+            return Ok(histories);
+        }
         if let [key] = keys {
             histories.0.insert(*key, self.history(*key).await?);
             return Ok(histories);

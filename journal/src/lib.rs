@@ -6,6 +6,7 @@
 
 mod answer;
 mod append;
+mod batch;
 mod claims;
 mod clock;
 mod cloud_event;
@@ -18,6 +19,7 @@ mod position;
 mod read;
 mod repository;
 pub mod vault;
+mod writer;
 
 pub use answer::{Answered, FirstAnswer};
 pub use append::{Append, AppendError, NewEvent};
@@ -25,7 +27,7 @@ pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use clock::Clock;
 pub use cloud_event::CloudEvent;
 pub(crate) use connect::is_violation;
-pub use connect::{broke_off, connect, migrate};
+pub use connect::{broke_off, connect, connect_patiently, migrate, once_more};
 pub use epoch::rebase;
 pub use history::{AggregateKey, Histories, LoadError, Loaded};
 pub use position::{InvalidPosition, Position};
@@ -65,6 +67,15 @@ pub enum JournalError {
     /// The master key is being exchanged already.
     #[error("the master key is being exchanged already; finish that first: ludoteca keys rewrap-master")]
     ExchangeUnderWay,
+    /// The key that was given is the one that is to go.
+    #[error(
+        "MASTER_KEY is the key that is to go: {successor} opens the store already. Set MASTER_KEY to that one; if it got \
+         lost before any role had it, make another: ludoteca keys add-master --lost"
+    )]
+    HasSuccessor {
+        /// The id of the key that was added last.
+        successor: String,
+    },
     /// A master key of another form.
     #[error("MASTER_KEY must be 32 bytes in base64")]
     InvalidMasterKey,

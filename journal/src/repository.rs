@@ -4,6 +4,7 @@ use postgres_es::PostgresEventRepository;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
+use crate::writer::Writer;
 use crate::{JournalError, epoch};
 
 /// The event journal: a table that `postgres-es` reads and writes, and what that repository has no words for (decision
@@ -11,6 +12,7 @@ use crate::{JournalError, epoch};
 #[derive(Clone)]
 pub struct Journal {
     pool: PgPool,
+    writer: Writer,
     appended: Arc<Notify>,
 }
 
@@ -21,7 +23,8 @@ impl Journal {
     /// [`JournalError::NeedsRebase`] when it was restored into another cluster; else when it does not answer.
     pub async fn open(pool: PgPool) -> Result<Self, JournalError> {
         epoch::check(&pool).await?;
-        Ok(Self { pool, appended: Arc::new(Notify::new()) })
+        let writer = Writer::start(pool.clone());
+        Ok(Self { pool, writer, appended: Arc::new(Notify::new()) })
     }
 
     /// The repository of `postgres-es` on the same table, for whatever is made for `cqrs-es`. It knows no claims, so the
@@ -41,6 +44,10 @@ impl Journal {
     /// A hint that saves waiting, not a promise: readers poll as well.
     pub async fn appended(&self) {
         self.appended.notified().await;
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
     }
 
     pub(crate) fn wake(&self) {

@@ -40,7 +40,7 @@ fn event(sequence: i64) -> NewEvent {
 
 async fn append(journal: &Journal, id: Uuid, event: NewEvent, claims: Claims) -> Result<Position, AppendError> {
     let aggregate = AggregateKey::of::<Order>(id);
-    journal.append(Append { aggregate, events: &[event], claims, leans_on: &[], answer: None }).await
+    journal.append(Append { aggregate, events: vec![event], claims, leans_on: vec![], answer: None }).await
 }
 
 #[tokio::test]
@@ -96,10 +96,10 @@ async fn an_append_that_leans_on_what_has_moved_is_a_conflict_and_writes_nothing
         let journal = journal.clone();
         async move {
             let aggregate = AggregateKey::of::<Order>(order);
-            let events = [event(1)];
-            let leans_on = [(AggregateKey::of::<Order>(game), version)];
+            let events = vec![event(1)];
+            let leans_on = vec![(AggregateKey::of::<Order>(game), version)];
             let claims = Claims::default();
-            journal.append(Append { aggregate, events: &events, claims, leans_on: &leans_on, answer: None }).await
+            journal.append(Append { aggregate, events, claims, leans_on, answer: None }).await
         }
     };
 
@@ -122,10 +122,10 @@ async fn what_leans_on_an_aggregate_never_stands_behind_the_change_that_ended_it
             let journal = journal.clone();
             async move {
                 let aggregate = AggregateKey::of::<Order>(Clock::default().new_id());
-                let events = [event(1)];
-                let leans_on = [(AggregateKey::of::<Order>(game), round)];
+                let events = vec![event(1)];
+                let leans_on = vec![(AggregateKey::of::<Order>(game), round)];
                 let claims = Claims::default();
-                journal.append(Append { aggregate, events: &events, claims, leans_on: &leans_on, answer: None }).await
+                journal.append(Append { aggregate, events, claims, leans_on, answer: None }).await
             }
         });
         let change = append(&journal, game, event(i64::try_from(round).unwrap() + 1), Claims::default());

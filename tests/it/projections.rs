@@ -42,7 +42,7 @@ async fn append_poison(app: &TestApp, game: &str, sequence: i64) {
         metadata: json!({}),
     };
     let aggregate = AggregateKey::of::<Game>(game.parse().unwrap());
-    let append = Append { aggregate, events: &[event], claims: Claims::default(), leans_on: &[], answer: None };
+    let append = Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None };
     app.foundation.journal().append(append).await.unwrap();
 }
 

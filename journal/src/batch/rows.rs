@@ -1,0 +1,120 @@
+//! A batch as `journal.append` takes it: an array per table, `n` for the command.
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::append::Append;
+use crate::history::AggregateKey;
+
+/// The arguments of `journal.append`.
+#[derive(Default)]
+pub(super) struct Rows<'a> {
+    pub(super) events: Vec<EventRow<'a>>,
+    pub(super) locks: Vec<LockRow>,
+    pub(super) conditions: Vec<ConditionRow>,
+    pub(super) taken: Vec<ClaimRow<'a>>,
+    pub(super) released: Vec<ClaimRow<'a>>,
+    pub(super) answers: Vec<AnswerRow>,
+}
+
+#[derive(Serialize)]
+pub(super) struct EventRow<'a> {
+    n: usize,
+    event_id: Uuid,
+    kind: &'static str,
+    id: Uuid,
+    sequence: i64,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    version: &'a str,
+    payload: &'a Value,
+    metadata: &'a Value,
+}
+
+#[derive(Serialize)]
+pub(super) struct LockRow {
+    kind: &'static str,
+    id: Uuid,
+    own: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct ConditionRow {
+    n: usize,
+    kind: &'static str,
+    id: Uuid,
+    version: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct ClaimRow<'a> {
+    n: usize,
+    kind: &'static str,
+    key: Option<&'a str>,
+    holder: Uuid,
+}
+
+#[derive(Serialize)]
+pub(super) struct AnswerRow {
+    n: usize,
+    key: String,
+    fingerprint: String,
+    caller: Option<Uuid>,
+    kind: &'static str,
+    id: Uuid,
+    version: i64,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(appends: &[&'a Append]) -> Self {
+        let mut rows = Self::default();
+        for (n, append) in appends.iter().enumerate() {
+            rows.add(n, append, appends.len() == 1);
+        }
+        rows
+    }
+
+    fn add(&mut self, n: usize, append: &'a Append, alone: bool) {
+        let AggregateKey { kind, id } = append.aggregate;
+        self.events.extend(append.events.iter().map(|event| EventRow {
+            n,
+            event_id: event.event_id,
+            kind,
+            id,
+            sequence: event.sequence,
+            event_type: &event.event_type,
+            version: &event.event_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }));
+        let (Some(first), Some(last)) = (append.events.first(), append.events.last()) else { return };
+        self.locks.push(LockRow { kind, id, own: true });
+        if !alone {
+            let version = usize::try_from(first.sequence.saturating_sub(1)).unwrap_or_default();
+            self.conditions.push(ConditionRow { n, kind, id, version });
+        }
+        for (AggregateKey { kind, id }, version) in &append.leans_on {
+            let (kind, id, version) = (*kind, *id, *version);
+            self.locks.push(LockRow { kind, id, own: false });
+            self.conditions.push(ConditionRow { n, kind, id, version });
+        }
+        let claim = |kind, key| ClaimRow { n, kind, key, holder: id };
+        self.taken.extend(append.claims.taken.iter().map(|taken| claim(taken.kind.into(), Some(&*taken.key))));
+        self.released.extend(append.claims.released.iter().map(|given| claim(given.kind().into(), given.key())));
+        self.answers.extend(append.answer.iter().map(|answer| AnswerRow {
+            n,
+            key: bytea(&answer.key),
+            fingerprint: bytea(&answer.fingerprint),
+            caller: answer.caller.map(domain::UserId::as_uuid),
+            kind,
+            id,
+            version: last.sequence,
+        }));
+    }
+}
+
+/// Bytes as Postgres reads them from text. <https://www.postgresql.org/docs/15/datatype-binary.html>
+fn bytea(bytes: &[u8]) -> String {
+    bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -1,0 +1,68 @@
+//! Group commit: commands in flight share a transaction, and a lone one commits at once.
+//!
+//! Whatever was asked for while earlier batches were being committed makes the next one. Nobody waits for company.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::JournalError;
+use crate::append::{Append, AppendError};
+use crate::batch::Batch;
+use crate::position::Position;
+
+/// How many batches may be in flight: while one is being made durable, another is being executed.
+const IN_FLIGHT: usize = 2;
+/// How many commands may wait; whoever comes then waits to be let in.
+const QUEUE: usize = 1_024;
+
+/// What a command came to, and who waits to hear of it.
+pub(crate) struct Pending {
+    pub(crate) append: Append,
+    pub(crate) outcome: oneshot::Sender<Result<Position, AppendError>>,
+}
+
+/// The way into the task that appends.
+#[derive(Clone)]
+pub(crate) struct Writer(mpsc::Sender<Pending>);
+
+impl Writer {
+    /// Starts the task; it ends with the last clone of this.
+    pub(crate) fn start(pool: PgPool) -> Self {
+        let (queue, pending) = mpsc::channel(QUEUE);
+        tokio::spawn(write(pool, pending));
+        Self(queue)
+    }
+
+    /// Returns once the append is durable, or nothing of it was written.
+    pub(crate) async fn append(&self, append: Append) -> Result<Position, AppendError> {
+        let (outcome, heard) = oneshot::channel();
+        let gone = |()| JournalError::Database(sqlx::Error::WorkerCrashed);
+        self.0.send(Pending { append, outcome }).await.map_err(|_| gone(()))?;
+        heard.await.map_err(|_| gone(()))?
+    }
+}
+
+async fn write(pool: PgPool, mut queue: mpsc::Receiver<Pending>) {
+    let slots = Arc::new(Semaphore::new(IN_FLIGHT));
+    let mut waiting = vec![];
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        if waiting.is_empty() {
+            let Some(pending) = queue.recv().await else { return };
+            waiting.push(pending);
+        }
+        // Whoever just heard of the last commit gets to say what comes next.
+        tokio::task::yield_now().await;
+        while let Ok(pending) = queue.try_recv() {
+            waiting.push(pending);
+        }
+        let (batch, rest) = Batch::of(waiting);
+        waiting = rest;
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            batch.append(&pool).await;
+            drop(slot);
+        });
+    }
+}

@@ -7,7 +7,6 @@ mod crowd;
 mod fault;
 mod proof;
 mod stage;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

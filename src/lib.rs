@@ -1,6 +1,7 @@
 //! The binary's parts: configuration, roles, the local stack, and the tools for people.
 
 pub mod bench;
+pub mod beside;
 pub mod catalog;
 pub mod chaos;
 pub mod client;

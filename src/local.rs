@@ -6,6 +6,7 @@ mod nats_server;
 mod postgres;
 mod postgres_pair;
 mod process;
+mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use postgres::Postgres;
 pub(crate) use postgres::{cluster_version, postgres_pid_file, programs, server_user};
 pub(crate) use postgres_pair::PostgresPair;
 pub use process::Process;
+pub use wire::{Line, Wire};
 
 /// Where the store is installed: its tools and its default data are there, whatever the working directory.
 ///

@@ -66,8 +66,9 @@ impl Commands {
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let command = || UserCommand::Register { profile: sealed.clone(), role };
-        let registered = self.execute(&context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![command()])).await;
-        if matches!(&registered, Err(CommandError::EmailTaken) | Ok(Receipt { replayed: true, .. })) {
+        let registered = self.begin(&context, user.as_uuid(), &[], |_, _| Ok::<_, CommandError>(vec![command()])).await;
+        let another = |receipt: &Receipt<User>| receipt.id != user.as_uuid();
+        if registered.as_ref().is_ok_and(another) || matches!(&registered, Err(CommandError::EmailTaken)) {
             // Nobody will ever need what was kept for an account that did not come to be.
             self.vault.discard(user).await?;
         }

@@ -12,8 +12,7 @@ use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
 use super::stage::{PSP, Stage, Way};
-use super::wire::Line;
-use crate::local::SERVERS;
+use crate::local::{Line, SERVERS};
 
 /// One fault, and for how long it lasts.
 #[derive(Debug, Clone)]

@@ -17,10 +17,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Wire;
 use crate::client::{Api, http};
 use crate::config::{self, QueueConfig, StoreConfig};
-use crate::local::{NatsCluster, PostgresPair, Process, free_port, new_secret, write_private};
+use crate::local::{NatsCluster, PostgresPair, Process, Wire, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
 use crate::up::env_file::{self, Values};
 use crate::up::new_master_key;

@@ -29,6 +29,7 @@ mod lanes;
 mod live;
 mod localstripe;
 mod login;
+mod lost_answers;
 mod notifier;
 mod older;
 mod operations;

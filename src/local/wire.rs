@@ -6,13 +6,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::local::free_port;
+use super::free_port;
 
 const BUFFER: usize = 16 << 10;
 
 /// What becomes of what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line {
+pub enum Line {
     /// It arrives.
     Whole,
     /// What is open breaks off, what is new is refused.
@@ -32,9 +32,9 @@ impl fmt::Display for Line {
 }
 
 /// A connection between two parts of the store that can be broken, and led elsewhere.
-pub(super) struct Wire {
+pub struct Wire {
     /// Where the near end listens.
-    pub(super) port: u16,
+    pub port: u16,
     state: watch::Sender<State>,
 }
 
@@ -46,7 +46,10 @@ struct State {
 
 impl Wire {
     /// A wire to a port of this machine.
-    pub(super) async fn to(far: u16) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When no port can be listened on.
+    pub async fn to(far: u16) -> Result<Self> {
         let port = free_port()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let (state, seen) = watch::channel(State { line: Line::Whole, far });
@@ -54,12 +57,13 @@ impl Wire {
         Ok(Self { port, state })
     }
 
-    pub(super) fn set(&self, line: Line) {
+    /// Changes what becomes of what is sent.
+    pub fn set(&self, line: Line) {
         self.state.send_modify(|state| state.line = line);
     }
 
     /// Leads what is new to another port.
-    pub(super) fn lead_to(&self, far: u16) {
+    pub fn lead_to(&self, far: u16) {
         self.state.send_modify(|state| state.far = far);
     }
 }

@@ -1,0 +1,60 @@
+//! An answer of Postgres that gets lost: what was committed stays, and whoever asked hears of it.
+
+use ludoteca::local::{Line, Wire};
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{Answer, Person, TestApp, Wishes, eventually, new_store};
+
+/// A store that reaches its database over a wire.
+async fn wired() -> (TestApp, Wire) {
+    let (owner, app, key) = new_store().await;
+    let url = url::Url::parse(app.expose_secret()).unwrap();
+    let wire = Wire::to(url.port().unwrap()).await.unwrap();
+    let mut wired = url.clone();
+    wired.set_port(Some(wire.port)).unwrap();
+    let store = Some((owner, SecretString::from(wired.to_string()), key));
+    (TestApp::start_with(Wishes { store, ..Wishes::default() }).await, wire)
+}
+
+async fn count(owner: &mut PgConnection, query: &str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(owner).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_was_lost_is_an_account_that_can_be_used() {
+    let (app, wire) = wired().await;
+    let connect = || async { PgConnection::connect(app.owner_url.expose_secret()).await.unwrap() };
+    let (mut holder, mut owner) = (connect().await, connect().await);
+    let registered = "select count(*) from journal.events where event_type = 'UserRegistered'";
+    let before = count(&mut owner, registered).await;
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("lock table journal.events in exclusive mode").execute(&mut *held).await.unwrap();
+
+    let ana =
+        json!({ "name": "Ana", "email": "ana@example.com", "password": "ana's password", "birth_date": "1990-05-17" });
+    let visitor = app.visitor();
+    let request = visitor.request(Method::POST, "/users").header("Idempotency-Key", "k").json::<Value>(&ana);
+    let answer = tokio::spawn(Answer::of(request));
+    loop {
+        let waits = "select count(*) from pg_locks l join pg_stat_activity a using (pid)
+                     where not l.granted and a.datname = current_database() and a.query like '%journal.append%'";
+        if count(&mut owner, waits).await > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    wire.set(Line::Cut);
+    held.commit().await.unwrap();
+    while count(&mut owner, registered).await == before {
+        tokio::task::yield_now().await;
+    }
+    wire.set(Line::Whole);
+
+    answer.await.unwrap().expect(201);
+    assert_eq!(count(&mut owner, registered).await, before + 1);
+    eventually("the store is whole again", || async { app.visitor().get("/health/ready").await.status == 200 }).await;
+    Person::log_in(&app.url, "ana@example.com", "ana's password").await.get("/users/me").await.expect(200);
+}

@@ -20,7 +20,11 @@ impl Commands {
             for next in follow_ups(order, &known, &payments, self.rules.dispute_policy) {
                 match next {
                     FollowUp::BeginPayment => {
-                        payments = vec![self.begin_first_payment(context, order, read.take()).await?];
+                        match self.begin_first_payment(context, order, read.take()).await? {
+                            // Somebody gave the order up meanwhile.
+                            Payment::New => (known, payments, _) = self.read_order(order).await?,
+                            begun => payments = vec![begun],
+                        }
                         told = true;
                     }
                     FollowUp::Tell(command) => {
@@ -63,6 +67,7 @@ impl Commands {
         }
         let reason = RefundReason::parse("the buyer was erased while paying").ok();
         match self.request_refund(context, order, vec![], reason).await {
+            Err(error @ CommandError::Order(OrderError::OrderDisputed)) => Err(error),
             // On its way back already, or back.
             Ok(_) | Err(CommandError::Order(_)) => Ok(()),
             Err(error) => Err(error),

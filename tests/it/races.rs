@@ -1,16 +1,23 @@
 //! What is decided on a state holds only if the state does when it is recorded.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use commands::Actor;
 use domain::game::Game;
 use domain::order::OrderEvent;
 use domain::user::User;
-use domain::{GameId, StoreEvent, UserId};
+use domain::{GameId, OrderId, PaymentId, StoreEvent, UserId};
 use futures::future::join_all;
 use journal::{Journal, Position};
+use secrecy::ExposeSecret;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{Person, TestApp, eventually, game};
+
+/// How long something may take that takes no time; without an end it would take for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Walks the journal in its order, and holds each order against its buyer and games as they were just then.
 async fn no_order_stands_on_a_state_that_had_ended(journal: &Journal) -> usize {
@@ -124,4 +131,40 @@ async fn claims_follow_from_the_journal_and_are_restored_from_it() {
     let compared = journal.fold_claims(vault, false, |_| ()).await.unwrap();
     assert_eq!((compared.claims, compared.missing, compared.surplus), (4, 0, 0));
     app.verify().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_is_begun_while_its_order_is_given_up_is_not_begun_and_holds_nobody_up() {
+    let mut app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    for role in ["checkout", "reconciler"] {
+        app.kill_role(role).await;
+    }
+    let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
+    let payment = PaymentId::for_attempt(order, 1);
+    let mut owner = PgConnection::connect(app.owner_url.expose_secret()).await.unwrap();
+    let mut held = owner.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock(hashtextextended('payment ' || $1, 0))";
+    sqlx::query(lock).bind(payment.to_string()).execute(&mut *held).await.unwrap();
+
+    let commands = app.foundation.shared.commands.clone();
+    let context = commands.context(Actor::System("test"));
+    let following = tokio::spawn(async move { commands.follow_up(&context, order).await });
+    eventually("the payment is about to be begun", || async {
+        let waiting = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                       where not granted and locktype = 'advisory' and datname = current_database()";
+        (sqlx::query_scalar::<_, i64>(waiting).fetch_one(app.pool()).await.unwrap(), 1)
+    })
+    .await;
+    let cancel = "insert into journal.events
+                    (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+                  select 'order', aggregate_id, 2, 'OrderCancelled', '1', jsonb_build_object('type', 'OrderCancelled',
+                    'buyer', payload -> 'buyer', 'open_attempt', 1, 'reason', 'requested'), metadata
+                  from journal.events where aggregate_id = $1";
+    sqlx::query(cancel).bind(order.to_string()).execute(&mut *held).await.unwrap();
+    held.commit().await.unwrap();
+
+    let errands = tokio::time::timeout(PATIENCE, following).await.expect("it comes to an end").unwrap().unwrap();
+    assert!(errands.is_empty(), "{errands:?}");
+    assert_eq!(app.events("PaymentInitiated").await, 0);
 }

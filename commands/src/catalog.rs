@@ -4,6 +4,7 @@
 //! A game's id comes from its title, so importing a file twice changes nothing.
 
 use anyhow::{Context as _, Result, ensure};
+use csv::StringRecord;
 use domain::game::{AgeRating, GameDetails, GameError, ReleaseDate};
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use futures::{StreamExt, stream};
@@ -49,15 +50,24 @@ pub struct Imported {
 }
 
 /// A catalogue file, read.
-pub struct Catalogue(Vec<(usize, Result<GameChange>)>);
+pub struct Catalogue(Vec<(u64, Result<GameChange>)>);
 
 impl Catalogue {
     /// Reads a file's text. Lines that are no games are kept for the report.
     #[must_use]
     pub fn read(text: &str) -> Self {
-        let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize::<Row>();
-        // Line 1 is the header.
-        Self(rows.zip(2..).map(|(row, line)| (line, row.map_err(Into::into).and_then(|row| change(&row)))).collect())
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().cloned().unwrap_or_default();
+        let game = |(line, record): (u64, csv::Result<StringRecord>)| {
+            (
+                line,
+                record
+                    .and_then(|record| record.deserialize::<Row>(Some(&header)))
+                    .map_err(Into::into)
+                    .and_then(|row| change(&row)),
+            )
+        };
+        Self(lines(reader).map(game).collect())
     }
 
     /// How many lines it has.
@@ -87,15 +97,18 @@ impl Commands {
         let mut outcomes = stream::iter(catalogue.0)
             .map(|(line, game)| async move { (line, self.import_game(actor, game).await) })
             .buffer_unordered(AT_ONCE);
-        let mut imported = Imported::default();
+        let (mut imported, mut refused) = (Imported::default(), vec![]);
         while let Some((line, outcome)) = outcomes.next().await {
             progress();
             match outcome? {
                 Ok(true) => imported.new = imported.new.saturating_add(1),
                 Ok(false) => imported.known = imported.known.saturating_add(1),
-                Err(error) => imported.refused.push(format!("line {line}: {error:#}")),
+                Err(why) => refused.push((line, why)),
             }
         }
+        // As they stand in the file, however they were worked off.
+        refused.sort_by_key(|(line, _)| *line);
+        imported.refused = refused.into_iter().map(|(line, why)| format!("line {line}: {why:#}")).collect();
         Ok(imported)
     }
 
@@ -118,6 +131,15 @@ impl Commands {
             Err(refused) => Ok(Err(refused.into())),
         }
     }
+}
+
+/// The records with the lines that they begin in, the header being line 1; a text in quotes may go over several.
+fn lines(reader: csv::Reader<&[u8]>) -> impl Iterator<Item = (u64, csv::Result<StringRecord>)> {
+    let mut records = reader.into_records();
+    std::iter::from_fn(move || {
+        let line = records.reader().position().line();
+        Some((line, records.next()?))
+    })
 }
 
 fn change(row: &Row) -> Result<GameChange> {
@@ -172,6 +194,13 @@ mod tests {
         for text in ["", "-", "1.234", "1.-5", "--1", "x", "92233720368547758.08"] {
             assert!(brl(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_the_line_that_its_record_begins_in() {
+        let text = "title,description,price\n\"Summit\",\"two\nlines\",1\nSaltglass,one,1\n";
+        let lines: Vec<u64> = Catalogue::read(text).0.into_iter().map(|(line, _)| line).collect();
+        assert_eq!(lines, [2, 4]);
     }
 
     #[test]

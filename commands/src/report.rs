@@ -21,13 +21,20 @@ impl Commands {
         Ok(Some(serde_json::from_value(report).map_err(UnreadableEvent::from)?))
     }
 
-    /// Keeps an answer; of two equal requests at once, the first one's.
+    /// Keeps an answer, and returns it; of two equal requests at once, the first one's.
     ///
     /// # Errors
-    /// Those of every use case.
-    pub async fn keep_report(&self, context: &Context, report: &impl Serialize) -> Result<(), CommandError> {
-        let Some(request) = &context.repeatable else { return Ok(()) };
-        let report = serde_json::to_value(report).map_err(UnreadableEvent::from)?;
-        Ok(self.journal.keep_report(request, &report).await?)
+    /// As [`Commands::first_report`].
+    pub async fn keep_report<R: Serialize + DeserializeOwned>(
+        &self,
+        context: &Context,
+        report: R,
+    ) -> Result<R, CommandError> {
+        let Some(request) = &context.repeatable else { return Ok(report) };
+        let kept = serde_json::to_value(&report).map_err(UnreadableEvent::from)?;
+        if self.journal.keep_report(request, &kept).await? {
+            return Ok(report);
+        }
+        Ok(self.first_report(context).await?.unwrap_or(report))
     }
 }

@@ -137,7 +137,7 @@ impl DeadLetters {
             note(&store, actor, &letter, LetterAction::Redrive, why).await?;
         }
         // Before the letter is gone: a repeat finds one or the other.
-        store.commands.keep_report(&context, &()).await?;
+        store.commands.keep_report(&context, ()).await?;
         if letter.queue == MAIL_QUEUE {
             store.nats.discard(sequence.0, &who(actor), "redriven").await?;
         } else {

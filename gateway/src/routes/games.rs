@@ -151,8 +151,7 @@ impl Games {
             first
         } else {
             let imported = store.commands.import(actor, Catalogue::read(&text), || ()).await?;
-            store.commands.keep_report(&context, &imported).await?;
-            imported
+            store.commands.keep_report(&context, imported).await?
         };
         let commands::Imported { new, known, refused } = imported;
         Ok(Import::Done(Json(Imported { new, known, refused }), replayed))

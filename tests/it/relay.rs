@@ -276,14 +276,8 @@ async fn an_event_of_the_mirror_is_a_cloud_event() {
     assert_eq!(<Game as cqrs_es::Aggregate>::TYPE, "game");
 }
 
-#[tokio::test]
-async fn an_event_that_was_recorded_late_while_the_lead_changed_hands_is_noticed() {
-    let mut app = quiet().await;
-    create_games(&app, 5).await;
-    let mut first = relay(&app);
-    eventually("all is mirrored", || async { (app.foundation.journal().extent().await.unwrap().0, 6) }).await;
-    while first.run_once().await.unwrap() == Step::Worked {}
-    // As a standby could hold it that took over: it stands before what is mirrored, and is not among it.
+/// As a standby could hold it that took over: it stands before what is mirrored, and is not among it.
+async fn record_late(app: &TestApp) {
     let owner = journal::connect(&app.owner_url, 1).await.unwrap();
     sqlx::query(
         "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
@@ -296,12 +290,39 @@ async fn an_event_that_was_recorded_late_while_the_lead_changed_hands_is_noticed
     .execute(&owner)
     .await
     .unwrap();
+}
+
+async fn halted(app: &TestApp) {
+    eventually("health says so", || async { app.visitor().get("/health/ready").await.body["relay"] == "halted" }).await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_recorded_late_while_the_lead_changed_hands_is_noticed() {
+    let mut app = quiet().await;
+    create_games(&app, 5).await;
+    let mut first = relay(&app);
+    eventually("all is mirrored", || async { (app.foundation.journal().extent().await.unwrap().0, 6) }).await;
+    while first.run_once().await.unwrap() == Step::Worked {}
+    record_late(&app).await;
 
     // Whoever leads already has no reason to look back; whoever takes over does.
     let error = relay(&app).run_once().await.unwrap_err();
     assert!(matches!(error, RelayError::Differs { .. }), "{error}");
     app.start_role("relay");
-    eventually("health says so", || async { app.visitor().get("/health/ready").await.body["relay"] == "halted" }).await;
+    halted(&app).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_the_lead_again_looks_back_as_well() {
+    let app = TestApp::start().await;
+    create_games(&app, 5).await;
+    mirrors_everything(&app).await;
+    record_late(&app).await;
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    let depose = "select pg_terminate_backend(pid) from pg_locks l join pg_database d on d.oid = l.database
+                  where locktype = 'advisory' and objid = 7260001 and datname = current_database()";
+    sqlx::query(depose).execute(&owner).await.unwrap();
+    halted(&app).await;
 }
 
 #[tokio::test]

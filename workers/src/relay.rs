@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::lane::subject;
 use crate::metrics::{HELD_BACK, MIRRORED, RELAY_HALTED, RELAY_LAG};
-use crate::mirrored::POSITION;
+use crate::mirrored::{MESSAGE_ID, POSITION};
 
 const BATCH: i64 = 1_000;
 /// The journal is read this often at least, whether anybody woke us or not.
@@ -66,7 +66,7 @@ pub enum RelayError {
     },
     /// The journal holds an event that the mirror passed over.
     #[error(
-        "the mirror lacks an event: the journal has one at {found}, before the mirror's message {sequence}. Nothing is \
+        "the mirror lacks an event: the journal has one at {found} where the mirror has another, message {sequence}. Nothing is \
          published until the mirror is built anew; see docs/operations.md, \"The mirror is ahead\""
     )]
     Differs {
@@ -75,6 +75,9 @@ pub enum RelayError {
         /// Where the event stands in the journal.
         found: Position,
     },
+    /// The mirror was made by another version.
+    #[error("the mirror is of another form than this program's; run: ludoteca provision")]
+    OtherForm,
     /// The mirror did not take it.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -147,15 +150,21 @@ impl Relay {
             }
         }
         tracing::info!("The relay leads");
+        // What was known when the lead was lost is out of date.
+        (self.tail, self.next) = (None, None);
         let (journal, nats) = (self.journal.clone(), self.nats.clone());
         let (halted, reached) = (self.halted.clone(), self.reached.clone());
         let health = || if halted.load(Ordering::Relaxed) { "halted" } else { "up" };
-        tokio::select! {
+        let led = tokio::select! {
             led = self.mirror(stop) => led,
             lost = watch(&mut lock, &journal, &reached) => lost,
             () = nats.answer(RELAY_HEALTH, health) => Ok(()),
             never = note_progress(&journal, &nats) => match never {},
-        }
+        };
+        // Whoever leads now measures.
+        RELAY_LAG.set(0.0);
+        HELD_BACK.set(0.0);
+        led
     }
 
     async fn mirror(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
@@ -230,16 +239,17 @@ impl Relay {
             }
             mirrored.extend(batch.iter().map(|stored| {
                 let position = stored.header(POSITION).and_then(|position| position.parse::<Position>().ok());
-                (stored.sequence, position.unwrap_or_default())
+                let event = stored.header(MESSAGE_ID).and_then(|id| Uuid::try_parse(id).ok());
+                (stored.sequence, position.unwrap_or_default(), event)
             }));
         }
-        let Some(((_, begin), rest)) = mirrored.split_first() else { return Ok(()) };
+        let Some(((_, begin, _), rest)) = mirrored.split_first() else { return Ok(()) };
         let recorded = self.journal.committed_after(*begin, i64::try_from(COMPARED).unwrap_or(i64::MAX)).await?;
-        let recorded = recorded.iter().map(|event| event.position).take_while(|position| *position <= tail.position);
-        for (found, (sequence, position)) in recorded.zip(rest) {
-            if found != *position {
+        let recorded = recorded.iter().take_while(|event| event.position <= tail.position);
+        for (found, (sequence, position, event)) in recorded.zip(rest) {
+            if (found.position, Some(found.event_id)) != (*position, *event) {
                 self.halt(true);
-                return Err(RelayError::Differs { sequence: *sequence, found });
+                return Err(RelayError::Differs { sequence: *sequence, found: found.position });
             }
         }
         Ok(())
@@ -253,9 +263,12 @@ impl Relay {
     /// Where the mirror ends, and that the journal agrees.
     async fn find_tail(&mut self) -> Result<Tail, RelayError> {
         self.next = None;
+        if self.nats.has_another_form().await? {
+            return Err(RelayError::OtherForm);
+        }
         let last = self.nats.tail(EVENTS).await?;
         let Some(last) = last else { return Ok(Tail::default()) };
-        let event = last.header(crate::mirrored::MESSAGE_ID).unwrap_or_default().to_owned();
+        let event = last.header(MESSAGE_ID).unwrap_or_default().to_owned();
         let position: Option<Position> = last.header(POSITION).and_then(|text| text.parse().ok());
         let known = match position {
             Some(position) => self.journal.event_at(position).await?,

@@ -13,6 +13,7 @@ use commands::MadeAdmin;
 use indicatif::ProgressBar;
 use journal::ClaimsFold;
 use journal::{connect, migrate, rebase};
+use ludoteca::beside::beside;
 use ludoteca::config::MeiliOwnerConfig;
 use ludoteca::local::{Postgres, default_data, free_port, new_secret};
 use ludoteca::roles::{Foundation, bind, psp_sandbox};
@@ -197,7 +198,7 @@ impl Worker {
         let foundation = Foundation::connect_role(&self.store, stop.clone()).await?;
         if let Some(address) = self.operations.operations_listen {
             let (pool, nats) = (foundation.journal().pool().clone(), foundation.shared.nats.clone());
-            tokio::spawn(async move {
+            beside(stop.clone(), async move {
                 if let Err(error) = operations::serve(address, pool, nats, stop).await {
                     tracing::error!(%error, "Health and metrics are not served");
                 }

@@ -19,6 +19,7 @@ use workers::{
     Settlement, Shared, TextLog, Vigilance, WebhookFunction,
 };
 
+use crate::beside::beside;
 use crate::config::{
     GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
 };
@@ -77,7 +78,7 @@ impl Foundation {
         let StoreConfig { currency, dispute_policy, time_zone, .. } = *config;
         let rules = Rules { currency, refund_window, dispute_policy, time_zone };
         let commands = Commands::new(journal.clone(), vault.clone(), rules, clock);
-        tokio::spawn(wake_the_relay(journal, nats.clone(), stop.clone()));
+        beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })
     }
 
@@ -176,7 +177,7 @@ impl Foundation {
             every: when.reconcile_every,
             ask_after: when.reconcile_after,
             order_expiry: when.order_expiry,
-            charges_every: when.reconcile_charges,
+            lists_every: when.reconcile_charges,
         };
         Reconciler { shared: self.shared.clone(), desk: self.desk(config)?, vigilance }.run(self.stop.clone()).await;
         Ok(())

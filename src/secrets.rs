@@ -9,6 +9,7 @@ use gateway::{Keys, Secrets};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::beside::beside;
 use crate::config::SecretsConfig;
 
 /// How often the files are looked at.
@@ -22,7 +23,7 @@ pub fn follow(config: &SecretsConfig, stop: CancellationToken) -> Result<watch::
     let mut known = Files::read(config)?;
     let (changed, secrets) = watch::channel(Arc::new(known.parse(config)?));
     let config = config.clone();
-    tokio::spawn(async move {
+    beside(stop.clone(), async move {
         while stop.run_until_cancelled(tokio::time::sleep(RELOAD)).await.is_some() {
             let read = Files::read(&config).and_then(|files| Ok((files.parse(&config)?, files)));
             match read {

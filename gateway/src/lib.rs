@@ -72,11 +72,18 @@ impl Store {
 pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
     let live = Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), stop.clone()));
-    let reading = live.clone();
-    tokio::spawn(async move { reading.run().await });
-    let app = app(Arc::new(store), throttle, live);
+    let app = app(Arc::new(store), throttle, live.clone());
     let server = poem::Server::new_with_acceptor(acceptor);
-    server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5))).await
+    let serving = server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5)));
+    let reading = async {
+        live.run().await;
+        // It was told to stop; what is under way is served to its end.
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = serving => served,
+        never = reading => never,
+    }
 }
 
 fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {

@@ -15,6 +15,8 @@ use crate::executor::Receipt;
 pub struct PaymentState {
     /// The payment.
     pub payment: Payment,
+    /// What it is for.
+    pub terms: Terms,
     /// Its order.
     pub order: Order,
     /// What both belong to.
@@ -138,8 +140,8 @@ impl Commands {
     pub async fn payment(&self, payment: PaymentId) -> Result<PaymentState, CommandError> {
         let loaded = self.load::<Payment>(payment.as_uuid()).await?;
         let correlation = loaded.correlation().unwrap_or(payment.as_uuid());
-        let order = loaded.aggregate.terms().ok_or(CommandError::NotFound)?.order;
-        Ok(PaymentState { order: self.order(order).await?, payment: loaded.aggregate, correlation })
+        let terms = loaded.aggregate.terms().ok_or(CommandError::NotFound)?.clone();
+        Ok(PaymentState { order: self.order(terms.order).await?, payment: loaded.aggregate, terms, correlation })
     }
 
     /// When a payment was begun.

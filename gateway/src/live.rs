@@ -163,7 +163,7 @@ impl Live {
             return known;
         }
         match self.commands.payment(payment).await {
-            Ok(state) => state.payment.terms().map(|terms| (terms.buyer, terms.order)),
+            Ok(state) => Some((state.terms.buyer, state.terms.order)),
             Err(error) => {
                 tracing::warn!(payment.id = %payment, %error, "A notice is lost");
                 None

@@ -3,10 +3,11 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::dispute::{Dispute, DisputePage};
+use crate::dispute::Dispute;
 use crate::error::PspError;
-use crate::intent::{Intent, IntentPage, Method};
-use crate::refund::{REFUND_NAME, Refund, RefundPage};
+use crate::intent::{Intent, Method};
+use crate::list::{Listed, Page};
+use crate::refund::{REFUND_NAME, Refund};
 
 /// The version of Stripe's API that this client was written against.
 const API_VERSION: &str = "2024-06-20";
@@ -99,34 +100,12 @@ impl PspClient {
         self.send(self.http.get(format!("{}/v1/payment_intents/{intent}", self.base))).await
     }
 
-    /// A page of the intents made since `since` (seconds since 1970), newest first, from the one after `after` on.
-    ///
-    /// # Errors
-    /// [`PspError`].
-    pub async fn intents(&self, since: i64, after: Option<&str>) -> Result<IntentPage, PspError> {
-        self.list("payment_intents", since, after).await
-    }
-
-    /// A page of the refunds made since `since` (seconds since 1970), newest first, from the one after `after` on.
-    ///
-    /// # Errors
-    /// [`PspError`].
-    pub async fn refunds_since(&self, since: i64, after: Option<&str>) -> Result<RefundPage, PspError> {
-        self.list("refunds", since, after).await
-    }
-
-    /// A page of the disputes opened since `since` (seconds since 1970), newest first, from the one after `after` on.
-    ///
-    /// # Errors
-    /// [`PspError`].
-    pub async fn disputes_since(&self, since: i64, after: Option<&str>) -> Result<DisputePage, PspError> {
-        self.list("disputes", since, after).await
-    }
-
-    async fn list<T: DeserializeOwned>(&self, things: &str, since: i64, after: Option<&str>) -> Result<T, PspError> {
-        let mut query = vec![("limit", "100".to_owned()), ("created[gte]", since.to_string())];
-        query.extend(after.map(|after| ("starting_after", after.to_owned())));
-        self.send(self.http.get(format!("{}/v1/{things}", self.base)).query(&query)).await
+    pub(crate) async fn page<T: DeserializeOwned>(
+        &self,
+        list: &str,
+        query: &[(&str, String)],
+    ) -> Result<Page<T>, PspError> {
+        self.send(self.http.get(format!("{}/v1/{list}", self.base)).query(query)).await
     }
 
     /// Whether the PSP answers and takes our key.
@@ -134,8 +113,7 @@ impl PspClient {
     /// # Errors
     /// [`PspError`].
     pub async fn probe(&self) -> Result<(), PspError> {
-        let one = self.http.get(format!("{}/v1/payment_intents", self.base)).query(&[("limit", "1")]);
-        self.send::<IntentPage>(one).await.map(drop)
+        self.page::<Intent>(Intent::LIST, &[("limit", "1".to_owned())]).await.map(drop)
     }
 
     /// Gives an intent up; it cannot succeed afterwards.
@@ -162,9 +140,8 @@ impl PspClient {
     /// # Errors
     /// [`PspError`].
     pub async fn refunds(&self, intent: &str) -> Result<Vec<Refund>, PspError> {
-        let query = [("payment_intent", intent), ("limit", "100")];
-        let page: RefundPage = self.send(self.http.get(format!("{}/v1/refunds", self.base)).query(&query)).await?;
-        Ok(page.data)
+        let query = [("payment_intent", intent.to_owned()), ("limit", "100".to_owned())];
+        Ok(self.page(Refund::LIST, &query).await?.data)
     }
 
     /// Where a dispute stands.

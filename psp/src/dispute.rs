@@ -32,13 +32,3 @@ pub struct Dispute {
     /// The intent that was paid; nothing for charges of other kinds, which are none of ours.
     pub payment_intent: Option<String>,
 }
-
-/// Some of the disputes of a list.
-#[derive(Debug, Deserialize)]
-pub struct DisputePage {
-    /// Newest first.
-    pub data: Vec<Dispute>,
-    /// Whether there are older ones.
-    #[serde(default)]
-    pub has_more: bool,
-}

@@ -61,15 +61,6 @@ pub struct Intent {
     pub next_action: Option<NextAction>,
 }
 
-/// Some of the intents of a list.
-#[derive(Debug, Clone, Deserialize)]
-pub struct IntentPage {
-    /// Newest first.
-    pub data: Vec<Intent>,
-    /// Whether there are older ones.
-    pub has_more: bool,
-}
-
 /// A declined charge.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PaymentError {

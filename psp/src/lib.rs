@@ -8,12 +8,14 @@ mod client;
 mod dispute;
 mod error;
 mod intent;
+mod list;
 mod refund;
 pub mod sandbox;
 pub mod signature;
 
 pub use client::{NewIntent, PspClient, RefundRequest};
-pub use dispute::{Dispute, DisputePage, DisputeStatus};
+pub use dispute::{Dispute, DisputeStatus};
 pub use error::PspError;
-pub use intent::{Intent, IntentPage, IntentStatus, Method, NextAction};
-pub use refund::{REFUND_NAME, Refund, RefundPage, RefundStatus};
+pub use intent::{Intent, IntentStatus, Method, NextAction};
+pub use list::Listed;
+pub use refund::{REFUND_NAME, Refund, RefundStatus};

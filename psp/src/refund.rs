@@ -47,13 +47,3 @@ impl Refund {
         self.status == RefundStatus::Succeeded && !self.metadata.contains_key(REFUND_NAME)
     }
 }
-
-/// Some of the refunds of a list.
-#[derive(Debug, Deserialize)]
-pub struct RefundPage {
-    /// Newest first.
-    pub data: Vec<Refund>,
-    /// Whether there are older ones.
-    #[serde(default)]
-    pub has_more: bool,
-}

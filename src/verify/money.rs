@@ -1,11 +1,13 @@
 //! The money: paid orders have their games, games have paid orders, and the PSP holds what is recorded.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use anyhow::Result;
+use futures::TryStreamExt;
 use journal::Journal;
 use projections::payments::{Charge, charged};
-use psp::{IntentStatus, PspClient, RefundStatus};
+use psp::{Intent, IntentStatus, PspClient, Refund, RefundStatus};
 use tokio::time::{Instant, sleep};
 
 use super::{Finding, PATIENCE, PAUSE};
@@ -105,33 +107,25 @@ fn differing(held: &Charges, recorded: &Charges, of: fn(&Charge) -> i64) -> i64 
 
 /// The charges of this store's payments that the PSP lists, with what of them went back.
 async fn held_by(psp: &PspClient) -> Result<Charges> {
-    let (mut charges, mut after) = (Charges::new(), None::<String>);
-    loop {
-        let page = psp.intents(0, after.as_deref()).await?;
-        after = page.data.last().map(|last| last.id.clone());
-        for intent in page.data {
+    let mut charges = Charges::new();
+    let mut intents = pin!(psp.list::<Intent>(0));
+    while let Some(page) = intents.try_next().await? {
+        for intent in page {
             if intent.status == IntentStatus::Succeeded && intent.metadata.contains_key("payment_id") {
                 let amount = intent.amount_received.unwrap_or(intent.amount);
                 charges.insert(intent.id.clone(), Charge { psp_reference: intent.id, amount, refunded: 0 });
             }
         }
-        if !page.has_more {
-            break;
-        }
     }
-    let mut after = None::<String>;
-    loop {
-        let page = psp.refunds_since(0, after.as_deref()).await?;
-        after = page.data.last().map(|last| last.id.clone());
-        for refund in page.data.into_iter().filter(|refund| refund.status == RefundStatus::Succeeded) {
+    let mut refunds = pin!(psp.list::<Refund>(0));
+    while let Some(page) = refunds.try_next().await? {
+        for refund in page.into_iter().filter(|refund| refund.status == RefundStatus::Succeeded) {
             if let Some(charge) = charges.get_mut(&refund.payment_intent) {
                 charge.refunded = charge.refunded.saturating_add(refund.amount);
             }
         }
-        if !page.has_more {
-            return Ok(charges);
-        }
     }
+    Ok(charges)
 }
 
 async fn recorded(journal: &Journal) -> Result<Charges> {

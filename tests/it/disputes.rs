@@ -156,3 +156,26 @@ async fn an_order_that_went_back_while_it_was_disputed_is_suspended_no_more() {
     ana.sees_order(&order, "refunded").await;
     sees_standing(&ana, &order, "good").await;
 }
+
+#[tokio::test]
+async fn a_dispute_of_another_stores_payment_is_none_of_ours() {
+    let app = TestApp::start().await;
+    let elsewhere = PaymentId::from_uuid(app.foundation.shared.commands.clock().new_id());
+    let form = [
+        ("amount", "5990"),
+        ("currency", "brl"),
+        ("payment_method", "pm_card_createDispute"),
+        ("payment_method_types[]", "card"),
+        ("metadata[payment_id]", &elsewhere.to_string()),
+    ];
+    let intent = app.ask_psp("/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
+    app.ask_psp(&format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    eventually("what the PSP told of it is dealt with", || async {
+        let dealt =
+            "select count(*) filter (where kind like 'charge.dispute%'), count(*) filter (where handled_at is null)
+                     from vault.webhook_inbox";
+        (sqlx::query_as::<_, (i64, i64)>(dealt).fetch_one(app.pool()).await.unwrap(), (1, 0))
+    })
+    .await;
+    assert_eq!(app.events("PaymentDisputed").await, 0);
+}

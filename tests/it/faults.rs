@@ -4,17 +4,21 @@
 //! that is wrong (`psp_faults`); a hundred identical webhooks, and a failure after the success (`webhooks`); a lost
 //! advisory (`dead_letters`); a lost queue (`reconciler`).
 
+use std::time::Duration;
+
 use domain::payment::PspReference;
 use domain::{OrderId, PaymentId, PaymentWork};
 use ludoteca::client::http;
+use ludoteca::local::{Line, Wire};
 use nats::{DeadLetter, PAYMENTS, PAYMENTS_QUEUE};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::support::{PSP_KEY, Person, TestApp, Wishes, eventually, payment_method};
+use crate::support::{Person, TestApp, Wishes, eventually, payment_method};
 
+/// How soon the store must see that its connection to NATS carries nothing; a bound of the design, not of a machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(15);
 /// How much nats-server may keep where its disk is full, in bytes.
 const DISK: u64 = 64 << 10;
 
@@ -51,17 +55,12 @@ async fn submit_for(app: &TestApp, payment: PaymentId, (amount, currency): (&str
         ("payment_method_types[]", "card"),
         ("metadata[payment_id]", &payment.to_string()),
     ];
-    let intent = psp(app, "/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
+    let intent = app.ask_psp("/v1/payment_intents", &form).await["id"].as_str().unwrap().to_owned();
     let reference = PspReference::parse(&intent).unwrap();
     let commands = &app.foundation.shared.commands;
     let context = commands.context(commands::Actor::System("test"));
     commands.submit_payment(&context, payment, reference).await.unwrap();
     intent
-}
-
-async fn psp(app: &TestApp, path: &str, form: &[(&str, &str)]) -> Value {
-    let request = http().unwrap().post(format!("{}{path}", app.payment.psp_url)).bearer_auth(PSP_KEY).form(form);
-    request.send().await.unwrap().json().await.unwrap()
 }
 
 /// The dead letter of an order's first payment.
@@ -84,7 +83,7 @@ async fn a_worker_that_dies_between_the_charge_and_its_event_charges_once() {
     let mut app = TestApp::start().await;
     let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
     let intent = submit(&app, payment).await;
-    psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    app.ask_psp(&format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
     assert_eq!(
         (app.psp_status(&payment.to_string()).await, app.events("PaymentSucceeded").await),
         ("succeeded".into(), 0)
@@ -99,7 +98,7 @@ async fn other_money_than_was_asked_for_buys_nothing_and_is_brought_to_people() 
         let mut app = TestApp::start().await;
         let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
         let intent = submit_for(&app, payment, came).await;
-        psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+        app.ask_psp(&format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
         app.start_role("payments");
         eventually("staff see it", || async {
             let letters = app.admin.get("/dlq").await.body["items"].clone();
@@ -118,7 +117,7 @@ async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charge
     let mut app = TestApp::start().await;
     let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
     let intent = submit(&app, payment).await;
-    psp(&app, &format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    app.ask_psp(&format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
     let reference = PspReference::parse(&intent).unwrap();
     let commands = &app.foundation.shared.commands;
     let context = commands.context(commands::Actor::System("test"));
@@ -257,36 +256,16 @@ async fn a_gateway_starts_without_nats_and_becomes_ready() {
     .await;
 }
 
-/// A wire to a port; frozen, it carries nothing and stays open at both ends.
-async fn wire(far: u16) -> (u16, watch::Sender<bool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, (freeze, frozen)) = (listener.local_addr().unwrap().port(), watch::channel(false));
-    tokio::spawn(async move {
-        while let Ok((mut near, _)) = listener.accept().await {
-            let mut frozen = frozen.clone();
-            tokio::spawn(async move {
-                let mut far = TcpStream::connect(("127.0.0.1", far)).await.unwrap();
-                let ended = tokio::select! {
-                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => true,
-                    _ = frozen.changed() => false,
-                };
-                if !ended {
-                    std::future::pending::<()>().await;
-                }
-            });
-        }
-    });
-    (port, freeze)
-}
-
 #[tokio::test]
 async fn a_connection_to_nats_that_only_looks_open_is_noticed() {
     let app = TestApp::start().await;
     let url = app.nats.url();
     let far = url.rsplit(':').next().unwrap().parse().unwrap();
-    let (port, freeze) = wire(far).await;
-    let nats = nats::Nats::connect(&url.replace(&far.to_string(), &port.to_string())).await.unwrap();
+    let wire = Wire::to(far).await.unwrap();
+    let nats = nats::Nats::connect(&url.replace(&far.to_string(), &wire.port.to_string())).await.unwrap();
     assert!(nats.is_connected());
-    freeze.send_replace(true);
+    wire.set(Line::Silent);
+    let silent = Instant::now();
     eventually("it is noticed", || async { !nats.is_connected() }).await;
+    assert!(silent.elapsed() < NOTICED_WITHIN, "it took {:?}", silent.elapsed());
 }

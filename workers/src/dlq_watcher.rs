@@ -118,7 +118,7 @@ impl DlqWatcher {
         }
         let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
         let context = self.shared.commands.because("dlq-watcher", payment.as_uuid(), correlation);
-        let case = Case { by: "dlq-watcher", context: &context, payment, order: work.order_id, asked: None };
+        let case = Case { by: "dlq-watcher", context, payment, order: work.order_id, asked: None };
         let cause = "its worker died at every delivery";
         self.settlement.bury(&case, DeadLetterClass::Exhausted, deliveries.unwrap_or_default(), cause).await?;
         nats.remove(PAYMENTS, sequence).await?;

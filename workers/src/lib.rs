@@ -21,10 +21,11 @@ mod settlement;
 mod text_log;
 mod webhooks;
 
-use commands::Commands;
+use commands::{CommandError, Commands, PaymentState};
+use domain::payment::Failure;
 use domain::{OrderId, PaymentId, PaymentWork};
 use nats::{Nats, NatsError, Outgoing};
-use psp::{Intent, PspClient, PspError};
+use psp::{Intent, PspClient, PspError, RefundStatus};
 use uuid::Uuid;
 
 use crate::obstacle::Obstacle;
@@ -62,6 +63,18 @@ pub struct PaymentDesk {
 }
 
 impl Shared {
+    /// A payment as the journal knows it, and the case that a part of the store makes of it.
+    pub(crate) async fn case(
+        &self,
+        (by, cause): (&'static str, Uuid),
+        payment: PaymentId,
+    ) -> Result<(PaymentState, Case), CommandError> {
+        let state = self.commands.payment(payment).await?;
+        let context = self.commands.because(by, cause, state.correlation);
+        let case = Case { by, context, payment, order: state.terms.order, asked: Some(state.terms.amount) };
+        Ok((state, case))
+    }
+
     /// Puts work into the payment queue; its worker looks at the journal to see what is to be done. The same work for
     /// the same reason is queued once.
     pub(crate) async fn enqueue(&self, payment_id: PaymentId, order_id: OrderId, why: &str) -> Result<(), NatsError> {
@@ -82,18 +95,31 @@ impl PaymentDesk {
     pub(crate) async fn record_dispute(
         &self,
         shared: &Shared,
-        (by, cause): (&'static str, Uuid),
+        why: (&'static str, Uuid),
         dispute: psp::Dispute,
     ) -> Result<bool, Obstacle> {
         let Some(intent) = dispute.payment_intent.as_deref() else { return Ok(false) };
         let intent = self.psp.retrieve(intent).await?;
         let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
         let Some(payment) = named else { return Ok(false) };
-        let state = shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms() else { return Ok(false) };
-        let context = shared.commands.because(by, cause, state.correlation);
-        let case = Case { by, context: &context, payment, order: terms.order, asked: None };
-        self.settlement.dispute(&case, dispute, terms.amount.currency).await?;
+        let (state, case) = match shared.case(why, payment).await {
+            Err(CommandError::NotFound) => return Ok(false),
+            found => found?,
+        };
+        self.settlement.dispute(&case, dispute, state.terms.amount.currency).await?;
+        Ok(true)
+    }
+
+    /// Whether all the money of an intent that brought other money than was asked for went back. The payment fails then.
+    pub(crate) async fn is_over(&self, case: &Case, intent: &str) -> Result<bool, Obstacle> {
+        let (intent, refunds) = (self.psp.retrieve(intent).await?, self.psp.refunds(intent).await?);
+        let back = refunds.iter().filter(|refund| refund.status == RefundStatus::Succeeded);
+        let back = back.fold(0_i64, |sum, refund| sum.saturating_add(refund.amount));
+        if back < intent.amount_received.unwrap_or(intent.amount) {
+            return Ok(false);
+        }
+        let message = "other money came than was asked for, and went back".to_owned();
+        self.settlement.fail(case, Some(&intent.id), Failure { code: "difference".to_owned(), message }).await?;
         Ok(true)
     }
 

@@ -17,6 +17,9 @@ pub(crate) enum Obstacle {
     /// A read model could not be read.
     #[error("read model: {0}")]
     ReadModel(#[from] sqlx::Error),
+    /// The PSP tells of a payment whose reference is not recorded yet.
+    #[error("the payment is not submitted yet")]
+    Early,
     /// The PSP knows of the payment and nothing has come of it.
     #[error("the PSP has not charged yet")]
     Open,
@@ -26,5 +29,10 @@ impl Obstacle {
     /// Whether the store itself said no: what was asked for is done already, or never to be done.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Command(error) if !error.is_passing())
+    }
+
+    /// Whether asking again would not help: the store said no, or the PSP knows no such thing.
+    pub(crate) fn is_final(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Psp(PspError::Refused { .. }))
     }
 }

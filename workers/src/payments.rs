@@ -10,7 +10,6 @@ mod refund;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::{Context, PaymentState};
 use domain::checkout::{Errand, errands};
 use domain::payment::Payment;
 use domain::{PaymentId, PaymentWork};
@@ -22,6 +21,9 @@ use crate::obstacle::Obstacle;
 use crate::pause::doubled;
 use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
+
+/// What its events and its lines of the text log are signed with.
+const BY: &str = "worker";
 
 /// How patient the worker is.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +112,8 @@ impl PaymentWorker {
         if let (1, Some(who)) = (this.attempt, delivery.header(REDRIVEN_BY)) {
             let known = self.shared.commands.payment(payment).await;
             let correlation = known.map_or(payment.as_uuid(), |state| state.correlation);
-            let context = self.shared.commands.because("payment-worker", payment.as_uuid(), correlation);
-            let case = Case { by: "worker", context: &context, payment, order, asked: None };
+            let context = self.shared.commands.because(BY, payment.as_uuid(), correlation);
+            let case = Case { by: BY, context, payment, order, asked: None };
             self.desk.settlement.note(&case, None, &format!("redriven: by {who}"));
         }
         let mut pause = self.patience.pause;
@@ -141,19 +143,12 @@ impl PaymentWorker {
         }
     }
 
-    fn context(&self, payment: PaymentId, state: &PaymentState) -> Context {
-        self.shared.commands.because("payment-worker", payment.as_uuid(), state.correlation)
-    }
-
     /// Looks at the journal and does what is left to do for a payment.
     async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Obstacle> {
-        let state = self.shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms().cloned() else { return Ok(()) };
-        let context = self.context(payment, &state);
-        let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
+        let (state, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
         for errand in errands(&state.order, payment, &state.payment) {
             match errand {
-                Errand::Charge => self.charge(&case, &terms, this).await?,
+                Errand::Charge => self.charge(&case, &state.terms, this).await?,
                 Errand::Cancel => self.cancel(&case, this).await?,
                 Errand::PayBack => self.refund_all(&case, &state.payment, this).await?,
                 Errand::Refund { number } => {
@@ -165,7 +160,7 @@ impl PaymentWorker {
     }
 
     /// Gives a payment up whose order is no longer to be paid. If the money came after all, it goes back.
-    async fn cancel(&self, case: &Case<'_>, this: Try) -> Result<(), Obstacle> {
+    async fn cancel(&self, case: &Case, this: Try) -> Result<(), Obstacle> {
         let known = self.shared.commands.payment(case.payment).await?.payment;
         let Some(psp) = known.reference().map(|reference| reference.as_str().to_owned()) else {
             return Ok(self.desk.settlement.give_up(case).await?);
@@ -187,10 +182,7 @@ impl PaymentWorker {
 
     /// The last attempt is over: find out or cancel at the PSP, then the dead letter, and only then an end of the work.
     async fn give_up(&self, payment: PaymentId, this: Try, obstacle: &Obstacle) -> Result<Verdict, Obstacle> {
-        let state = self.shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms() else { return Ok(Verdict::Done) };
-        let context = self.context(payment, &state);
-        let case = Case { by: "worker", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
+        let (state, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
         let dead = self.find_out_or_give_up(&case, &state.payment, (this, obstacle)).await?;
         Ok(if dead { Verdict::Terminate("exhausted, see DLQ".to_owned()) } else { Verdict::Done })
     }

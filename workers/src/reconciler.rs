@@ -6,7 +6,7 @@
 //! What is worth asking about comes from the read models and may be out of date; the journal decides.
 //! It notes as well which promotions began and ended, and removes what is old, for it is the part of the store that
 //! acts by the clock.
-//! It keeps no state: two of them ask twice, which changes nothing.
+//! It keeps only how far the lists were compared: two of them ask twice, which changes nothing.
 
 mod lists;
 mod schedule;
@@ -25,7 +25,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::schedule::Schedule;
+use self::schedule::{Looks, Schedule};
 use crate::metrics::RECONCILED;
 use crate::obstacle::Obstacle;
 use crate::settlement::{Case, Settled};
@@ -33,6 +33,8 @@ use crate::{PaymentDesk, Shared};
 
 /// How many questions are asked at once.
 const SLOTS: usize = 8;
+/// What its events and its lines of the text log are signed with.
+const BY: &str = "reconciler";
 /// How often it is looked for what is old.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
@@ -45,8 +47,8 @@ pub struct Vigilance {
     pub ask_after: Duration,
     /// How long an order may be unpaid.
     pub order_expiry: Duration,
-    /// How often it goes through the PSP's list of charges.
-    pub charges_every: Duration,
+    /// How often it goes through the PSP's lists, and looks for money that nothing came of.
+    pub lists_every: Duration,
 }
 
 /// The reconciler.
@@ -63,8 +65,10 @@ pub struct Reconciler {
 impl Reconciler {
     /// Works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut schedule = Schedule::new(self.vigilance.ask_after);
-        let (mut charges_at, mut prune_at) = (Instant::now(), Instant::now());
+        let pause = self.vigilance.ask_after;
+        let (mut asked, mut unused) = (Schedule::new(pause), Schedule::new(pause));
+        let (mut expired, mut looks) = (Schedule::new(pause), Looks::default());
+        let (mut lists_at, mut prune_at) = (Instant::now(), Instant::now());
         let mut round = tokio::time::interval(self.vigilance.every);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
@@ -76,21 +80,22 @@ impl Reconciler {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     question = questions.next() => match question.map(|id| PaymentId::parse(&id)) {
-                        Some(Ok(payment)) if schedule.look(payment) => told(payment, self.ask(payment).await),
+                        Some(Ok(payment)) if looks.look(payment) => _ = told(payment, self.ask(payment).await),
                         Some(_) => (),
                         None => break,
                     },
                     _ = round.tick() => {
                         self.turn_promotions().await;
-                        self.expire_unpaid().await;
-                        self.ask_unsettled(&mut schedule).await;
+                        self.expire_unpaid(&mut expired).await;
+                        self.ask_those(self.unsettled().await, &mut asked).await;
                         if Instant::now() >= prune_at {
                             self.prune().await;
                             prune_at = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_at);
                         }
-                        if Instant::now() >= charges_at {
+                        if Instant::now() >= lists_at {
                             self.compare_lists().await;
-                            charges_at = Instant::now().checked_add(self.vigilance.charges_every).unwrap_or(charges_at);
+                            self.ask_those(self.unused().await, &mut unused).await;
+                            lists_at = Instant::now().checked_add(self.vigilance.lists_every).unwrap_or(lists_at);
                         }
                     }
                 }
@@ -130,12 +135,13 @@ impl Reconciler {
         }
     }
 
-    async fn expire_unpaid(&self) {
+    async fn expire_unpaid(&self, schedule: &mut Schedule<OrderId>) {
         let unpaid = projections::orders::unpaid_since(self.pool(), self.before(self.vigilance.order_expiry)).await;
         match unpaid {
             Ok(orders) => {
-                let each = |order| async move { told(order, self.expire(order).await) };
-                stream::iter(orders).for_each_concurrent(SLOTS, each).await;
+                let due = schedule.due(orders.into_iter().map(|order| (order, false)));
+                let each = |order| async move { _ = told(order, self.expire(order).await) };
+                stream::iter(due).for_each_concurrent(SLOTS, each).await;
             }
             Err(error) => tracing::warn!(%error, "The reconciler cannot see which orders are unpaid"),
         }
@@ -146,9 +152,9 @@ impl Reconciler {
         let commands = &self.shared.commands;
         let (known, correlation) = commands.order_with_correlation(order).await?;
         let Order::Open { failed_attempts, total, .. } = known else { return Ok("known") };
-        let context = self.shared.commands.because("reconciler", order.as_uuid(), correlation);
+        let context = self.shared.commands.because(BY, order.as_uuid(), correlation);
         let payment = PaymentId::for_attempt(order, failed_attempts.saturating_add(1));
-        let case = Case { by: "reconciler", context: &context, payment, order, asked: Some(total) };
+        let case = Case { by: BY, context, payment, order, asked: Some(total) };
         match commands.payment(payment).await.map(|state| state.payment) {
             Ok(Payment::Succeeded { .. }) => return Ok("known"),
             Ok(paying) if !paying.is_settled() => match paying.reference() {
@@ -158,7 +164,8 @@ impl Reconciler {
                         Some(intent) => match self.desk.settlement.apply(&case, &intent).await? {
                             Settled::Cancelled | Settled::Declined(_) => (),
                             Settled::Paid => return Ok("paid"),
-                            // The bank is at it and cannot be stopped.
+                            Settled::Differs if self.desk.is_over(&case, &intent.id).await? => (),
+                            // The bank is at it and cannot be stopped, or people have to look at it.
                             Settled::Waiting | Settled::Open | Settled::Differs => return Ok("waiting"),
                         },
                         None => self.desk.settlement.give_up(&case).await?,
@@ -170,16 +177,18 @@ impl Reconciler {
             Ok(_) | Err(CommandError::NotFound) => (),
             Err(error) => return Err(error.into()),
         }
-        commands.cancel_order(&context, order, CancelReason::Expired).await?;
+        commands.cancel_order(&case.context, order, CancelReason::Expired).await?;
         self.desk.settlement.note(&case, None, "order expired");
         Ok("expired")
     }
 
-    async fn ask_unsettled(&self, schedule: &mut Schedule) {
-        match self.unsettled().await {
-            Ok(unsettled) => {
-                let each = |payment| async move { told(payment, self.ask(payment).await) };
-                stream::iter(schedule.due(&unsettled)).for_each_concurrent(SLOTS, each).await;
+    async fn ask_those(&self, payments: sqlx::Result<Vec<Unsettled>>, schedule: &mut Schedule<PaymentId>) {
+        match payments {
+            Ok(payments) => {
+                let found =
+                    payments.iter().map(|found| (PaymentId::from_uuid(found.payment_id), found.status == "pending"));
+                let each = |payment| async move { _ = told(payment, self.ask(payment).await) };
+                stream::iter(schedule.due(found)).for_each_concurrent(SLOTS, each).await;
             }
             Err(error) => tracing::warn!(%error, "The reconciler cannot see which payments are unsettled"),
         }
@@ -189,16 +198,16 @@ impl Reconciler {
         let since = self.before(self.vigilance.ask_after);
         let mut unsettled = projections::payments::unsettled_since(self.pool(), since).await?;
         unsettled.extend(projections::orders::refunding_since(self.pool(), since).await?);
-        unsettled.extend(projections::payments::unused_since(self.pool(), since).await?);
         Ok(unsettled)
+    }
+
+    async fn unused(&self) -> sqlx::Result<Vec<Unsettled>> {
+        projections::payments::unused_since(self.pool(), self.before(self.vigilance.ask_after)).await
     }
 
     /// Asks the PSP about a payment; puts its work back into the queue where it got lost.
     async fn ask(&self, payment: PaymentId) -> Result<&'static str, Obstacle> {
-        let state = self.shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
+        let (state, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
         if state.payment.is_settled() {
             return self.catch_up(&case).await;
         }
@@ -210,17 +219,23 @@ impl Reconciler {
             None => Settled::Open,
         };
         match settled {
-            Settled::Open => self.look_again(payment, terms.order).await,
+            Settled::Open => self.look_again(payment, case.order).await,
             Settled::Waiting => Ok("waiting"),
             Settled::Paid => Ok("paid"),
-            Settled::Differs => Ok("differs"),
+            Settled::Differs => {
+                let over = match state.payment.reference() {
+                    Some(psp) => self.desk.is_over(&case, psp.as_str()).await?,
+                    None => false,
+                };
+                Ok(if over { "failed" } else { "differs" })
+            }
             Settled::Declined(_) | Settled::Cancelled => Ok("failed"),
         }
     }
 
     /// Has done what should have followed from a settled payment: its order completed, or its money sent back.
-    async fn catch_up(&self, case: &Case<'_>) -> Result<&'static str, Obstacle> {
-        let errands = self.shared.commands.follow_up(case.context, case.order).await?;
+    async fn catch_up(&self, case: &Case) -> Result<&'static str, Obstacle> {
+        let errands = self.shared.commands.follow_up(&case.context, case.order).await?;
         if errands.iter().any(|(payment, _)| *payment == case.payment) {
             return self.look_again(case.payment, case.order).await;
         }
@@ -247,17 +262,19 @@ fn earlier(than: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     than.checked_sub_signed(by).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-/// Whose question, and what came of it.
-fn told(about: impl std::fmt::Display, outcome: Result<&'static str, Obstacle>) {
+/// Whose question, and what came of it: whether it need not be asked again.
+fn told(about: impl std::fmt::Display, outcome: Result<&'static str, Obstacle>) -> bool {
     match outcome {
         Ok(outcome) => RECONCILED.with_label_values(&[outcome]).inc(),
-        // Others were faster: the journal says more than this question would have.
-        Err(refusal) if refusal.is_refusal() => {
+        // Others were faster, or the PSP knows no such thing: asking again would say no more.
+        Err(refusal) if refusal.is_final() => {
             tracing::info!(%about, %refusal, "The reconciler changes nothing");
         }
         Err(error) => {
             RECONCILED.with_label_values(&["unanswered"]).inc();
             tracing::warn!(%about, %error, "The reconciler asks again later");
+            return false;
         }
     }
+    true
 }

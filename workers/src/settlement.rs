@@ -43,9 +43,9 @@ pub(crate) enum Settled {
 
 /// Who reports, about what.
 #[derive(Debug, Clone)]
-pub(crate) struct Case<'a> {
+pub(crate) struct Case {
     pub(crate) by: &'static str,
-    pub(crate) context: &'a Context,
+    pub(crate) context: Context,
     pub(crate) payment: PaymentId,
     pub(crate) order: OrderId,
     /// What was asked for, where the case is about money that may have come.
@@ -68,8 +68,9 @@ impl Settlement {
     }
 
     /// Records what the PSP says of an intent. What is known already changes nothing.
-    pub(crate) async fn apply(&self, case: &Case<'_>, intent: &Intent) -> Result<Settled, Obstacle> {
-        let Case { context, payment, .. } = *case;
+    pub(crate) async fn apply(&self, case: &Case, intent: &Intent) -> Result<Settled, Obstacle> {
+        let Case { context, payment, .. } = case;
+        let payment = *payment;
         let settled = meaning(intent);
         let (news, outcome) = match &settled {
             Settled::Paid if case.asked.is_some_and(|asked| !is_what_came(intent, asked)) => {
@@ -94,7 +95,7 @@ impl Settlement {
     }
 
     /// Makes visible that other money came than was asked for. The payment stays unsettled: nothing is handed over for it.
-    async fn bury_other_money(&self, case: &Case<'_>, intent: &Intent) -> Result<(), Obstacle> {
+    async fn bury_other_money(&self, case: &Case, intent: &Intent) -> Result<(), Obstacle> {
         let asked = case.asked.map(|asked| asked.to_string()).unwrap_or_default();
         let came = intent.amount_received.unwrap_or(intent.amount);
         let cause = format!("asked for {asked}, and {came} minor units of {} came ({})", intent.currency, intent.id);
@@ -102,7 +103,7 @@ impl Settlement {
     }
 
     /// A dead letter about money, unless there is one.
-    async fn bury_difference(&self, case: &Case<'_>, cause: &str) -> Result<(), Obstacle> {
+    async fn bury_difference(&self, case: &Case, cause: &str) -> Result<(), Obstacle> {
         let class = DeadLetterClass::Difference;
         if self.nats.holds(DLQ, &format!("dlq.{PAYMENTS_QUEUE}.{class}.{}", case.payment)).await? {
             return Ok(());
@@ -113,7 +114,7 @@ impl Settlement {
     /// Records money that somebody sent back at the PSP itself; whether any was news. All of it: the order gives its
     /// games back. A part: nobody here knows for which game, so people look at it. Their letter comes first: who dies in
     /// between finds news again.
-    pub(crate) async fn adopt_refunds(&self, case: &Case<'_>, refunds: &[psp::Refund]) -> Result<bool, Obstacle> {
+    pub(crate) async fn adopt_refunds(&self, case: &Case, refunds: &[psp::Refund]) -> Result<bool, Obstacle> {
         let state = self.commands.payment(case.payment).await?;
         let Payment::Succeeded { terms, refunded, refunds: known, .. } = &state.payment else { return Ok(false) };
         let is_news = |refund: &&psp::Refund| {
@@ -130,7 +131,7 @@ impl Settlement {
         for refund in &news {
             let amount = Money { amount: refund.amount, ..terms.amount };
             let made = Refund { reference: reference(&refund.id)?, number: None };
-            if self.commands.refund_payment(case.context, case.payment, amount, made).await? {
+            if self.commands.refund_payment(&case.context, case.payment, amount, made).await? {
                 self.note(case, Some(&refund.payment_intent), "refunded: at the payment provider");
             }
         }
@@ -140,7 +141,7 @@ impl Settlement {
     /// The dead letter of a payment. Once it is stored, it is stored, however often this is done.
     pub(crate) async fn bury(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         class: DeadLetterClass,
         attempts: u64,
         cause: &str,
@@ -167,29 +168,24 @@ impl Settlement {
     }
 
     /// Records that a payment is given up of which the PSP knows nothing.
-    pub(crate) async fn give_up(&self, case: &Case<'_>) -> Result<(), CommandError> {
-        if self.commands.cancel_payment(case.context, case.payment).await? {
+    pub(crate) async fn give_up(&self, case: &Case) -> Result<(), CommandError> {
+        if self.commands.cancel_payment(&case.context, case.payment).await? {
             self.note(case, None, "cancelled");
         }
         Ok(())
     }
 
     /// Records that the money will not come, for a reason of ours.
-    pub(crate) async fn fail(&self, case: &Case<'_>, psp: Option<&str>, failure: Failure) -> Result<(), CommandError> {
+    pub(crate) async fn fail(&self, case: &Case, psp: Option<&str>, failure: Failure) -> Result<(), CommandError> {
         let outcome = format!("failed: {}", failure.code);
-        if self.commands.fail_payment(case.context, case.payment, failure).await? {
+        if self.commands.fail_payment(&case.context, case.payment, failure).await? {
             self.note(case, psp, &outcome);
         }
         Ok(())
     }
 
     /// Records where a dispute stands.
-    pub(crate) async fn dispute(
-        &self,
-        case: &Case<'_>,
-        dispute: psp::Dispute,
-        currency: Currency,
-    ) -> Result<(), Obstacle> {
+    pub(crate) async fn dispute(&self, case: &Case, dispute: psp::Dispute, currency: Currency) -> Result<(), Obstacle> {
         let status = decided(dispute.status);
         let known = Dispute {
             reference: reference(&dispute.id)?,
@@ -197,7 +193,7 @@ impl Settlement {
             reason: dispute.reason.clone(),
             status,
         };
-        if self.commands.record_dispute(case.context, case.payment, known).await? {
+        if self.commands.record_dispute(&case.context, case.payment, known).await? {
             let outcome = format!("dispute {status}: {}", dispute.reason);
             self.note(case, dispute.payment_intent.as_deref(), &outcome);
         }
@@ -214,12 +210,12 @@ impl Settlement {
     }
 
     /// Writes the line and counts the outcome.
-    pub(crate) fn note(&self, case: &Case<'_>, psp: Option<&str>, outcome: &str) {
-        let Case { by, context, payment, order, .. } = *case;
+    pub(crate) fn note(&self, case: &Case, psp: Option<&str>, outcome: &str) {
+        let Case { by, payment, order, .. } = *case;
         let kind = outcome.split(':').next().unwrap_or(outcome);
         OUTCOMES.with_label_values(&[by, kind]).inc();
         tracing::info!(by, payment.id = %payment, order.id = %order, psp, outcome, "Payment {payment}: {outcome}");
-        self.log.write(&Line { what: by, payment, order, psp, outcome, correlation: context.correlation });
+        self.log.write(&Line { what: by, payment, order, psp, outcome, correlation: case.context.correlation });
     }
 }
 

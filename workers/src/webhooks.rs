@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use domain::PaymentId;
 use futures::StreamExt;
 use journal::vault::InboxEntry;
 use nats::WEBHOOK_WAKE;
-use psp::PspError;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::settlement::Case;
+use crate::obstacle::Obstacle;
 use crate::{PaymentDesk, Shared};
 
+/// What its events and its lines of the text log are signed with.
+const BY: &str = "webhook";
 /// The inbox is looked at this often at least.
 const POLL: Duration = Duration::from_millis(250);
 /// For how long a delivery is ours.
@@ -65,9 +65,9 @@ impl WebhookFunction {
         let Some(entry) = vault.next_delivery(LEASE).await? else { return Ok(false) };
         match self.take(&entry).await {
             Ok(()) => vault.delivery_handled(&entry.event_id).await?,
-            // What it is about the PSP does not know, or no longer: asking again would not help.
-            Err(error) if matches!(error.downcast_ref(), Some(PspError::Refused { .. })) => {
-                tracing::warn!(webhook.id = entry.event_id, %error, "A webhook is about what the PSP does not know");
+            // The PSP or the store does not know it, or will have none of it: asking again would not help.
+            Err(error) if error.is_final() => {
+                tracing::info!(webhook.id = entry.event_id, %error, "A webhook changes nothing");
                 vault.delivery_handled(&entry.event_id).await?;
             }
             Err(error) => {
@@ -79,7 +79,7 @@ impl WebhookFunction {
         Ok(true)
     }
 
-    async fn take(&self, entry: &InboxEntry) -> anyhow::Result<()> {
+    async fn take(&self, entry: &InboxEntry) -> Result<(), Obstacle> {
         let object = entry.payload.pointer("/data/object").unwrap_or(&Value::Null);
         if entry.kind.starts_with("refund.") || entry.kind.starts_with("charge.refund") {
             return self.look_at_refund(entry, object).await;
@@ -96,60 +96,47 @@ impl WebhookFunction {
             tracing::info!(webhook.id = entry.event_id, "A webhook names no payment of ours");
             return Ok(());
         };
-        let state = match self.shared.commands.payment(payment).await {
-            Err(error) if !error.is_passing() => return Ok(()),
-            state => state?,
-        };
+        let (state, case) = self.shared.case((BY, cause(entry)), payment).await?;
         match state.payment.reference() {
             Some(known) if known.as_str() != reference => return Ok(()),
             // Failed and cancelled payments keep no reference; a late success of theirs must still be heard.
-            None if !state.payment.is_settled() => anyhow::bail!("the payment is not submitted yet"),
+            None if !state.payment.is_settled() => return Err(Obstacle::Early),
             Some(_) | None => (),
         }
-        let terms = state.payment.terms().context("a payment without terms")?;
         let intent = self.desk.psp.retrieve(reference).await?;
-        let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = self.shared.commands.because("webhook", cause, state.correlation);
-        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
-        match self.desk.settlement.apply(&case, &intent).await {
-            Err(error) if error.is_refusal() => {
-                tracing::info!(payment.id = %payment, %error, "A webhook changes nothing");
-                Ok(())
-            }
-            settled => Ok(settled.map(drop)?),
-        }
+        self.desk.settlement.apply(&case, &intent).await?;
+        Ok(())
     }
 
     /// What somebody refunded at the PSP itself is recorded; our own refunds are the payment worker's, which asks where
     /// they stand.
-    async fn look_at_refund(&self, entry: &InboxEntry, refund: &Value) -> anyhow::Result<()> {
+    async fn look_at_refund(&self, entry: &InboxEntry, refund: &Value) -> Result<(), Obstacle> {
         let Some(intent) = refund.get("payment_intent").and_then(Value::as_str) else { return Ok(()) };
         let pool = self.shared.commands.journal().pool();
         let Some(payment) = projections::payments::by_reference(pool, intent).await? else { return Ok(()) };
-        let state = self.shared.commands.payment(payment).await?;
-        let terms = state.payment.terms().context("a payment without terms")?;
-        let refunds = self.desk.psp.refunds(intent).await?;
-        let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        let context = self.shared.commands.because("webhook", cause, state.correlation);
-        let case = Case { by: "webhook", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
-        self.desk.settlement.adopt_refunds(&case, &refunds).await?;
-        Ok(self.shared.enqueue(payment, terms.order, &format!("webhook:{}", entry.event_id)).await?)
+        let (_, case) = self.shared.case((BY, cause(entry)), payment).await?;
+        self.desk.settlement.adopt_refunds(&case, &self.desk.psp.refunds(intent).await?).await?;
+        Ok(self.shared.enqueue(payment, case.order, &format!("webhook:{}", entry.event_id)).await?)
     }
 
     /// A dispute is recorded as the PSP has it now, whatever the delivery says.
-    async fn look_at_dispute(&self, entry: &InboxEntry, dispute: &Value) -> anyhow::Result<()> {
+    async fn look_at_dispute(&self, entry: &InboxEntry, dispute: &Value) -> Result<(), Obstacle> {
         let Some(id) = dispute.get("id").and_then(Value::as_str) else { return Ok(()) };
         let dispute = self.desk.psp.dispute(id).await?;
-        let cause = Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes());
-        self.desk.record_dispute(&self.shared, ("webhook", cause), dispute).await?;
+        self.desk.record_dispute(&self.shared, (BY, cause(entry)), dispute).await?;
         Ok(())
     }
 
-    async fn payment(&self, object: &Value, reference: &str) -> anyhow::Result<Option<PaymentId>> {
+    async fn payment(&self, object: &Value, reference: &str) -> Result<Option<PaymentId>, Obstacle> {
         let named = object.pointer("/metadata/payment_id").and_then(Value::as_str);
         if let Some(payment) = named.and_then(|id| PaymentId::parse(id).ok()) {
             return Ok(Some(payment));
         }
         Ok(projections::payments::by_reference(self.shared.commands.journal().pool(), reference).await?)
     }
+}
+
+/// The delivery as the cause of events: its id, as ours are written.
+fn cause(entry: &InboxEntry) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, entry.event_id.as_bytes())
 }

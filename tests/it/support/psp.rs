@@ -82,6 +82,12 @@ impl TestApp {
         answer(http().unwrap().post(url).form(&[("evidence[uncategorized_text]", evidence)])).await;
     }
 
+    /// What the PSP answers to a POST of a form.
+    pub async fn ask_psp(&self, path: &str, form: &[(&str, &str)]) -> Value {
+        let request = http().unwrap().post(format!("{}{path}", self.payment.psp_url)).bearer_auth(PSP_KEY).form(form);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// Makes the PSP behave like this from now on.
     pub async fn psp_behaves(&self, behaviour: Value) {
         answer(http().unwrap().put(self.psp("/control")).json(&behaviour)).await;

@@ -146,12 +146,12 @@ impl Reader<'_> {
 
 /// `5990` in BRL → `R$59.90`, or `R$ 59,90` in Portuguese.
 fn amount(language: Language, money: Money) -> String {
-    let (whole, cents) = (money.amount.wrapping_div(100), money.amount.wrapping_rem(100));
-    let currency = money.currency.to_string();
-    let symbol = if currency == "BRL" { "R$" } else { &currency };
+    let written = money.to_string();
+    let (digits, currency) = written.split_once(' ').unwrap_or((&written, ""));
+    let symbol = if currency == "BRL" { "R$" } else { currency };
     match language {
-        Language::English => format!("{symbol}{whole}.{cents:02}"),
-        Language::Portuguese => format!("{symbol} {whole},{cents:02}"),
+        Language::English => format!("{symbol}{digits}"),
+        Language::Portuguese => format!("{symbol} {}", digits.replace('.', ",")),
     }
 }
 
@@ -172,8 +172,14 @@ mod tests {
 
     #[test]
     fn amounts_are_written_as_the_reader_writes_them() {
-        let money = Money { amount: 5_905, currency: domain::Currency::BRL };
-        assert_eq!(amount(Language::English, money), "R$59.05");
-        assert_eq!(amount(Language::Portuguese, money), "R$ 59,05");
+        for (minor, currency, english, portuguese) in [
+            (5_905, "BRL", "R$59.05", "R$ 59,05"),
+            (1_500, "JPY", "JPY1500", "JPY 1500"),
+            (1_500, "KWD", "KWD1.500", "KWD 1,500"),
+        ] {
+            let money = Money { amount: minor, currency: domain::Currency::parse(currency).unwrap() };
+            assert_eq!(amount(Language::English, money), english);
+            assert_eq!(amount(Language::Portuguese, money), portuguese);
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::settlement::{Case, DeadLetterClass, Settled, meaning, reference};
 
 impl PaymentWorker {
     /// Charges a payment, from wherever an earlier try left it.
-    pub(super) async fn charge(&self, case: &Case<'_>, terms: &Terms, this: Try) -> Result<(), Obstacle> {
+    pub(super) async fn charge(&self, case: &Case, terms: &Terms, this: Try) -> Result<(), Obstacle> {
         let Some((psp, fresh)) = self.submitted(case, terms, this).await? else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
         let known = if fresh { None } else { Some(self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?) };
@@ -19,12 +19,7 @@ impl PaymentWorker {
 
     /// The PSP's reference, recorded before anything is charged; and whether it is new.
     /// Nothing where the PSP will not have such a payment.
-    async fn submitted(
-        &self,
-        case: &Case<'_>,
-        terms: &Terms,
-        this: Try,
-    ) -> Result<Option<(PspReference, bool)>, Obstacle> {
+    async fn submitted(&self, case: &Case, terms: &Terms, this: Try) -> Result<Option<(PspReference, bool)>, Obstacle> {
         let known = |payment: &Payment| payment.reference().cloned();
         if let Some(psp) = known(&self.shared.commands.payment(case.payment).await?.payment) {
             return Ok(Some((psp, false)));
@@ -52,7 +47,7 @@ impl PaymentWorker {
             created => created?,
         };
         let psp = reference(&intent.id)?;
-        match self.shared.commands.submit_payment(case.context, case.payment, psp.clone()).await {
+        match self.shared.commands.submit_payment(&case.context, case.payment, psp.clone()).await {
             Ok(_) => Ok(Some((psp, true))),
             // Another worker was first; its intent is the one that counts.
             Err(error) => match known(&self.shared.commands.payment(case.payment).await?.payment) {
@@ -62,7 +57,7 @@ impl PaymentWorker {
         }
     }
 
-    async fn confirm(&self, case: &Case<'_>, psp: &PspReference, this: Try) -> Result<(), Obstacle> {
+    async fn confirm(&self, case: &Case, psp: &PspReference, this: Try) -> Result<(), Obstacle> {
         let key = format!("{}:confirm:{this}", case.payment);
         let intent = match self.breaker.ask(|| self.desk.psp.confirm(psp.as_str(), &key)).await {
             Ok(intent) => intent,
@@ -83,7 +78,7 @@ impl PaymentWorker {
     }
 
     /// Records what the PSP says; whether it says anything.
-    async fn settle(&self, case: &Case<'_>, intent: &Intent, this: Try) -> Result<bool, Obstacle> {
+    async fn settle(&self, case: &Case, intent: &Intent, this: Try) -> Result<bool, Obstacle> {
         match meaning(intent) {
             Settled::Declined(failure) => {
                 self.end(case, Some(&intent.id), DeadLetterClass::Declined, failure, this).await?;
@@ -97,7 +92,7 @@ impl PaymentWorker {
     /// while a failed payment would look like done.
     async fn end(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         psp: Option<&str>,
         class: DeadLetterClass,
         failure: Failure,
@@ -111,7 +106,7 @@ impl PaymentWorker {
     /// Whether there is a dead letter.
     pub(super) async fn find_out_or_give_up(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         payment: &Payment,
         (this, obstacle): (Try, &Obstacle),
     ) -> Result<bool, Obstacle> {

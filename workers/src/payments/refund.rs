@@ -16,7 +16,7 @@ impl PaymentWorker {
     /// Sends the money of returned games back.
     pub(super) async fn refund_games(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         paid: &Payment,
         (number, open): (u32, &[OpenRefund]),
         this: Try,
@@ -33,7 +33,7 @@ impl PaymentWorker {
     }
 
     /// Sends back what is left of a payment.
-    pub(super) async fn refund_all(&self, case: &Case<'_>, paid: &Payment, this: Try) -> Result<(), Obstacle> {
+    pub(super) async fn refund_all(&self, case: &Case, paid: &Payment, this: Try) -> Result<(), Obstacle> {
         let Payment::Succeeded { terms, reference, refunded, .. } = paid else { return Ok(()) };
         let left = Money { amount: terms.amount.amount.saturating_sub(refunded.amount), ..terms.amount };
         match self.pay_back(case, reference.as_str(), left, None, this).await {
@@ -45,7 +45,7 @@ impl PaymentWorker {
 
     async fn pay_back(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         intent: &str,
         amount: Money,
         number: Option<u32>,
@@ -57,13 +57,13 @@ impl PaymentWorker {
         match (refund.status, number) {
             (RefundStatus::Succeeded, _) => {
                 let known = Refund { reference: reference(&refund.id)?, number };
-                if self.shared.commands.refund_payment(case.context, case.payment, amount, known).await? {
+                if self.shared.commands.refund_payment(&case.context, case.payment, amount, known).await? {
                     self.desk.settlement.note(case, Some(intent), "refunded");
                 }
                 Ok(())
             }
             // Its webhook or the reconciler brings it up again.
-            (RefundStatus::Pending | RefundStatus::RequiresAction, Some(_)) => Ok(()),
+            (RefundStatus::Pending | RefundStatus::RequiresAction, _) => Ok(()),
             (RefundStatus::Failed | RefundStatus::Canceled, Some(number)) => {
                 let message = "the bank did not take the money back".to_owned();
                 self.keep(case, number, Failure { code: "refund_failed".to_owned(), message }).await
@@ -75,7 +75,7 @@ impl PaymentWorker {
     /// The refund of a name: the one that is known to the PSP, or a new one.
     async fn ask_for_refund(
         &self,
-        case: &Case<'_>,
+        case: &Case,
         request: &RefundRequest<'_>,
         this: Try,
     ) -> Result<psp::Refund, Obstacle> {
@@ -104,9 +104,9 @@ impl PaymentWorker {
     }
 
     /// The money cannot go back, so the games stay.
-    async fn keep(&self, case: &Case<'_>, number: u32, failure: Failure) -> Result<(), Obstacle> {
+    async fn keep(&self, case: &Case, number: u32, failure: Failure) -> Result<(), Obstacle> {
         let outcome = format!("refund failed: {}", failure.code);
-        self.shared.commands.fail_refund(case.context, case.order, number, failure).await?;
+        self.shared.commands.fail_refund(&case.context, case.order, number, failure).await?;
         self.desk.settlement.note(case, None, &outcome);
         Ok(())
     }

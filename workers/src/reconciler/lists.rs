@@ -4,20 +4,21 @@
 //! Lists are read from the newest on, as far back as they were compared completely before, and further by as long as
 //! what they hold may change. Where that was is kept, so that nothing is missed by a store that was away.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use commands::CommandError;
 use domain::PaymentId;
 use domain::payment::Payment;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use psp::{Dispute, Intent, IntentStatus, Refund};
 use uuid::Uuid;
 
-use super::{Reconciler, SLOTS, earlier, told};
+use super::{BY, Reconciler, SLOTS, earlier, told};
 use crate::obstacle::Obstacle;
-use crate::settlement::{Case, decided};
+use crate::settlement::decided;
 
 const CHARGES: &str = "psp.charges";
 const REFUNDS: &str = "psp.refunds";
@@ -46,28 +47,24 @@ impl Reconciler {
     /// otherwise, goes back.
     async fn compare_charges(&self) -> Result<(), Obstacle> {
         let (begun, since) = (self.shared.commands.clock().now(), self.since(CHARGES, CHARGEABLE).await?);
-        let mut after = None;
-        loop {
-            let page = self.desk.psp.intents(since, after.as_deref()).await?;
-            after = page.data.last().map(|last| last.id.clone());
-            let charged = page.data.into_iter().filter(|intent| intent.status == IntentStatus::Succeeded);
-            let charged: HashMap<String, Intent> = charged.map(|intent| (intent.id.clone(), intent)).collect();
-            let references: Vec<String> = charged.keys().cloned().collect();
+        let (mut pages, mut all) = (pin!(self.desk.psp.list::<Intent>(since)), true);
+        while let Some(page) = pages.try_next().await? {
+            let charged: Vec<Intent> =
+                page.into_iter().filter(|intent| intent.status == IntentStatus::Succeeded).collect();
+            let references: Vec<String> = charged.iter().map(|intent| intent.id.clone()).collect();
             let known = projections::payments::charged(self.pool(), Some(&references)).await?;
-            let unknown = charged.into_values().filter(|intent| known.iter().all(|k| k.psp_reference != intent.id));
+            let unknown = charged.into_iter().filter(|intent| known.iter().all(|k| k.psp_reference != intent.id));
             let each = |intent: Intent| async move { told(&intent.id, self.compare_charge(&intent).await) };
-            stream::iter(unknown).for_each_concurrent(SLOTS, each).await;
-            if !page.has_more {
-                return self.note(CHARGES, begun).await;
-            }
+            all &= dealt_with(stream::iter(unknown).map(each)).await;
         }
+        self.note(CHARGES, begun, all).await
     }
 
     async fn compare_charge(&self, intent: &Intent) -> Result<&'static str, Obstacle> {
         let named = intent.metadata.get("payment_id").and_then(|id| PaymentId::parse(id).ok());
         // Not of this store; the PSP's account may serve others.
         let Some(payment) = named else { return Ok("foreign") };
-        let state = self.shared.commands.payment(payment).await?;
+        let (state, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
         if let Payment::Succeeded { reference, .. } = &state.payment {
             if reference.as_str() != intent.id {
                 tracing::error!(payment.id = %payment, psp = intent.id, "Payment {payment} was charged twice");
@@ -75,9 +72,6 @@ impl Reconciler {
             }
             return Ok("known");
         }
-        let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
         self.desk.settlement.apply(&case, intent).await?;
         Ok("found")
     }
@@ -85,50 +79,41 @@ impl Reconciler {
     /// Refunds that were made at the PSP itself.
     async fn compare_refunds(&self) -> Result<(), Obstacle> {
         let (begun, since) = (self.shared.commands.clock().now(), self.since(REFUNDS, CHARGEABLE).await?);
-        let mut after = None;
-        loop {
-            let page = self.desk.psp.refunds_since(since, after.as_deref()).await?;
-            after = page.data.last().map(|last| last.id.clone());
-            let each = |refund: Refund| async move { told(&refund.id, self.compare_refund(&refund).await) };
-            let elsewhere = page.data.into_iter().filter(Refund::was_made_elsewhere);
-            stream::iter(elsewhere).for_each_concurrent(SLOTS, each).await;
-            if !page.has_more {
-                return self.note(REFUNDS, begun).await;
-            }
+        let (mut pages, mut all) = (pin!(self.desk.psp.list::<Refund>(since)), true);
+        while let Some(page) = pages.try_next().await? {
+            let elsewhere = page.into_iter().filter(Refund::was_made_elsewhere);
+            let intents: BTreeSet<String> = elsewhere.map(|refund| refund.payment_intent).collect();
+            let each = |intent: String| async move { told(&intent, self.compare_refunds_of(&intent).await) };
+            all &= dealt_with(stream::iter(intents).map(each)).await;
         }
+        self.note(REFUNDS, begun, all).await
     }
 
-    async fn compare_refund(&self, refund: &Refund) -> Result<&'static str, Obstacle> {
-        let known = projections::payments::by_reference(self.pool(), &refund.payment_intent).await?;
+    /// All refunds of an intent: several may together be all of its money.
+    async fn compare_refunds_of(&self, intent: &str) -> Result<&'static str, Obstacle> {
+        let known = projections::payments::by_reference(self.pool(), intent).await?;
         let Some(payment) = known else { return Ok("foreign") };
-        let state = self.shared.commands.payment(payment).await?;
-        let Some(terms) = state.payment.terms() else { return Ok("known") };
-        let context = self.shared.commands.because("reconciler", payment.as_uuid(), state.correlation);
-        let case = Case { by: "reconciler", context: &context, payment, order: terms.order, asked: Some(terms.amount) };
-        let news = self.desk.settlement.adopt_refunds(&case, std::slice::from_ref(refund)).await?;
+        let (_, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
+        let news = self.desk.settlement.adopt_refunds(&case, &self.desk.psp.refunds(intent).await?).await?;
         Ok(if news { "refund" } else { "known" })
     }
 
     /// Disputes that were not heard of, or not how the bank decided them.
     async fn compare_disputes(&self) -> Result<(), Obstacle> {
         let (begun, since) = (self.shared.commands.clock().now(), self.since(DISPUTES, DECIDABLE).await?);
-        let mut after = None;
-        loop {
-            let page = self.desk.psp.disputes_since(since, after.as_deref()).await?;
-            let ids: Vec<String> = page.data.iter().map(|dispute| dispute.id.clone()).collect();
-            after = ids.last().cloned();
+        let (mut pages, mut all) = (pin!(self.desk.psp.list::<Dispute>(since)), true);
+        while let Some(page) = pages.try_next().await? {
+            let ids: Vec<String> = page.iter().map(|dispute| dispute.id.clone()).collect();
             let known = projections::disputes::standing(self.pool(), &ids).await?;
             let news = |dispute: &Dispute| known.get(&dispute.id) != Some(&decided(dispute.status).to_string());
             let each = |dispute: Dispute| async move {
                 let (id, cause) = (dispute.id.clone(), Uuid::new_v5(&Uuid::NAMESPACE_URL, dispute.id.as_bytes()));
-                let recorded = self.desk.record_dispute(&self.shared, ("reconciler", cause), dispute).await;
-                told(&id, recorded.map(|ours| if ours { "dispute" } else { "foreign" }));
+                let recorded = self.desk.record_dispute(&self.shared, (BY, cause), dispute).await;
+                told(&id, recorded.map(|ours| if ours { "dispute" } else { "foreign" }))
             };
-            stream::iter(page.data.into_iter().filter(news)).for_each_concurrent(SLOTS, each).await;
-            if !page.has_more {
-                return self.note(DISPUTES, begun).await;
-            }
+            all &= dealt_with(stream::iter(page.into_iter().filter(news)).map(each)).await;
         }
+        self.note(DISPUTES, begun, all).await
     }
 
     /// From when on a list is read, in seconds since 1970, whose things change for so long after they were made.
@@ -137,8 +122,16 @@ impl Reconciler {
         Ok(compared.map_or(DateTime::<Utc>::UNIX_EPOCH, |until| earlier(until, look_back)).timestamp())
     }
 
-    /// Notes that a list was read as it was at a time.
-    async fn note(&self, list: &str, at: DateTime<Utc>) -> Result<(), Obstacle> {
+    /// Notes that a list was read as it was at a time, if all of it was dealt with. What was not is read again.
+    async fn note(&self, list: &str, at: DateTime<Utc>, all: bool) -> Result<(), Obstacle> {
+        if !all {
+            return Ok(());
+        }
         Ok(self.shared.commands.journal().note_compared(list, at).await.map_err(CommandError::from)?)
     }
+}
+
+/// Waits for all, some at once; whether each was dealt with.
+async fn dealt_with(each: impl Stream<Item = impl Future<Output = bool>>) -> bool {
+    each.buffer_unordered(SLOTS).fold(true, |all, one| async move { all & one }).await
 }

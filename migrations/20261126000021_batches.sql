@@ -1,24 +1,26 @@
--- Commands in flight share a transaction: one call appends what several of them came to, each all or none.
-drop function journal.append;
-
+-- Commands in flight share a transaction: one call appends the outcomes of several, each all or none. The function of
+-- before, which appends one, stays for processes that were not restarted yet.
+--
 -- Each argument is an array of objects, and `n` says which command each of them is of. A command that must not be
 -- appended is skipped and returned as lost: something it was decided on has moved since, a request like it was
 -- answered already, or somebody else holds what it takes (that claim is returned then). Of the others each event is
 -- returned with where it stands. No two commands of a call may change the same aggregate, lean on what another changes,
 -- or take the same claim.
 --
--- What a lone command decided on its own aggregate needs no condition: the primary key refuses what has moved.
+-- What a lone command decided on its own aggregate needs no condition: the primary key refuses what has moved. And an
+-- answer that was given between the look and the insert violates the primary key of answers.
 --
 -- The locks last as long as the transaction. They are taken before it gets its id, so that what leans on an aggregate
 -- and what changes it stand in the journal in the order in which they were let through; and each query after the first
 -- sees what was committed before the locks were given. One order for all of them, so that nobody waits in a circle.
 --
--- Planned once: planning anew for each call would take longer than the call.
+-- Planned once: planning anew for each call would take longer than the call. Whoever waits long for a lock lets go, so
+-- that one that is stuck does not hold up everybody.
 create function journal.append(
   events jsonb, locks jsonb, conditions jsonb, taken jsonb, released jsonb, answers jsonb
 )
 returns table (event_id uuid, at_epoch int, at_xid text, at_position bigint, lost int, claim_kind text, claim_key text)
-language plpgsql set plan_cache_mode = force_generic_plan as $$
+language plpgsql set plan_cache_mode = force_generic_plan set lock_timeout = '4s' as $$
 #variable_conflict use_column
 declare
   losers int[] := '{}';
@@ -43,7 +45,7 @@ begin
       join journal.answers a on a.key = given.key and a.answered_at > clock_timestamp() - interval '24 hours'
     );
     delete from journal.answers a using jsonb_to_recordset(answers) as given (n int, key bytea)
-    where a.key = given.key and given.n <> all (losers);
+    where a.key = given.key and a.answered_at <= clock_timestamp() - interval '24 hours' and given.n <> all (losers);
   end if;
   foreach lost in array losers loop
     return next;
@@ -89,6 +91,6 @@ begin
     from jsonb_to_recordset(answers) as a (n int, key bytea, fingerprint bytea, caller uuid, kind text, id text,
                                            version bigint)
     join journal.events e on e.aggregate_type = a.kind and e.aggregate_id = a.id and e.sequence = a.version
-    where a.n <> all (losers);
+    where a.n <> all (losers) order by a.key;
   end if;
 end $$;

@@ -6,6 +6,7 @@ use journal::{AggregateKey, Histories, Loaded, Position};
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
+use crate::executor::Read;
 
 impl Commands {
     /// Has everything done that follows from where an order and its payments stand; returns what is left for the PSP.
@@ -15,12 +16,13 @@ impl Commands {
     pub async fn follow_up(&self, context: &Context, order: OrderId) -> Result<Vec<(PaymentId, Errand)>, CommandError> {
         let (mut known, mut payments, read) = self.read_order(order).await?;
         let mut read = Some(read);
+        let given = |read: Option<Histories>| read.map_or(Read::All, Read::Given);
         loop {
             let (mut told, mut errands) = (false, vec![]);
             for next in follow_ups(order, &known, &payments, self.rules.dispute_policy) {
                 match next {
                     FollowUp::BeginPayment => {
-                        match self.begin_first_payment(context, order, read.take()).await? {
+                        match self.begin_first_payment(context, order, given(read.take())).await? {
                             // Somebody gave the order up meanwhile.
                             Payment::New => (known, payments, _) = self.read_order(order).await?,
                             begun => payments = vec![begun],
@@ -29,7 +31,8 @@ impl Commands {
                     }
                     FollowUp::Tell(command) => {
                         let tell = |_: &Loaded<Order>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
-                        known = self.execute_on(context, order.as_uuid(), &[], read.take(), tell).await?.aggregate;
+                        known =
+                            self.execute_on(context, order.as_uuid(), &[], given(read.take()), tell).await?.aggregate;
                         told = true;
                     }
                     FollowUp::Send(payment, errand) => errands.push((payment, errand)),
@@ -59,6 +62,17 @@ impl Commands {
         Ok(())
     }
 
+    /// The same for the buyer of an order.
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn give_up_orders_like(&self, context: &Context, order: OrderId) -> Result<(), CommandError> {
+        match self.order(order).await?.buyer() {
+            Some(buyer) => self.give_up_orders_of(context, buyer).await,
+            None => Ok(()),
+        }
+    }
+
     /// Pays an order back that was completed after a position.
     async fn pay_back(&self, context: &Context, order: OrderId, after: Position) -> Result<(), CommandError> {
         let known = self.load::<Order>(order.as_uuid()).await?;
@@ -67,8 +81,7 @@ impl Commands {
         }
         let reason = RefundReason::parse("the buyer was erased while paying").ok();
         match self.request_refund(context, order, vec![], reason).await {
-            Err(error @ CommandError::Order(OrderError::OrderDisputed)) => Err(error),
-            // On its way back already, or back.
+            // On its way back already, or back; or the bank has it, and this is asked again when it has decided.
             Ok(_) | Err(CommandError::Order(_)) => Ok(()),
             Err(error) => Err(error),
         }

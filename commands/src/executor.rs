@@ -34,6 +34,16 @@ fn retry_policy() -> ExponentialBuilder {
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(5)).with_factor(2.5).with_max_times(5).with_jitter()
 }
 
+/// What a decision is first made on.
+pub(crate) enum Read {
+    /// The aggregate and what it leans on are to be read.
+    All,
+    /// The aggregate is new.
+    Others,
+    /// All was just read.
+    Given(Histories),
+}
+
 impl Commands {
     /// Lets an aggregate decide on commands made of its current state, and appends what it decided.
     pub(crate) async fn execute<A, E>(
@@ -62,7 +72,7 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        self.execute_on(context, id, others, None, decide).await
+        self.execute_on(context, id, others, Read::All, decide).await
     }
 
     /// As [`Commands::execute_leaning`], where nobody has used the id before: nothing is read to find that out, for the
@@ -78,17 +88,16 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        let read = self.journal.histories(others).await?;
-        self.execute_on(context, id, others, Some(read), decide).await
+        self.execute_on(context, id, others, Read::Others, decide).await
     }
 
-    /// As [`Commands::execute_leaning`], where all of it was just read.
+    /// As [`Commands::execute_leaning`], with what there is to read at first.
     pub(crate) async fn execute_on<A, E>(
         &self,
         context: &Context,
         id: Uuid,
         others: &[AggregateKey],
-        read: Option<Histories>,
+        read: Read,
         decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
     ) -> Result<Receipt<A>, CommandError>
     where
@@ -111,7 +120,7 @@ impl Commands {
         let round = || async {
             match self.replayed(context).await? {
                 Some(receipt) => Ok(receipt),
-                None => self.round(context, id, others, None, &decide, &before).await,
+                None => self.round(context, id, others, Read::All, &decide, &before).await,
             }
         };
         if again(&refused) {
@@ -125,7 +134,7 @@ impl Commands {
         context: &Context,
         id: Uuid,
         others: &[AggregateKey],
-        read: Option<Histories>,
+        read: Read,
         decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
         before: &OnceLock<usize>,
     ) -> Result<Receipt<A>, CommandError>
@@ -135,8 +144,9 @@ impl Commands {
     {
         let key = AggregateKey::of::<A>(id);
         let mut histories = match read {
-            Some(histories) => histories,
-            None => self.journal.histories(&[others, &[key]].concat()).await?,
+            Read::All => self.journal.histories(&[others, &[key]].concat()).await?,
+            Read::Others => self.journal.histories(others).await?,
+            Read::Given(histories) => histories,
         };
         let loaded = histories.take::<A>(id)?;
         let version = loaded.version();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::Receipt;
+use crate::executor::{Read, Receipt};
 
 /// A payment with the order it is for, as the journal knows both.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl Commands {
         &self,
         context: &Context,
         order: OrderId,
-        read: Option<Histories>,
+        read: Read,
     ) -> Result<Payment, CommandError> {
         let payment = PaymentId::for_attempt(order, 1).as_uuid();
         let begin = |_: &Loaded<Payment>, others: &Histories| {

@@ -28,7 +28,7 @@ pub struct NewEvent {
     pub metadata: Value,
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// Whose events.
@@ -58,11 +58,11 @@ pub enum AppendError {
 }
 
 impl Journal {
-    /// Appends what a command came to, in one transaction with whatever else is being appended; returns where the last
+    /// Appends the outcome of a command, in one transaction with whatever else is being appended; returns where the last
     /// event stands.
     ///
     /// # Errors
-    /// [`AppendError`]; in every case but a broken connection nothing was written.
+    /// [`AppendError`]; nothing was written, unless the connection broke or the database took too long.
     pub async fn append(&self, append: Append) -> Result<Position, AppendError> {
         let position = self.writer().append(append).await?;
         self.wake();
@@ -70,12 +70,12 @@ impl Journal {
     }
 }
 
-/// Tells a conflict from a taken claim, and both from an outage, by what was violated. A deadlock (40P01) and a
-/// serialisation failure (40001) are conflicts: deciding again helps. <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+/// Tells a conflict from a taken claim, and both from an outage, by what was violated. A deadlock (40P01), a
+/// serialisation failure (40001) and a lock that was not to be had (55P03) are conflicts: deciding again helps. <https://www.postgresql.org/docs/15/errcodes-appendix.html>
 pub(crate) fn refusal(error: sqlx::Error) -> AppendError {
     let Some(cause) = error.as_database_error() else { return JournalError::Database(error).into() };
     match (cause.code().as_deref(), cause.constraint()) {
-        (Some("40001" | "40P01"), _) | (_, Some("events_pkey" | "answers_pkey")) => AppendError::Conflict,
+        (Some("40001" | "40P01" | "55P03"), _) | (_, Some("events_pkey" | "answers_pkey")) => AppendError::Conflict,
         (_, Some("claims_pkey")) => match claim_of(&error) {
             Some(claim) => AppendError::Claimed(claim),
             None => JournalError::Database(error).into(),

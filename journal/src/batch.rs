@@ -3,32 +3,38 @@
 mod rows;
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use self::rows::Rows;
+use crate::JournalError;
 use crate::append::{Append, AppendError, refusal};
 use crate::claims::ClaimKey;
+use crate::connect::broke_off;
 use crate::history::AggregateKey;
 use crate::position::Position;
 use crate::read::position_at;
 use crate::writer::Pending;
 
-/// How many commands share a transaction at most.
+/// How many commands share a transaction at most, and how many things they touch: each takes a lock of the server.
 const LARGEST: usize = 256;
-/// For how long the database may take; after that nobody knows what it did, and whoever asked decides again.
+const MOST_TOUCHED: usize = 1_024;
+/// For how long the database may take; after that nobody knows what it did, and each command is decided again.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many commands of a batch that failed are appended at once.
+const AT_ONCE: usize = 4;
 
-/// Commands that do not touch one another.
+/// Commands that do not conflict.
 #[derive(Default)]
 pub(crate) struct Batch {
     commands: Vec<Pending>,
-    touched: HashMap<Touched, Exclusive>,
+    touched: HashMap<Touched, Touch>,
 }
 
 /// What no two commands of a batch may touch, unless both only lean on it.
@@ -39,19 +45,24 @@ enum Touched {
     Answer([u8; 32]),
 }
 
-type Exclusive = bool;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    Leans,
+    Changes,
+}
 
 impl Batch {
-    /// A batch of the first commands that get along, and the others, in their order.
+    /// A batch of the first commands that do not conflict, and the others, in their order.
     pub(crate) fn of(pending: Vec<Pending>) -> (Self, Vec<Pending>) {
         let mut batch = Self::default();
         let mut rest = vec![];
         for command in pending {
             let touched = touched(&command.append);
-            let fits = |(what, exclusive): &(Touched, Exclusive)| {
-                batch.touched.get(what).is_none_or(|taken| !taken && !exclusive)
+            let full = batch.commands.len() >= LARGEST || batch.touched.len() >= MOST_TOUCHED;
+            let fits = |(what, touch): &(Touched, Touch)| {
+                batch.touched.get(what).is_none_or(|other| (*other, *touch) == (Touch::Leans, Touch::Leans))
             };
-            if batch.commands.len() < LARGEST && touched.iter().all(fits) {
+            if !full && touched.iter().all(fits) {
                 batch.touched.extend(touched);
                 batch.commands.push(command);
             } else {
@@ -61,41 +72,39 @@ impl Batch {
         (batch, rest)
     }
 
-    /// Appends it and lets everybody know. Where it fails as a whole, each command is appended alone: so nobody fails
-    /// for a neighbour. What was appended after all is a conflict then, and found in the history.
+    fn alone(command: Pending) -> Self {
+        Self { commands: vec![command], touched: HashMap::new() }
+    }
+
+    /// Appends it and lets everybody know. Where it is refused as a whole, each command is appended alone, so that nobody
+    /// fails for a neighbour. Where nobody knows what became of it, each is decided again and found in the history.
     pub(crate) async fn append(self, pool: &PgPool) {
         let appends: Vec<_> = self.commands.iter().map(|command| &command.append).collect();
         match append(pool, &appends).await {
             Ok(outcomes) => {
-                for (command, outcome) in self.commands.into_iter().zip(outcomes) {
-                    // Whoever does not listen any more has gone.
-                    let _ = command.outcome.send(outcome);
-                }
+                self.commands.into_iter().zip(outcomes).for_each(|(command, outcome)| command.tell(outcome))
+            }
+            Err(error) if broke_off(&error) => {
+                let same = || JournalError::Database(sqlx::Error::Io(io::Error::other(error.to_string())));
+                self.commands.into_iter().for_each(|command| command.tell(Err(same().into())));
             }
             Err(error) => match <[Pending; 1]>::try_from(self.commands) {
-                Ok([alone]) => drop(alone.outcome.send(Err(refusal(error)))),
+                Ok([command]) => command.tell(Err(refusal(error))),
                 Err(commands) => {
-                    tracing::debug!(%error, commands = commands.len(), "a batch failed; each is appended alone");
-                    join_all(commands.into_iter().map(|command| alone(pool, command))).await;
+                    tracing::debug!(%error, commands = commands.len(), "A batch was refused; each is appended alone");
+                    let alone = |command| Box::pin(Self::alone(command).append(pool));
+                    stream::iter(commands).for_each_concurrent(AT_ONCE, alone).await;
                 }
             },
         }
     }
 }
 
-async fn alone(pool: &PgPool, command: Pending) {
-    let outcome = match append(pool, &[&command.append]).await {
-        Ok(outcomes) => outcomes.into_iter().next().unwrap_or(Err(AppendError::Conflict)),
-        Err(error) => Err(refusal(error)),
-    };
-    let _ = command.outcome.send(outcome);
-}
-
-fn touched(append: &Append) -> Vec<(Touched, Exclusive)> {
-    let leant = append.leans_on.iter().map(|(key, _)| (Touched::Aggregate(*key), false));
-    let taken = append.claims.taken.iter().map(|claim| (Touched::Claim(claim.clone()), true));
-    let answer = append.answer.iter().map(|answer| (Touched::Answer(answer.key), true));
-    leant.chain(taken).chain(answer).chain([(Touched::Aggregate(append.aggregate), true)]).collect()
+fn touched(append: &Append) -> Vec<(Touched, Touch)> {
+    let leant = append.leans_on.iter().map(|(key, _)| (Touched::Aggregate(*key), Touch::Leans));
+    let taken = append.claims.taken.iter().map(|claim| (Touched::Claim(claim.clone()), Touch::Changes));
+    let answer = append.answer.iter().map(|answer| (Touched::Answer(answer.key), Touch::Changes));
+    leant.chain(taken).chain(answer).chain([(Touched::Aggregate(append.aggregate), Touch::Changes)]).collect()
 }
 
 /// Returns what became of each, in their order.
@@ -131,7 +140,9 @@ fn outcomes(appends: &[&Append], rows: &[PgRow]) -> sqlx::Result<Vec<Result<Posi
                 };
                 lost.insert(n, claim.map_or(AppendError::Conflict, AppendError::Claimed));
             }
-            None => drop(positions.insert(row.try_get::<Uuid, _>("event_id")?, position_at(row)?)),
+            None => {
+                positions.insert(row.try_get::<Uuid, _>("event_id")?, position_at(row)?);
+            }
         }
     }
     let outcome = |(append, n): (&&Append, i32)| match (lost.remove(&n), append.events.last()) {

@@ -6,8 +6,7 @@ use domain::{Claim, ClaimChange, ClaimKind, OrderId, StoreEvent, UserId};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::connect::connect_patiently;
-use crate::connect::once_more;
+use crate::connect::{connect_patiently, once_more};
 use crate::position::Position;
 use crate::read::{COLUMNS, Recorded, recorded};
 use crate::repository::Journal;

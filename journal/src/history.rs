@@ -110,6 +110,12 @@ impl Histories {
         Ok(Loaded { aggregate: fold(&history)?, history })
     }
 
+    /// Whether nothing has happened to any of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(Vec::is_empty)
+    }
+
     /// The events of an aggregate, from the first on.
     #[must_use]
     pub fn of(&self, key: AggregateKey) -> &[Recorded] {

@@ -2,6 +2,7 @@
 //!
 //! Whatever was asked for while earlier batches were being committed makes the next one. Nobody waits for company.
 
+use std::io;
 use std::sync::Arc;
 
 use sqlx::PgPool;
@@ -17,10 +18,17 @@ const IN_FLIGHT: usize = 2;
 /// How many commands may wait; whoever comes then waits to be let in.
 const QUEUE: usize = 1_024;
 
-/// What a command came to, and who waits to hear of it.
+/// The outcome of a command, and who waits to hear what became of it.
 pub(crate) struct Pending {
     pub(crate) append: Append,
-    pub(crate) outcome: oneshot::Sender<Result<Position, AppendError>>,
+    heard: oneshot::Sender<Result<Position, AppendError>>,
+}
+
+impl Pending {
+    pub(crate) fn tell(self, outcome: Result<Position, AppendError>) {
+        // The caller may have gone.
+        let _ = self.heard.send(outcome);
+    }
 }
 
 /// The way into the task that appends.
@@ -37,11 +45,15 @@ impl Writer {
 
     /// Returns once the append is durable, or nothing of it was written.
     pub(crate) async fn append(&self, append: Append) -> Result<Position, AppendError> {
-        let (outcome, heard) = oneshot::channel();
-        let gone = |()| JournalError::Database(sqlx::Error::WorkerCrashed);
-        self.0.send(Pending { append, outcome }).await.map_err(|_| gone(()))?;
-        heard.await.map_err(|_| gone(()))?
+        let (heard, outcome) = oneshot::channel();
+        self.0.send(Pending { append, heard }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
     }
+}
+
+/// Nobody knows what became of it, as if the connection had broken.
+fn gone() -> JournalError {
+    JournalError::Database(sqlx::Error::Io(io::ErrorKind::BrokenPipe.into()))
 }
 
 async fn write(pool: PgPool, mut queue: mpsc::Receiver<Pending>) {

@@ -2,8 +2,8 @@ use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use domain::{ClaimKind, Order};
 use futures::future::join_all;
 use journal::{
-    AggregateKey, Append, AppendError, ClaimKey, Claims, Clock, Journal, JournalError, NewEvent, Position, Recorded,
-    Release,
+    AggregateKey, Append, AppendError, ClaimKey, Claims, Clock, FirstAnswer, Journal, JournalError, NewEvent, Position,
+    Recorded, Release,
 };
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -153,6 +153,92 @@ async fn the_store_cannot_say_itself_where_an_event_stands_or_when_it_was_record
         let refused = journal.pool().execute(insert.as_str()).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{column}: {refused}");
     }
+}
+
+/// Commands that wait while both of the writer's batches are held up, and so share the next.
+async fn at_once(journal: &Journal, appends: Vec<Append>) -> Vec<Result<Position, AppendError>> {
+    let mut holder = journal.pool().acquire().await.unwrap();
+    let held = [Clock::default().new_id(), Clock::default().new_id()];
+    for id in held {
+        let lock = "select pg_advisory_lock(hashtextextended('order ' || $1, 0))";
+        sqlx::query(lock).bind(id.to_string()).execute(&mut *holder).await.unwrap();
+    }
+    let append_all = |appends: Vec<Append>| {
+        appends.into_iter().map(|append| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.append(append).await })
+        })
+    };
+    let mut first = vec![];
+    for (n, id) in (1..).zip(held) {
+        first.extend(append_all(vec![of(id, event(1))]));
+        let waiting = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                       where not granted and locktype = 'advisory' and datname = current_database()";
+        let waiting = || async { sqlx::query_scalar::<_, i64>(waiting).fetch_one(journal.pool()).await.unwrap() };
+        eventually("the batch is held up", || async { (waiting().await, n) }).await;
+    }
+    let outcomes: Vec<_> = append_all(appends).collect();
+    // On the one thread of a test each of them runs until it waits.
+    tokio::task::yield_now().await;
+    sqlx::query("select pg_advisory_unlock_all()").execute(&mut *holder).await.unwrap();
+    for first in join_all(first).await {
+        first.unwrap().unwrap();
+    }
+    join_all(outcomes).await.into_iter().map(Result::unwrap).collect()
+}
+
+fn of(id: Uuid, event: NewEvent) -> Append {
+    let aggregate = AggregateKey::of::<Order>(id);
+    Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None }
+}
+
+#[tokio::test]
+async fn commands_that_share_a_transaction_win_and_lose_each_for_itself() {
+    let (journal, _) = open(6).await;
+    let new = || Clock::default().new_id();
+    let claim = |key: &str| ClaimKey { kind: ClaimKind::Ownership, key: key.to_owned() };
+    let takes = |key: &str| Claims { taken: vec![claim(key)], released: vec![] };
+    let (known, holder) = (new(), new());
+    append(&journal, known, event(1), Claims::default()).await.unwrap();
+    append(&journal, holder, event(1), takes("held")).await.unwrap();
+    let answer = |n| Some(FirstAnswer { key: [n; 32], fingerprint: [0; 32], caller: None });
+
+    let outcomes = at_once(
+        &journal,
+        vec![
+            of(new(), event(1)),
+            of(known, event(1)),
+            Append { claims: takes("held"), answer: answer(1), ..of(new(), event(1)) },
+            Append { leans_on: vec![(AggregateKey::of::<Order>(known), 0)], ..of(new(), event(1)) },
+            Append { claims: takes("free"), answer: answer(2), ..of(new(), event(1)) },
+            Append { claims: takes("free"), ..of(new(), event(1)) },
+            Append { answer: answer(2), ..of(new(), event(1)) },
+            Append {
+                claims: Claims { taken: vec![], released: vec![Release::One(claim("held"))] },
+                ..of(holder, event(2))
+            },
+            Append { answer: answer(1), ..of(new(), event(1)) },
+        ],
+    )
+    .await;
+
+    let seen: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(_) => "appended",
+            Err(AppendError::Conflict) => "conflict",
+            Err(AppendError::Claimed(_)) => "claimed",
+            Err(AppendError::Journal(error)) => panic!("{error}"),
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        ["appended", "conflict", "claimed", "conflict", "appended", "claimed", "conflict", "appended", "appended"]
+    );
+    let together = |n: usize| outcomes[n].as_ref().unwrap().tx_id;
+    assert!([4, 7].iter().all(|n| together(*n) == together(0)), "{outcomes:?}");
+    assert_eq!(journal.holder(&claim("held")).await.unwrap(), None);
+    assert_eq!(journal.extent().await.unwrap().0, 2 + 2 + 4);
 }
 
 #[tokio::test]

@@ -90,7 +90,9 @@ impl<'a> Rows<'a> {
         }));
         let (Some(first), Some(last)) = (append.events.first(), append.events.last()) else { return };
         self.locks.push(LockRow { kind, id, own: true });
-        if !alone {
+        // What a lone command decided on its own aggregate the primary key guards, unless a claim of its own, taken by an
+        // earlier try whose answer was lost, stood in front of it.
+        if !alone || !append.claims.taken.is_empty() {
             let version = usize::try_from(first.sequence.saturating_sub(1)).unwrap_or_default();
             self.conditions.push(ConditionRow { n, kind, id, version });
         }

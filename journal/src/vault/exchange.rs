@@ -38,6 +38,8 @@ impl Vault {
             Err(error) if is_violation(&error, FOREIGN_KEY_VIOLATION) => return Err(JournalError::ExchangeUnderWay),
             dropped => dropped?,
         };
+        // What an interrupted exchange left behind.
+        sqlx::query("update vault.master_key set predecessor = null where id = $1").bind(&ours).execute(owner).await?;
         self.keyring.succeed(owner, &next).await?;
         Ok(next.id())
     }

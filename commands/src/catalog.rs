@@ -5,9 +5,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use csv::StringRecord;
-use domain::game::{AgeRating, GameDetails, GameError, ReleaseDate};
+use domain::game::{AgeRating, Game, GameDetails, GameError, ReleaseDate};
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use futures::{StreamExt, stream};
+use journal::AggregateKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -124,6 +125,10 @@ impl Commands {
         };
         let name = format!("catalogue game {}", game.details.title.as_str());
         let id = GameId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
+        // Most of a catalogue that is imported again is there.
+        if !self.journal.histories(&[AggregateKey::of::<Game>(id.as_uuid())]).await?.is_empty() {
+            return Ok(Ok(false));
+        }
         match self.create_game(&self.context(actor), id, game).await {
             Ok(_) => Ok(Ok(true)),
             Err(CommandError::Game(GameError::AlreadyCreated)) => Ok(Ok(false)),

@@ -80,6 +80,9 @@ impl Checkout {
         match envelope.aggregate.as_str() {
             "order" | "payment" => {
                 let order = OrderId::from_uuid(partition);
+                if envelope.event_type == "PaymentDisputeClosed" {
+                    commands.give_up_orders_like(&context, order).await?;
+                }
                 for (payment, errand) in commands.follow_up(&context, order).await? {
                     self.0.enqueue(payment, order, &errand.to_string()).await?;
                 }

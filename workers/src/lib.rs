@@ -106,6 +106,9 @@ impl PaymentDesk {
             Err(CommandError::NotFound) => return Ok(false),
             found => found?,
         };
+        if !state.payment.is_settled() {
+            return Err(Obstacle::Early);
+        }
         self.settlement.dispute(&case, dispute, state.terms.amount.currency).await?;
         Ok(true)
     }

@@ -17,8 +17,8 @@ pub(crate) enum Obstacle {
     /// A read model could not be read.
     #[error("read model: {0}")]
     ReadModel(#[from] sqlx::Error),
-    /// The PSP tells of a payment whose reference is not recorded yet.
-    #[error("the payment is not submitted yet")]
+    /// The PSP tells of a payment what the store has not recorded the beginning of.
+    #[error("the payment has not got so far yet")]
     Early,
     /// The PSP knows of the payment and nothing has come of it.
     #[error("the PSP has not charged yet")]

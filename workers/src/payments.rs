@@ -23,7 +23,7 @@ use crate::settlement::Case;
 use crate::{PaymentDesk, Shared};
 
 /// What its events and its lines of the text log are signed with.
-const BY: &str = "worker";
+const BY: &str = "payment-worker";
 
 /// How patient the worker is.
 #[derive(Debug, Clone, Copy)]

@@ -75,12 +75,13 @@ impl Stage {
     pub(super) async fn start(folder: &Path, stop: &CancellationToken) -> Result<(Self, Roles)> {
         std::fs::create_dir_all(folder.join("run"))?;
         let folder = folder.canonicalize()?;
+        // Postgres outlives whoever fails after it was started.
+        let cluster = NatsCluster::start(&folder, &new_secret("n")).await?;
         let postgres_password = new_secret("p");
         let postgres = PostgresPair::start(&folder, &postgres_password).await?;
         let owner: SecretString = postgres.url("postgres", &postgres_password, "postgres").into();
         let app_password = new_secret("p");
         migrate(&owner, &postgres.url("ludoteca", &app_password, "postgres").into()).await?;
-        let cluster = NatsCluster::start(&folder, &new_secret("n")).await?;
         let psp_port = free_port()?;
         let (to_postgres, to_psp) = (Wire::to(postgres.port()).await?, Wire::to(psp_port).await?);
         let mut to_nats = Vec::new();

@@ -82,7 +82,7 @@ impl Batch {
         let appends: Vec<_> = self.commands.iter().map(|command| &command.append).collect();
         match append(pool, &appends).await {
             Ok(outcomes) => {
-                self.commands.into_iter().zip(outcomes).for_each(|(command, outcome)| command.tell(outcome))
+                self.commands.into_iter().zip(outcomes).for_each(|(command, outcome)| command.tell(outcome));
             }
             Err(error) if broke_off(&error) => {
                 let same = || JournalError::Database(sqlx::Error::Io(io::Error::other(error.to_string())));

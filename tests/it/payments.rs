@@ -135,7 +135,7 @@ async fn the_text_log_tells_the_story_of_a_payment_without_personal_data() {
     let story: Vec<&str> = log.lines().filter(|line| line.contains(&payment)).collect();
     assert_eq!(story.len(), 2, "the dead letter and one outcome, whoever heard it first: {log}");
     let dead_letters = story.iter().filter(|line| line.contains("dead letter: declined after 1 attempt"));
-    assert_eq!(dead_letters.filter(|line| line.contains(" worker ")).count(), 1, "{log}");
+    assert_eq!(dead_letters.filter(|line| line.contains(" payment-worker ")).count(), 1, "{log}");
     assert!(
         story.iter().all(|line| line.contains(&format!("order={order}")) && line.contains("correlation=")),
         "{log}"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
-use gateway::{Limits, Store};
+use gateway::{Limits, Progress, Store};
 use journal::{Clock, Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -104,6 +104,7 @@ impl Foundation {
             search: search::reading(search, self.journal().pool())?,
             secrets: secrets::follow(&config.secrets, self.stop.clone())?,
             payment_stale: config.payment_stale,
+            progress: Progress::default(),
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
         };
         Ok(gateway::serve(store, acceptor, self.stop.clone()).await?)

@@ -8,7 +8,8 @@ use poem::web::RemoteAddr;
 use poem_openapi::Object;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::types::ToJSON;
-use projections::{Cursor, consistency};
+use projections::Cursor;
+use projections::consistency::Standing;
 
 use crate::Store;
 use crate::problem::Problem;
@@ -109,15 +110,20 @@ pub(crate) fn etag(version: impl std::fmt::Display) -> String {
     format!("\"{version}\"")
 }
 
-/// Waits until a projection has what the client's earlier command wrote, for two seconds at most.
+/// Waits until a projection has what the client's earlier command wrote, for two seconds at most. A token that the store
+/// cannot have given is refused at once.
 pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projection: &str) -> Result<(), Problem> {
     // Empty is what a client sends that has written nothing yet.
     let Some(token) = token.0.as_deref().filter(|token| !token.is_empty()) else { return Ok(()) };
     let position: Position = token.parse().map_err(|rule| bad_header("Consistency-Token", rule))?;
-    if !consistency::reached(store.pool(), projection, position).await? {
-        tracing::warn!(projection, token, "A read was answered before its projection had caught up");
+    match store.progress.wait(store.pool(), projection, position).await? {
+        Standing::Passed => Ok(()),
+        Standing::Behind => {
+            tracing::warn!(projection, token, "A read was answered before its projection had caught up");
+            Ok(())
+        }
+        Standing::Never => Err(bad_header("Consistency-Token", "must be one that this store gave")),
     }
-    Ok(())
 }
 
 /// The token of a command; nothing where nothing changed.

@@ -10,6 +10,7 @@ mod metrics;
 mod middleware;
 mod openapi;
 mod problem;
+mod progress;
 mod routes;
 mod session;
 mod storefront;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
+pub use progress::Progress;
 pub use throttle::Limits;
 
 /// Keys and secrets, as they are now.
@@ -53,6 +55,8 @@ pub struct Store {
     pub payment_stale: Duration,
     /// How often somebody may try to log in.
     pub limits: Limits,
+    /// How far the read models are, as far as it was heard.
+    pub progress: Progress,
 }
 
 impl Store {
@@ -72,7 +76,8 @@ impl Store {
 pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
     let live = Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), stop.clone()));
-    let app = app(Arc::new(store), throttle, live.clone());
+    let store = Arc::new(store);
+    let app = app(store.clone(), throttle, live.clone());
     let server = poem::Server::new_with_acceptor(acceptor);
     let serving = server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5)));
     let reading = async {
@@ -83,6 +88,7 @@ pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: Cancel
     tokio::select! {
         served = serving => served,
         never = reading => never,
+        never = store.progress.listen(&store.nats) => match never {},
     }
 }
 

@@ -24,6 +24,6 @@ pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidToken, Replay, subject_token};
 pub use streams::{
-    ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH, RELAY_HEALTH,
-    StreamName, WEBHOOK_WAKE,
+    ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PROJECTED, PSP_HEALTH,
+    RELAY_HEALTH, StreamName, WEBHOOK_WAKE,
 };

@@ -173,16 +173,19 @@ async fn try_one<P: Projection>(
     Ok(wrong)
 }
 
-/// The last sequence that the projection has; the row is ours until the transaction ends.
+/// The last sequence that the projection has; the row is ours until the transaction ends. That need not be durable when
+/// it ends: what a crash takes goes with the checkpoint, and is read from the mirror again (decision 0025).
 pub(crate) async fn checkpoint(db: &mut PgConnection, projection: &str) -> sqlx::Result<i64> {
+    let find = "select sequence from read.checkpoints, set_config('synchronous_commit', 'off', true)
+                where projection = $1 for update of checkpoints";
+    if let Some(sequence) = sqlx::query_scalar(find).bind(projection).fetch_optional(&mut *db).await? {
+        return Ok(sequence);
+    }
     sqlx::query("insert into read.checkpoints (projection) values ($1) on conflict do nothing")
         .bind(projection)
         .execute(&mut *db)
         .await?;
-    sqlx::query_scalar("select sequence from read.checkpoints where projection = $1 for update")
-        .bind(projection)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar(find).bind(projection).fetch_one(db).await
 }
 
 pub(crate) async fn move_checkpoint(

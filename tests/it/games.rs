@@ -100,6 +100,9 @@ async fn a_read_with_the_token_of_a_command_sees_what_it_wrote() {
         let read = app.visitor().request(Method::GET, &location).header("Consistency-Token", token);
         assert_eq!(Answer::of(read).await.expect(200)["title"], format!("Game {n}"));
     }
+    // Nothing was ever recorded there, so there is nothing to wait for.
+    let read = app.visitor().request(Method::GET, "/jogos").header("Consistency-Token", "1:99999999999:1");
+    Answer::of(read).await.refused(400, "invalid_header");
     let read = app.visitor().request(Method::GET, "/jogos").header("Consistency-Token", "soon");
     Answer::of(read).await.refused(400, "invalid_header");
 }

@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use nats::{Delivery, EVENTS, Nats};
+use nats::{Delivery, EVENTS, Nats, PROJECTED};
 use projections::{Envelope, Projection, Projector, ProjectorError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{PARKED, PROJECTION_BEHIND};
-use crate::mirrored::Mirrored;
+use crate::mirrored::{Mirrored, POSITION};
 
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ async fn follow<P: Projection>(nats: &Nats, projector: &Projector<P>, after: u64
         if !take(projector, &batch).await {
             return;
         }
+        tell(nats, P::NAME, &batch).await;
     }
 }
 
@@ -79,5 +80,13 @@ async fn take<P: Projection>(projector: &Projector<P>, batch: &[Delivery]) -> bo
         };
         tracing::error!(projection = P::NAME, %error, "The projection is halted; trying again");
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Says how far the read model is, to reads that wait for it. A word that gets lost costs them their patience, no more.
+async fn tell(nats: &Nats, name: &str, batch: &[Delivery]) {
+    let Some(position) = batch.last().and_then(|last| last.header(POSITION)) else { return };
+    if let Err(error) = nats.question(PROJECTED, format!("{name} {position}")).await {
+        tracing::debug!(%error, "Nobody hears how far read models are");
     }
 }

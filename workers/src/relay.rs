@@ -24,9 +24,10 @@ use crate::mirrored::{MESSAGE_ID, POSITION};
 
 const BATCH: i64 = 1_000;
 /// The journal is read this often at least, whether anybody woke us or not.
-const POLL: Duration = Duration::from_millis(100);
-/// How soon it is read again where somebody appended and the event cannot be read yet.
+const POLL: Duration = Duration::from_secs(1);
+/// How soon it is read again where somebody appended and the event cannot be read yet, and for how long.
 const SOON: Duration = Duration::from_millis(2);
+const HELD_BACK_FOR: Duration = Duration::from_millis(100);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often figures are measured and the lock is looked at, and how long the lock may take to answer.
@@ -180,7 +181,7 @@ impl Relay {
                 }
             }
             // Woken and nothing to read: a transaction that began earlier still runs, and ends soon.
-            let pause = if woken.elapsed() < POLL { SOON } else { POLL };
+            let pause = if woken.elapsed() < HELD_BACK_FOR { SOON } else { POLL };
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = tokio::time::sleep(pause) => (),

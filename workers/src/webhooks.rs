@@ -17,7 +17,7 @@ use crate::{PaymentDesk, Shared};
 /// What its events and its lines of the text log are signed with.
 const BY: &str = "webhook";
 /// The inbox is looked at this often at least.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_secs(1);
 /// For how long a delivery is ours.
 const LEASE: Duration = Duration::from_mins(1);
 

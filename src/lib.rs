@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod keys;
 pub mod load;
 pub mod local;
+pub mod notices;
 pub mod operations;
 pub mod progress;
 pub mod provision;

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::client::Api;
 use crate::config::ClientConfig;
+use crate::notices::Notices;
 use crate::progress;
 use crate::table::{Output, Table};
 
@@ -35,8 +37,8 @@ pub struct LoadArgs {
     output: Output,
 }
 
-/// How often a client looks whether its game has arrived.
-const POLL: Duration = Duration::from_millis(20);
+/// How long a client waits for a notice before it looks by itself whether its game has arrived.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a client measured, in microseconds.
 struct Measured {
@@ -50,7 +52,7 @@ impl Measured {
     }
 }
 
-/// Each client buys a game, waits until it is in its library, and buys the next.
+/// Each client buys a game, is told by live notices that it is in its library, reads that, and buys the next.
 ///
 /// # Errors
 /// When the store refuses, or a game does not arrive.
@@ -105,33 +107,50 @@ async fn buy_on(
     patience: Duration,
 ) -> Result<Measured> {
     let mut measured = Measured::new()?;
-    let pairs: Vec<(&Api, &String)> =
-        accounts.iter().flat_map(|buyer| games.iter().map(move |game| (buyer, game))).collect();
-    for (buyer, game) in pairs {
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if taken.is_err() {
-            break;
+    for buyer in accounts {
+        let mut notices = Notices::of(buyer).await?;
+        for game in games {
+            let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if taken.is_err() {
+                return Ok(measured);
+            }
+            let method = json!({ "type": "card", "token": "pm_card_visa" });
+            let purchase = json!({ "games": [game], "payment_method": method });
+            let asked = Instant::now();
+            let order = buyer.post("/jogos/compra", &purchase).await?;
+            let order = order.get("order_id").and_then(Value::as_str).context("an order without an id")?;
+            let accepted = Instant::now();
+            measured.accepted.record(micros(accepted.duration_since(asked)))?;
+            arrives(buyer, &mut notices, (order, game), patience).await?;
+            measured.arrived.record(micros(accepted.elapsed()))?;
+            bar.inc(1);
         }
-        let method = json!({ "type": "card", "token": "pm_card_visa" });
-        let purchase = json!({ "games": [game], "payment_method": method });
-        let asked = Instant::now();
-        buyer.post("/jogos/compra", &purchase).await?;
-        let accepted = Instant::now();
-        measured.accepted.record(micros(accepted.duration_since(asked)))?;
-        while newest(buyer).await?.as_ref() != Some(game) {
-            ensure!(accepted.elapsed() < patience, "game {game} has not arrived after {} s", patience.as_secs());
-            sleep(POLL).await;
-        }
-        measured.arrived.record(micros(accepted.elapsed()))?;
-        bar.inc(1);
     }
     Ok(measured)
 }
 
-async fn newest(buyer: &Api) -> Result<Option<String>> {
-    // A store whose parts are being killed may not answer for a moment; that is what patience is for.
-    let Ok(library) = buyer.get("/biblioteca?limit=1").await else { return Ok(None) };
-    Ok(library.pointer("/items/0/game/id").and_then(Value::as_str).map(str::to_owned))
+/// Waits until a game is in its buyer's library. A store whose parts are being killed may end the stream of notices or
+/// not answer for a moment; then the library is looked at by itself.
+async fn arrives(buyer: &Api, notices: &mut Notices, (order, game): (&str, &str), patience: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let token = match timeout(LOOK, notices.completed(order)).await {
+            Ok(Ok(token)) => token,
+            Ok(Err(_)) => {
+                if let Ok(again) = Notices::of(buyer).await {
+                    *notices = again;
+                }
+                String::new()
+            }
+            Err(_) => String::new(),
+        };
+        let library = buyer.request(Method::GET, "/biblioteca?limit=1").header("Consistency-Token", token);
+        let newest = Api::send(library).await.unwrap_or_default();
+        if newest.pointer("/items/0/game/id").and_then(Value::as_str) == Some(game) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < patience, "game {game} has not arrived after {} s", patience.as_secs());
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

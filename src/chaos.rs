@@ -54,6 +54,7 @@ pub struct ChaosArgs {
 /// # Errors
 /// When an invariant is violated, or the store cannot be started; its folder stays then.
 pub async fn run(args: &ChaosArgs, stop: CancellationToken) -> Result<()> {
+    ensure!(args.minutes > 0.0 && args.buyers > 0, "--minutes and --buyers must be more than nothing");
     let folder = args.data.join(format!("seed-{}", args.seed));
     ensure!(!folder.exists(), "{} is from an earlier run; look into it, then remove it", folder.display());
     println!("Starting three nats-servers, two Postgres, two of every role and the PSP in {}", folder.display());
@@ -75,7 +76,7 @@ async fn break_and_prove(args: &ChaosArgs, stage: &mut Stage) -> Result<()> {
     let [first, second] = stage.urls.clone();
     let games = Api::visit(&first)?.priced_games().await?;
     let mut buyers = Vec::new();
-    for number in 0..args.buyers.max(1) {
+    for number in 0..args.buyers {
         let url = if number % 2 == 0 { &first } else { &second };
         buyers.push(Buyer::register(url, number, args.seed, &games).await?);
     }

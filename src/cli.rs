@@ -197,7 +197,7 @@ pub(crate) enum Command {
     },
     /// Look at dead letters, put their work back, or forget it
     Dlq(DlqArgs),
-    /// Exchange the keys of access tokens and the secrets of webhooks while the gateways run
+    /// Exchange the keys of access tokens, the secrets of webhooks and the master key while the store runs
     Keys(KeysArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),

@@ -76,7 +76,7 @@ impl Login {
         tokens(&store, store.commands.log_in(&email, password.0.into()).await?)
     }
 
-    /// Exchange a refresh token for new tokens. An old one that comes back ends the session.
+    /// Exchange a refresh token for new tokens. An old one that comes back later than a few seconds ends the session.
     #[oai(path = "/refresh", method = "post")]
     async fn refresh(
         &self,

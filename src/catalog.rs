@@ -18,7 +18,7 @@ pub fn read(file: Option<&Path>) -> Result<Catalogue> {
         Some(file) => &std::fs::read_to_string(file).with_context(|| format!("catalogue {}", file.display()))?,
         None => DEMO,
     };
-    Ok(Catalogue::read(text))
+    Catalogue::read(text).context("the catalogue")
 }
 
 /// Imports a file, or the demo catalogue where there is none.

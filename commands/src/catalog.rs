@@ -50,15 +50,28 @@ pub struct Imported {
     pub refused: Vec<String>,
 }
 
+/// A file that is no catalogue.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must begin with a line that names the columns {}", COLUMNS.join(", "))]
+pub struct NoCatalogue;
+
+/// The columns that a catalogue must have.
+const COLUMNS: [&str; 4] = ["title", "age_rating", "price", "currency"];
+
 /// A catalogue file, read.
 pub struct Catalogue(Vec<(u64, Result<GameChange>)>);
 
 impl Catalogue {
     /// Reads a file's text. Lines that are no games are kept for the report.
-    #[must_use]
-    pub fn read(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// [`NoCatalogue`] where a column is missing without which no line is a game.
+    pub fn read(text: &str) -> std::result::Result<Self, NoCatalogue> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().cloned().unwrap_or_default();
+        if COLUMNS.iter().any(|column| header.iter().all(|name| name != *column)) {
+            return Err(NoCatalogue);
+        }
         let game = |(line, record): (u64, csv::Result<StringRecord>)| {
             (
                 line,
@@ -68,7 +81,7 @@ impl Catalogue {
                     .and_then(|row| change(&row)),
             )
         };
-        Self(lines(reader).map(game).collect())
+        Ok(Self(lines(reader).map(game).collect()))
     }
 
     /// How many lines it has.
@@ -203,9 +216,17 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_line_that_its_record_begins_in() {
-        let text = "title,description,price\n\"Summit\",\"two\nlines\",1\nSaltglass,one,1\n";
-        let lines: Vec<u64> = Catalogue::read(text).0.into_iter().map(|(line, _)| line).collect();
+        let text =
+            "title,description,age_rating,price,currency\nSummit,\"two\nlines\",0,1,BRL\nSaltglass,one,0,1,BRL\n";
+        let lines: Vec<u64> = Catalogue::read(text).unwrap().0.into_iter().map(|(line, _)| line).collect();
         assert_eq!(lines, [2, 4]);
+    }
+
+    #[test]
+    fn a_file_without_the_columns_of_a_catalogue_is_none() {
+        for text in ["", "rubbish", "title,price\nSummit,1\n"] {
+            assert!(Catalogue::read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

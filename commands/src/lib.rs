@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 pub use actor::{Actor, Context};
 pub use admin::MadeAdmin;
-pub use catalog::{Catalogue, Imported};
+pub use catalog::{Catalogue, Imported, NoCatalogue};
 pub use dead_letter::LetterAction;
 pub use error::CommandError;
 pub use executor::Receipt;

@@ -150,7 +150,8 @@ impl Games {
         let imported = if let Some(first) = first {
             first
         } else {
-            let imported = store.commands.import(actor, Catalogue::read(&text), || ()).await?;
+            let catalogue = Catalogue::read(&text).map_err(|rule| Problem::field("catalogue", rule))?;
+            let imported = store.commands.import(actor, catalogue, || ()).await?;
             store.commands.keep_report(&context, imported).await?
         };
         let commands::Imported { new, known, refused } = imported;

@@ -144,6 +144,20 @@ impl Commands {
         Ok(PaymentState { order: self.order(terms.order).await?, payment: loaded.aggregate, terms, correlation })
     }
 
+    /// The same, where its order is known: in one round trip.
+    ///
+    /// # Errors
+    /// As [`Commands::payment`].
+    pub async fn payment_of(&self, order: OrderId, payment: PaymentId) -> Result<PaymentState, CommandError> {
+        let (order, id) = (order.as_uuid(), payment.as_uuid());
+        let mut read =
+            self.journal.histories(&[AggregateKey::of::<Order>(order), AggregateKey::of::<Payment>(id)]).await?;
+        let loaded = read.take::<Payment>(id)?;
+        let correlation = loaded.correlation().unwrap_or(id);
+        let terms = loaded.aggregate.terms().ok_or(CommandError::NotFound)?.clone();
+        Ok(PaymentState { order: read.aggregate(order)?, payment: loaded.aggregate, terms, correlation })
+    }
+
     /// When a payment was begun.
     ///
     /// # Errors

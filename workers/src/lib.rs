@@ -66,13 +66,17 @@ impl Shared {
     /// A payment as the journal knows it, and the case that a part of the store makes of it.
     pub(crate) async fn case(
         &self,
-        (by, cause): (&'static str, Uuid),
+        why: (&'static str, Uuid),
         payment: PaymentId,
     ) -> Result<(PaymentState, Case), CommandError> {
         let state = self.commands.payment(payment).await?;
-        let context = self.commands.because(by, cause, state.correlation);
-        let case = Case { by, context, payment, order: state.terms.order, asked: Some(state.terms.amount) };
+        let case = self.case_of(why, payment, &state);
         Ok((state, case))
+    }
+
+    pub(crate) fn case_of(&self, (by, cause): (&'static str, Uuid), payment: PaymentId, state: &PaymentState) -> Case {
+        let context = self.commands.because(by, cause, state.correlation);
+        Case { by, context, payment, order: state.terms.order, asked: Some(state.terms.amount) }
     }
 
     /// Puts work into the payment queue; its worker looks at the journal to see what is to be done. The same work for

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use domain::checkout::{Errand, errands};
 use domain::payment::Payment;
-use domain::{PaymentId, PaymentWork};
+use domain::{OrderId, PaymentId, PaymentWork};
 use nats::{ConsumerSpec, Delivery, PAYMENT_WORKER, PAYMENTS, PSP_HEALTH, REDRIVEN_BY, Verdict};
 use tokio_util::sync::CancellationToken;
 
@@ -118,7 +118,7 @@ impl PaymentWorker {
         }
         let mut pause = self.patience.pause;
         loop {
-            let verdict = match self.work(payment, this).await {
+            let verdict = match self.work(order, payment, this).await {
                 Ok(()) => Ok(Verdict::Done),
                 Err(refusal) if refusal.is_refusal() => {
                     tracing::info!(payment.id = %payment, %refusal, "Nothing to do for payment {payment}");
@@ -144,11 +144,12 @@ impl PaymentWorker {
     }
 
     /// Looks at the journal and does what is left to do for a payment.
-    async fn work(&self, payment: PaymentId, this: Try) -> Result<(), Obstacle> {
-        let (state, case) = self.shared.case((BY, payment.as_uuid()), payment).await?;
+    async fn work(&self, order: OrderId, payment: PaymentId, this: Try) -> Result<(), Obstacle> {
+        let state = self.shared.commands.payment_of(order, payment).await?;
+        let case = self.shared.case_of((BY, payment.as_uuid()), payment, &state);
         for errand in errands(&state.order, payment, &state.payment) {
             match errand {
-                Errand::Charge => self.charge(&case, &state.terms, this).await?,
+                Errand::Charge => self.charge(&case, &state, this).await?,
                 Errand::Cancel => self.cancel(&case, this).await?,
                 Errand::PayBack => self.refund_all(&case, &state.payment, this).await?,
                 Errand::Refund { number } => {

@@ -1,3 +1,4 @@
+use commands::PaymentState;
 use domain::payment::{Failure, Payment, PaymentMethod, PspReference, Terms};
 use psp::{Intent, IntentStatus, Method, NewIntent, PspError};
 
@@ -7,8 +8,12 @@ use crate::settlement::{Case, DeadLetterClass, Settled, meaning, reference};
 
 impl PaymentWorker {
     /// Charges a payment, from wherever an earlier try left it.
-    pub(super) async fn charge(&self, case: &Case, terms: &Terms, this: Try) -> Result<(), Obstacle> {
-        let Some((psp, fresh)) = self.submitted(case, terms, this).await? else { return Ok(()) };
+    pub(super) async fn charge(&self, case: &Case, state: &PaymentState, this: Try) -> Result<(), Obstacle> {
+        let submitted = match state.payment.reference() {
+            Some(psp) => Some((psp.clone(), false)),
+            None => self.submit(case, &state.terms, this).await?,
+        };
+        let Some((psp, fresh)) = submitted else { return Ok(()) };
         // An earlier try may have been charged and not heard of it: ask before saying "confirm" again.
         let known = if fresh { None } else { Some(self.breaker.ask(|| self.desk.psp.retrieve(psp.as_str())).await?) };
         match known {
@@ -19,11 +24,7 @@ impl PaymentWorker {
 
     /// The PSP's reference, recorded before anything is charged; and whether it is new.
     /// Nothing where the PSP will not have such a payment.
-    async fn submitted(&self, case: &Case, terms: &Terms, this: Try) -> Result<Option<(PspReference, bool)>, Obstacle> {
-        let known = |payment: &Payment| payment.reference().cloned();
-        if let Some(psp) = known(&self.shared.commands.payment(case.payment).await?.payment) {
-            return Ok(Some((psp, false)));
-        }
+    async fn submit(&self, case: &Case, terms: &Terms, this: Try) -> Result<Option<(PspReference, bool)>, Obstacle> {
         let method = match &terms.method {
             PaymentMethod::Card { token } => Method::Card(token.as_str().to_owned()),
             PaymentMethod::Pix => Method::Pix,
@@ -50,8 +51,8 @@ impl PaymentWorker {
         match self.shared.commands.submit_payment(&case.context, case.payment, psp.clone()).await {
             Ok(_) => Ok(Some((psp, true))),
             // Another worker was first; its intent is the one that counts.
-            Err(error) => match known(&self.shared.commands.payment(case.payment).await?.payment) {
-                Some(psp) => Ok(Some((psp, false))),
+            Err(error) => match self.shared.commands.payment(case.payment).await?.payment.reference() {
+                Some(psp) => Ok(Some((psp.clone(), false))),
                 None => Err(error.into()),
             },
         }

@@ -122,7 +122,7 @@ pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projectio
             tracing::warn!(projection, token, "A read was answered before its projection had caught up");
             Ok(())
         }
-        Standing::Never => Err(bad_header("Consistency-Token", "must be one that this store gave")),
+        Standing::Never => Err(Problem::field("Consistency-Token", "must be one that this store gave")),
     }
 }
 

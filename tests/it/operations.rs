@@ -42,7 +42,7 @@ async fn metrics_tell_lag_depth_and_outcomes() {
         "ludoteca_projection_behind_events{projection=\"library\"}",
         "ludoteca_depth{of=\"payments\"}",
         "ludoteca_depth{of=\"dlq\"}",
-        "ludoteca_payment_outcomes_total{by=\"worker\",outcome=\"succeeded\"}",
+        "ludoteca_payment_outcomes_total{by=\"payment-worker\",outcome=\"succeeded\"}",
         "ludoteca_http_request_seconds_count{method=\"POST\",status=\"202\"}",
     ] {
         eventually(&format!("{name} is told"), || async { metrics().await.contains(name) }).await;

@@ -119,7 +119,10 @@ async fn run(command: Command) -> Result<()> {
             let _: () = worker.start(stop).await?.relay().await;
             Ok(())
         }
-        Command::Projector(worker) => worker.start(stop).await?.projector().await,
+        Command::Projector(worker) => {
+            worker.start(stop).await?.projector().await;
+            Ok(())
+        }
         Command::Indexer { worker, search } => worker.start(stop).await?.indexer(&search).await,
         Command::Checkout(worker) => {
             let _: () = worker.start(stop).await?.checkout().await;

@@ -10,6 +10,7 @@ use gateway::{Limits, Progress, Store};
 use journal::{Clock, Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
+use projections::{AnyProjection, Projector};
 use psp::PspClient;
 use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
@@ -116,22 +117,16 @@ impl Foundation {
     }
 
     /// Projects every read model.
-    ///
-    /// # Errors
-    /// When one of them panicked.
-    pub async fn projector(&self) -> Result<()> {
-        let mut projecting = tokio::task::JoinSet::new();
-        macro_rules! start {
+    pub async fn projector(&self) {
+        let mut all: Vec<Arc<dyn AnyProjection>> = Vec::new();
+        macro_rules! add {
             ($projection:expr) => {
-                let (pool, nats, stop) = (self.journal().pool().clone(), self.shared.nats.clone(), self.stop.clone());
-                projecting.spawn(workers::project(pool, nats, $projection, stop));
+                all.push(Arc::new($projection));
             };
         }
-        projections::for_each_projection!(self.vault, start);
-        while let Some(ended) = projecting.join_next().await {
-            ended.context("a projection panicked")?;
-        }
-        Ok(())
+        projections::for_each_projection!(self.vault, add);
+        let projector = Projector::new(self.journal().pool().clone(), all);
+        workers::project(projector, self.shared.nats.clone(), self.stop.clone()).await;
     }
 
     /// Keeps the search index.
@@ -300,7 +295,10 @@ pub fn start_all(
         Ok(())
     });
     let role = base();
-    roles.start("projector", async move { role.projector().await });
+    roles.start("projector", async move {
+        role.projector().await;
+        Ok(())
+    });
     let role = base();
     roles.start("checkout", async move {
         let _: () = role.checkout().await;

@@ -35,13 +35,13 @@ impl Progress {
     }
 
     fn hear(&self, word: &str) {
-        let Some((name, position)) = word.split_once(' ') else { return };
+        let Some((names, position)) = word.rsplit_once(' ') else { return };
         let Ok(position) = position.parse::<Position>() else { return };
-        self.0.send_if_modified(|known| {
-            let furthest = known.entry(name.to_owned()).or_default();
-            let news = position > *furthest;
-            *furthest = position.max(*furthest);
-            news
+        self.0.send_modify(|known| {
+            for name in names.split(' ') {
+                let furthest = known.entry(name.to_owned()).or_default();
+                *furthest = position.max(*furthest);
+            }
         });
     }
 
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_word_that_comes_late_takes_nothing_back() {
         let progress = Progress::default();
-        for word in ["games 1:7:3", "games 1:5:2", "nonsense", "library soon"] {
+        for word in ["games orders 1:7:3", "orders games 1:5:2", "nonsense", "library soon"] {
             progress.hear(word);
         }
         let known = progress.0.borrow();

@@ -31,7 +31,7 @@ pub const PAYMENT_WORKER: &str = "payment-worker";
 pub const JOURNAL_WAKE: &str = "wake.journal";
 /// Core subject, not kept: the PSP delivered something.
 pub const WEBHOOK_WAKE: &str = "wake.webhooks";
-/// Core subject, not kept: a read model has got further. The body is its name and the position, with a space between.
+/// Core subject, not kept: read models have got further. The body is their names and the position, with spaces between.
 pub const PROJECTED: &str = "wake.projected";
 /// Core subject, not kept: somebody looks at a payment, named in the body, that may be out of date.
 pub const PAYMENT_QUESTION: &str = "question.payment";

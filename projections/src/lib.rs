@@ -19,7 +19,7 @@ pub mod users;
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use fact::{ApplyError, Envelope, Fact, Projection};
 pub use fold::{Comparison, FoldError, Folded, compare, rebuild};
-pub use projector::{ParkedEvent, Projector, ProjectorError, checkpoints, park, parked, parked_count};
+pub use projector::{AnyProjection, ParkedEvent, Projector, ProjectorError, checkpoints, park, parked, parked_count};
 
 /// Calls `$each!(projection)` for every projection of the store; `$vault` opens personal data for the one that needs it.
 #[macro_export]

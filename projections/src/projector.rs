@@ -1,23 +1,58 @@
-//! Applies events to a projection: a batch and its checkpoint in one transaction, each event exactly once.
+//! Applies events to projections: a batch and the checkpoints in one transaction, each event exactly once.
 //!
 //! An event that cannot be applied is parked with its error, and later events of the same aggregate behind it, so
 //! that one bad event never stops the rest. `ludoteca rebuild` empties the park once the cause is mended.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use journal::Position;
-use sqlx::{Connection, PgConnection, PgExecutor, PgPool, Row};
+use sqlx::{Connection, PgConnection, PgExecutor, PgPool};
 
 use crate::fact::{ApplyError, Envelope, Projection};
 
 /// How often an event is tried before it is parked.
 const TRIES: u32 = 3;
 
-/// One projection and the database that it writes.
+/// The projections of a process and the database that they write.
 #[derive(Clone)]
-pub struct Projector<P> {
+pub struct Projector {
     pool: PgPool,
-    projection: P,
+    projections: Vec<Arc<dyn AnyProjection>>,
+}
+
+/// A projection, whichever.
+pub trait AnyProjection: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// Applies those of the events that it looks at; returns those that could not be.
+    fn apply_all<'a, 'e: 'a>(
+        &'a self,
+        db: &'a mut PgConnection,
+        events: &'a [&'e Envelope],
+        stuck: &'a mut HashSet<String>,
+    ) -> BoxFuture<'a, sqlx::Result<Vec<Parked<'e>>>>;
+}
+
+impl<P: Projection> AnyProjection for P {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn apply_all<'a, 'e: 'a>(
+        &'a self,
+        db: &'a mut PgConnection,
+        events: &'a [&'e Envelope],
+        stuck: &'a mut HashSet<String>,
+    ) -> BoxFuture<'a, sqlx::Result<Vec<Parked<'e>>>> {
+        let looked_at = events.iter().filter(|event| P::AGGREGATES.contains(&event.aggregate.as_str()));
+        let looked_at: Vec<&'e Envelope> = looked_at.copied().collect();
+        Box::pin(async move {
+            if looked_at.is_empty() { Ok(Vec::new()) } else { apply_all(self, db, &looked_at, stuck).await }
+        })
+    }
 }
 
 /// Why a batch was not applied.
@@ -39,50 +74,89 @@ pub enum ProjectorError {
 }
 
 /// An event that could not be applied.
-pub(crate) struct Parked<'a> {
+pub struct Parked<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) error: String,
 }
 
-impl<P: Projection> Projector<P> {
-    /// A projector for one projection.
-    pub fn new(pool: PgPool, projection: P) -> Self {
-        Self { pool, projection }
+impl Projector {
+    /// A projector for some projections.
+    #[must_use]
+    pub fn new(pool: PgPool, projections: Vec<Arc<dyn AnyProjection>>) -> Self {
+        Self { pool, projections }
     }
 
-    /// The last sequence that it has.
+    /// The names of its projections.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.projections.iter().map(|projection| projection.name())
+    }
+
+    /// The last sequence that all of its projections have.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn checkpoint(&self) -> sqlx::Result<i64> {
-        sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
-            .bind(P::NAME)
-            .fetch_one(&self.pool)
-            .await
+        Ok(self.checkpoints().await?.into_iter().map(|(_, sequence)| sequence).min().unwrap_or_default())
     }
 
-    /// Applies what of `batch` is new, in order, and moves the checkpoint; returns how many events were parked.
+    /// The last sequence that each of them has.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn checkpoints(&self) -> sqlx::Result<Vec<(&'static str, i64)>> {
+        let known = checkpoints(&self.pool).await?;
+        let of = |name: &str| known.iter().find(|(known, _)| known == name).map_or(0, |(_, sequence)| *sequence);
+        Ok(self.names().map(|name| (name, of(name))).collect())
+    }
+
+    /// Applies what of `batch` is new to each projection, in order, and moves the checkpoints, all in one transaction;
+    /// returns which projection each event was parked by that was.
     ///
     /// # Errors
     /// [`ProjectorError`]; nothing was applied then.
-    pub async fn apply(&self, batch: &[Envelope]) -> Result<usize, ProjectorError> {
+    pub async fn apply(&self, batch: &[Envelope]) -> Result<Vec<&'static str>, ProjectorError> {
+        let Some(last) = batch.last() else { return Ok(Vec::new()) };
         let mut tx = self.pool.begin().await?;
-        let checkpoint = checkpoint(&mut tx, P::NAME).await?;
-        let fresh = fresh::<P>(checkpoint, batch)?;
-        let Some(last) = fresh.last() else { return Ok(0) };
-        let mut stuck = parked_aggregates(&mut tx, P::NAME).await?;
-        let parked = apply_all(&self.projection, &mut tx, &fresh, &mut stuck).await?;
-        for event in &parked {
-            park(&mut *tx, P::NAME, event.envelope, &event.error).await?;
+        let mut parked = Vec::new();
+        let mut names: Vec<_> = self.names().collect();
+        // One order for every process, so that nobody waits in a circle.
+        names.sort_unstable();
+        let mut known = HashMap::new();
+        for name in &names {
+            known.insert(*name, checkpoint(&mut tx, name).await?);
         }
-        move_checkpoint(&mut tx, P::NAME, last.sequence, last.position).await?;
+        let mut stuck = parked_aggregates(&mut tx, &names).await?;
+        for projection in &self.projections {
+            let name = projection.name();
+            let fresh = fresh(name, known.get(name).copied().unwrap_or_default(), batch)?;
+            let unfit = projection.apply_all(&mut tx, &fresh, stuck.entry(name.to_owned()).or_default()).await?;
+            for Parked { envelope, error } in &unfit {
+                park(&mut *tx, name, envelope, error).await?;
+                parked.push(name);
+            }
+        }
+        sqlx::query(
+            "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
+             where projection = any($1) and sequence < $2",
+        )
+        .bind(&names)
+        .bind(last.sequence)
+        .bind(last.position.epoch)
+        .bind(last.position.tx_id.to_string())
+        .bind(last.position.position)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
-        Ok(parked.len())
+        Ok(parked)
     }
 }
 
 /// What follows the checkpoint without a gap; what was seen before, redeliveries included, is left out.
-fn fresh<P: Projection>(checkpoint: i64, batch: &[Envelope]) -> Result<Vec<&Envelope>, ProjectorError> {
+fn fresh<'a>(
+    projection: &'static str,
+    checkpoint: i64,
+    batch: &'a [Envelope],
+) -> Result<Vec<&'a Envelope>, ProjectorError> {
     let mut fresh: Vec<&Envelope> = Vec::with_capacity(batch.len());
     let mut last = checkpoint;
     for envelope in batch.iter().filter(|envelope| envelope.sequence > checkpoint) {
@@ -93,7 +167,7 @@ fn fresh<P: Projection>(checkpoint: i64, batch: &[Envelope]) -> Result<Vec<&Enve
                 fresh.push(envelope);
             }
             _ => {
-                return Err(ProjectorError::Gap { projection: P::NAME, checkpoint, given: envelope.sequence });
+                return Err(ProjectorError::Gap { projection, checkpoint, given: envelope.sequence });
             }
         }
     }
@@ -228,12 +302,21 @@ pub async fn park(db: impl PgExecutor<'_>, projection: &str, envelope: &Envelope
     .map(drop)
 }
 
-async fn parked_aggregates(db: &mut PgConnection, projection: &str) -> sqlx::Result<HashSet<String>> {
-    let rows = sqlx::query("select distinct aggregate_id from read.parked where projection = $1")
-        .bind(projection)
-        .fetch_all(db)
-        .await?;
-    rows.iter().map(|row| row.try_get("aggregate_id")).collect()
+/// The aggregates of parked events, by projection.
+async fn parked_aggregates(
+    db: &mut PgConnection,
+    projections: &[&str],
+) -> sqlx::Result<HashMap<String, HashSet<String>>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select distinct projection, aggregate_id from read.parked where projection = any($1)")
+            .bind(projections)
+            .fetch_all(db)
+            .await?;
+    let mut stuck: HashMap<String, HashSet<String>> = HashMap::new();
+    for (projection, aggregate) in rows {
+        stuck.entry(projection).or_default().insert(aggregate);
+    }
+    Ok(stuck)
 }
 
 /// An event on the park.

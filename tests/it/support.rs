@@ -206,7 +206,7 @@ impl TestApp {
         let running = tokio::spawn(async move {
             match name {
                 "relay" => role.relay().await,
-                "projector" => role.projector().await.unwrap(),
+                "projector" => role.projector().await,
                 "indexer" => role.indexer(&search).await.unwrap(),
                 "checkout" => role.checkout().await,
                 "payments" => role.payments(&payment).await.unwrap(),

@@ -7,10 +7,9 @@
 -- returned with where it stands. No two commands of a call may change the same aggregate, lean on what another changes,
 -- or take the same claim.
 --
--- What a lone command decided on its own aggregate needs no condition: the primary key refuses what has moved. And an
--- answer that was given between the look and the insert violates the primary key of answers.
+-- What a lone command decided on its own aggregate needs no condition: the primary key refuses what has moved.
 --
--- The locks last as long as the transaction. They are taken before it gets its id, so that what leans on an aggregate
+-- Locked is what a command changes, leans on, claims and answers. The locks last as long as the transaction. They are taken before it gets its id, so that what leans on an aggregate
 -- and what changes it stand in the journal in the order in which they were let through; and each query after the first
 -- sees what was committed before the locks were given. One order for all of them, so that nobody waits in a circle.
 --

@@ -24,7 +24,7 @@ use crate::writer::Pending;
 
 /// How many commands share a transaction at most, and how many things they touch: each takes a lock of the server.
 const LARGEST: usize = 256;
-const MOST_TOUCHED: usize = 1_024;
+const MOST_TOUCHED: usize = 512;
 /// For how long the database may take; after that nobody knows what it did, and each command is decided again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many commands of a batch that failed are appended at once.

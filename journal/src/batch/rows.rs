@@ -35,7 +35,7 @@ pub(super) struct EventRow<'a> {
 #[derive(Serialize)]
 pub(super) struct LockRow {
     kind: &'static str,
-    id: Uuid,
+    id: String,
     own: bool,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Rows<'a> {
             metadata: &event.metadata,
         }));
         let (Some(first), Some(last)) = (append.events.first(), append.events.last()) else { return };
-        self.locks.push(LockRow { kind, id, own: true });
+        self.locks.push(LockRow { kind, id: id.to_string(), own: true });
         // What a lone command decided on its own aggregate the primary key guards, unless a claim of its own, taken by an
         // earlier try whose answer was lost, stood in front of it.
         if !alone || !append.claims.taken.is_empty() {
@@ -98,9 +98,13 @@ impl<'a> Rows<'a> {
         }
         for (AggregateKey { kind, id }, version) in &append.leans_on {
             let (kind, id, version) = (*kind, *id, *version);
-            self.locks.push(LockRow { kind, id, own: false });
+            self.locks.push(LockRow { kind, id: id.to_string(), own: false });
             self.conditions.push(ConditionRow { n, kind, id, version });
         }
+        // What is looked for and then taken is locked in between, or the loser of a race would fail its whole batch.
+        let taken = append.claims.taken.iter().map(|taken| (taken.kind.into(), taken.key.clone()));
+        let wanted = taken.chain(append.answer.iter().map(|answer| ("answer", bytea(&answer.key))));
+        self.locks.extend(wanted.map(|(kind, id)| LockRow { kind, id, own: true }));
         let claim = |kind, key| ClaimRow { n, kind, key, holder: id };
         self.taken.extend(append.claims.taken.iter().map(|taken| claim(taken.kind.into(), Some(&*taken.key))));
         self.released.extend(append.claims.released.iter().map(|given| claim(given.kind().into(), given.key())));

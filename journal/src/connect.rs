@@ -103,8 +103,11 @@ fn url_password(url: &str) -> Option<String> {
     user.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-/// Asks once more where the connection turns out to be dead: a pooled one may have died since it was last used. For
-/// queries that may be asked twice.
+/// How many pooled connections may have died at once, at most.
+pub const POOLED: usize = 32;
+
+/// Asks once more for each pooled connection that turns out to be dead: after a restart of the server all of them are,
+/// and each goes when it is found out. For queries that may be asked twice.
 ///
 /// # Errors
 /// What the database answered, or that it does not.
@@ -112,10 +115,13 @@ pub async fn once_more<T, Fut>(ask: impl Fn() -> Fut) -> sqlx::Result<T>
 where
     Fut: Future<Output = sqlx::Result<T>>,
 {
-    match ask().await {
-        Err(error) if broke_off(&error) => ask().await,
-        answered => answered,
+    for _ in 0..POOLED {
+        match ask().await {
+            Err(error) if broke_off(&error) => (),
+            answered => return answered,
+        }
     }
+    ask().await
 }
 
 /// Whether what was asked for violates a constraint of a kind (its SQLSTATE).

@@ -68,3 +68,21 @@ async fn register_with_a_lost_answer(key: Option<&str>) {
     eventually("the store is whole again", || async { app.visitor().get("/health/ready").await.status == 200 }).await;
     Person::log_in(&app.url, "ana@example.com", "ana's password").await.get("/users/me").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_read_hears_nothing_of_connections_that_died() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.owns(&["Summit"]).await;
+    let mut owner = PgConnection::connect(app.owner_url.expose_secret()).await.unwrap();
+    let paths = ["/jogos", "/jogos/busca?q=summit", "/biblioteca", "/pedidos", "/users/me"];
+    let paths = paths.map(str::to_owned).into_iter().chain([format!("/jogos/{game}"), format!("/pedidos/{order}")]);
+    for path in paths {
+        ana.get(&path).await.expect(200);
+        let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                    where datname = current_database() and pid <> pg_backend_pid()";
+        assert!(count(&mut owner, kill).await > 0);
+        assert_eq!(ana.get(&path).await.status, 200, "{path}");
+    }
+}

@@ -9,6 +9,7 @@ mod vocabulary;
 
 use std::cmp::Reverse;
 
+use journal::{POOLED, broke_off};
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -50,7 +51,18 @@ impl PostgresSearch {
         Self { pool, words, vocabulary: Vocabulary::default() }
     }
 
+    /// Asked once more as a whole for each connection that turns out to be dead.
     pub(super) async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
+        for _ in 0..POOLED {
+            match self.search_once(query).await {
+                Err(SearchError::Postgres(error)) if broke_off(&error) => (),
+                answered => return answered,
+            }
+        }
+        self.search_once(query).await
+    }
+
+    async fn search_once(&self, query: &SearchQuery) -> Result<SearchAnswer, SearchError> {
         let table = index::table(&self.pool, Side::Live).await?;
         let (by, counts, relaxed) = match Text::read(&self.words, &query.text) {
             None => (None, self.count(table, query, None).await?, false),

@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
-use domain::{Game, Order, Payment, User};
+use domain::{Game, Order, Payment, StoreAggregate, User};
 use journal::{AggregateKey, ClaimsFold, Journal, Position, Recorded};
 use nats::{EVENTS, Nats, Stored};
 use postgres_es::PostgresEventRepository;
 use projections::search::{digests, reindex};
-use projections::{Comparison, Projection, compare};
+use projections::{Comparison, compare};
 use psp::PspClient;
 use serde_json::json;
 use tokio::time::Instant;
@@ -124,7 +124,7 @@ async fn stock(journal: &Journal) -> Result<Finding> {
     Ok(Finding { what: "postgres-es reads the same".to_owned(), compared, differences: i64::try_from(differences)? })
 }
 
-async fn read_by<A: Aggregate>(
+async fn read_by<A: StoreAggregate>(
     repository: &PostgresEventRepository,
     id: &str,
 ) -> Result<(AggregateKey, Vec<SerializedEvent>)> {
@@ -146,14 +146,11 @@ fn are_the_same(theirs: &[SerializedEvent], ours: &[Recorded]) -> bool {
 pub(crate) async fn read_models(foundation: &Foundation) -> Result<Vec<Finding>> {
     let journal = foundation.journal();
     let (events, _) = journal.extent().await?;
-    let mut findings = Vec::new();
-    macro_rules! compare_one {
-        ($projection:expr) => {
-            findings.push(read_model(journal, &$projection, events).await?);
-        };
-    }
-    projections::for_each_projection!(foundation.vault, compare_one);
-    Ok(findings)
+    let bar = progress::bar("read models", events.unsigned_abs());
+    let projections = projections::all(&foundation.vault);
+    let compared = compare(journal, &projections, |folded| bar.set_position(folded.unsigned_abs())).await?;
+    bar.finish_and_clear();
+    compared.into_iter().map(|comparison| read_model(comparison, events)).collect()
 }
 
 /// Waits until mirror and read models have what the journal had when we began.
@@ -161,18 +158,14 @@ async fn settle(foundation: &Foundation, last: Position) -> Result<()> {
     let pool = foundation.journal().pool();
     let deadline = Instant::now().checked_add(PATIENCE);
     let mut behind = Vec::new();
-    macro_rules! wait_for {
-        ($projection:expr) => {
-            let name = name_of(&$projection);
-            while !projections::consistency::reached(pool, name, last).await? {
-                if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
-                    behind.push(name);
-                    break;
-                }
+    for name in projections::all(&foundation.vault).iter().map(|projection| projection.name()) {
+        while !projections::consistency::reached(pool, name, last).await? {
+            if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                behind.push(name);
+                break;
             }
-        };
+        }
     }
-    projections::for_each_projection!(foundation.vault, wait_for);
     if !behind.is_empty() {
         eprintln!(
             "{} have not caught up within {} s; what they lack is counted",
@@ -181,10 +174,6 @@ async fn settle(foundation: &Foundation, last: Position) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn name_of<P: Projection>(_: &P) -> &'static str {
-    P::NAME
 }
 
 /// Journal and mirror side by side, both in their own order, up to where the journal ended when we began.
@@ -225,14 +214,11 @@ async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position))
     Ok(Finding { what: "journal = mirror".to_owned(), compared: format!("{compared} events"), differences })
 }
 
-async fn read_model<P: Projection>(journal: &Journal, projection: &P, events: i64) -> Result<Finding> {
-    let bar = progress::bar(P::NAME, events.unsigned_abs());
-    let compared = compare(journal, projection, |folded| bar.set_position(folded.unsigned_abs())).await?;
-    bar.finish_and_clear();
-    let Comparison { events: folded, rows, missing, surplus, parked } = compared;
+fn read_model(compared: Comparison, events: i64) -> Result<Finding> {
+    let Comparison { projection, events: folded, rows, missing, surplus, parked } = compared;
     let lacking = events.saturating_sub(folded).max(0);
     let differences = missing.max(surplus).saturating_add(i64::try_from(parked)?).saturating_add(lacking);
-    Ok(Finding { what: format!("{} = fold", P::NAME), compared: format!("{rows} rows"), differences })
+    Ok(Finding { what: format!("{projection} = fold"), compared: format!("{rows} rows"), differences })
 }
 
 /// The search index and the catalogue side by side. What is on its way to the index is waited for.

@@ -7,7 +7,7 @@ use journal::{AggregateKey, Histories, Loaded};
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::Receipt;
+use crate::executor::{Read, Receipt};
 use crate::user::Registration;
 
 /// What making an admin changed.
@@ -75,6 +75,6 @@ impl Commands {
             }
             Ok(vec![UserCommand::ChangeRole { role }])
         };
-        self.execute_leaning(context, user.as_uuid(), &leans_on, decide).await
+        self.execute_on(context, user.as_uuid(), (&leans_on, Read::All), decide).await
     }
 }

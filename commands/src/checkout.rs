@@ -32,7 +32,7 @@ impl Commands {
                     FollowUp::Tell(command) => {
                         let tell = |_: &Loaded<Order>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
                         known =
-                            self.execute_on(context, order.as_uuid(), &[], given(read.take()), tell).await?.aggregate;
+                            self.execute_on(context, order.as_uuid(), (&[], given(read.take())), tell).await?.aggregate;
                         told = true;
                     }
                     FollowUp::Send(payment, errand) => errands.push((payment, errand)),

@@ -34,12 +34,15 @@ fn retry_policy() -> ExponentialBuilder {
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(5)).with_factor(2.5).with_max_times(5).with_jitter()
 }
 
-/// What a decision is first made on.
+/// What a decision is first made on. Where that was cached, only what it has appended counts: the append is refused where
+/// the cache was out of date, and whatever else it comes to is decided again on what is read.
 pub(crate) enum Read {
-    /// The aggregate and what it leans on are to be read.
+    /// The aggregate and what it leans on, read now.
     All,
-    /// The aggregate is new.
-    Others,
+    /// All of that from the cache, as far as it is there. Its history is not.
+    Cached,
+    /// A new aggregate, and what it leans on from the cache.
+    New,
     /// All was just read.
     Given(Histories),
 }
@@ -56,48 +59,16 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        self.execute_leaning(context, id, &[], |loaded, _| decide(loaded)).await
+        self.execute_on(context, id, (&[], Read::All), |loaded, _| decide(loaded)).await
     }
 
     /// As [`Commands::execute`], where the decision leans on other aggregates as well: what it decides is appended only
     /// if none of them has changed since.
-    pub(crate) async fn execute_leaning<A, E>(
-        &self,
-        context: &Context,
-        id: Uuid,
-        others: &[AggregateKey],
-        decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
-    ) -> Result<Receipt<A>, CommandError>
-    where
-        A: StoreAggregate<Error: Into<CommandError>>,
-        E: Into<CommandError>,
-    {
-        self.execute_on(context, id, others, Read::All, decide).await
-    }
-
-    /// As [`Commands::execute_leaning`], where nobody has used the id before: nothing is read to find that out, for the
-    /// append refuses what exists, and it is loaded then.
-    pub(crate) async fn begin<A, E>(
-        &self,
-        context: &Context,
-        id: Uuid,
-        others: &[AggregateKey],
-        decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
-    ) -> Result<Receipt<A>, CommandError>
-    where
-        A: StoreAggregate<Error: Into<CommandError>>,
-        E: Into<CommandError>,
-    {
-        self.execute_on(context, id, others, Read::Others, decide).await
-    }
-
-    /// As [`Commands::execute_leaning`], with what there is to read at first.
     pub(crate) async fn execute_on<A, E>(
         &self,
         context: &Context,
         id: Uuid,
-        others: &[AggregateKey],
-        read: Read,
+        (others, read): (&[AggregateKey], Read),
         decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
     ) -> Result<Receipt<A>, CommandError>
     where
@@ -112,16 +83,24 @@ impl Commands {
             CommandError::Unavailable(JournalError::Database(error)) => journal::broke_off(error),
             _ => false,
         };
-        let refused = match self.round(context, id, others, read, &decide, &before).await {
+        let key = AggregateKey::of::<A>(id);
+        let histories = match read {
+            Read::All => self.journal.histories(&[others, &[key]].concat()).await?,
+            Read::Cached => self.journal.cached(&[others, &[key]].concat()).await?,
+            Read::New => self.journal.cached(others).await?,
+            Read::Given(histories) => histories,
+        };
+        let refused = match self.round(context, id, (others, histories), &decide, &before).await {
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
         // Whatever a repeat is refused for, the first request was not; the append itself refuses a second answer.
         let round = || async {
-            match self.replayed(context).await? {
-                Some(receipt) => Ok(receipt),
-                None => self.round(context, id, others, Read::All, &decide, &before).await,
+            if let Some(receipt) = self.replayed(context).await? {
+                return Ok(receipt);
             }
+            let histories = self.journal.histories(&[others, &[key]].concat()).await?;
+            self.round(context, id, (others, histories), &decide, &before).await
         };
         if again(&refused) {
             return round.retry(retry_policy()).when(again).await;
@@ -133,8 +112,7 @@ impl Commands {
         &self,
         context: &Context,
         id: Uuid,
-        others: &[AggregateKey],
-        read: Read,
+        (others, mut histories): (&[AggregateKey], Histories),
         decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
         before: &OnceLock<usize>,
     ) -> Result<Receipt<A>, CommandError>
@@ -142,26 +120,26 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        let key = AggregateKey::of::<A>(id);
-        let mut histories = match read {
-            Read::All => self.journal.histories(&[others, &[key]].concat()).await?,
-            Read::Others => self.journal.histories(others).await?,
-            Read::Given(histories) => histories,
-        };
+        let is_certain = !histories.is_cached();
         let loaded = histories.take::<A>(id)?;
         let version = loaded.version();
+        let uncertain = |error: CommandError| if is_certain { error } else { CommandError::Conflict };
         // The answer to an earlier round was lost, its append was not.
         if loaded.was_changed_by(context.command, *before.get_or_init(|| version)) {
             return Ok(Receipt { id, position: None, version, aggregate: loaded.aggregate, replayed: false });
         }
-        let commands = decide(&loaded, &histories).map_err(Into::into)?;
+        let commands = decide(&loaded, &histories).map_err(|error| uncertain(error.into()))?;
         let mut aggregate = loaded.aggregate;
         let sink = EventSink::default();
         for command in commands {
-            aggregate.handle(command, &(), &sink).await.map_err(Into::into)?;
+            aggregate.handle(command, &(), &sink).await.map_err(|error| uncertain(error.into()))?;
         }
         let events = sink.collect().await;
+        let key = AggregateKey::of::<A>(id);
         if events.is_empty() {
+            if !is_certain {
+                return Err(CommandError::Conflict);
+            }
             self.keep_answer(context, key, version).await?;
             return Ok(Receipt { id, position: None, version, aggregate, replayed: false });
         }
@@ -170,11 +148,12 @@ impl Commands {
             aggregate: key,
             events: new_events::<A>(context, (id, aggregate.partition(id)), version, events)?,
             claims: self.vault.claims(&facts).await?,
-            leans_on: others.iter().map(|other| (*other, histories.of(*other).len())).collect(),
+            leans_on: others.iter().map(|other| (*other, histories.version(*other))).collect(),
             answer: context.repeatable.clone(),
         };
         let version = version.saturating_add(append.events.len());
         let position = self.journal.append(append).await?;
+        self.journal.cache(id, version, &aggregate);
         Ok(Receipt { id, position: Some(position), version, aggregate, replayed: false })
     }
 

@@ -5,7 +5,7 @@ use journal::Loaded;
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::Receipt;
+use crate::executor::{Read, Receipt};
 
 /// What a game is to be.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Commands {
         context.actor.must_be_admin()?;
         let GameChange { details, price } = change;
         let price = Price::parse(price, self.rules.currency)?;
-        self.begin(context, game.as_uuid(), &[], |_, _| {
+        self.execute_on(context, game.as_uuid(), (&[], Read::New), |_, _| {
             Ok::<_, CommandError>(vec![GameCommand::Create { details: details.clone(), price }])
         })
         .await

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::Receipt;
+use crate::executor::{Read, Receipt};
 
 /// An order as the buyer hears of it.
 #[derive(Debug, Clone)]
@@ -55,14 +55,14 @@ impl Commands {
         if games.len() > MAX_GAMES {
             return Err(OrderError::TooManyGames.into());
         }
-        let key = self.vault.subject(buyer).await?.ok_or(UserError::UserErased)?;
+        let key = self.vault.cached_subject(buyer).await?.ok_or(UserError::UserErased)?;
         let mut leans_on = vec![AggregateKey::of::<User>(buyer.as_uuid())];
         leans_on.extend(games.iter().map(|game| AggregateKey::of::<Game>(game.as_uuid())));
         leans_on.sort_unstable();
         leans_on.dedup();
         let now = self.clock.now();
         let receipt = self
-            .begin(context, order.as_uuid(), &leans_on, |_, others| {
+            .execute_on(context, order.as_uuid(), (&leans_on, Read::New), |_, others| {
                 let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
                     return Err(UserError::UserErased.into());
                 };

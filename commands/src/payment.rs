@@ -40,7 +40,7 @@ impl Commands {
             let terms = Terms { order, buyer, attempt: 1, amount: total, method: payment_method };
             Ok::<_, CommandError>(vec![PaymentCommand::Initiate(terms)])
         };
-        Ok(self.execute_on(context, payment, &leans_on(order), read, begin).await?.aggregate)
+        Ok(self.execute_on(context, payment, (&leans_on(order), read), begin).await?.aggregate)
     }
 
     /// Begins another payment of an order whose last one failed.
@@ -61,7 +61,7 @@ impl Commands {
         let Order::Open { failed_attempts: failed @ 1.., .. } = known else { return Err(CommandError::NothingToPay) };
         let attempt = failed.saturating_add(1);
         let payment = PaymentId::for_attempt(order, attempt);
-        self.execute_leaning(context, payment.as_uuid(), &leans_on(order), |_, others| {
+        self.execute_on(context, payment.as_uuid(), (&leans_on(order), Read::All), |_, others| {
             match others.aggregate::<Order>(order.as_uuid())? {
                 Order::Open { buyer, total, failed_attempts, .. } if failed_attempts.saturating_add(1) == attempt => {
                     let terms = Terms { order, buyer, attempt, amount: total, method: method.clone() };
@@ -158,6 +158,20 @@ impl Commands {
         Ok(PaymentState { order: read.aggregate(order)?, payment: loaded.aggregate, terms, correlation })
     }
 
+    /// Payments as this process read or wrote them lately, or as the journal knows them: what is settled is so for ever.
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn cached_payments(
+        &self,
+        payments: impl IntoIterator<Item = PaymentId>,
+    ) -> Result<Vec<Payment>, CommandError> {
+        let keys = payments.into_iter().map(|payment| AggregateKey::of::<Payment>(payment.as_uuid()));
+        let keys: Vec<_> = keys.collect();
+        let known = self.journal.cached(&keys).await?;
+        Ok(keys.iter().map(|key| known.aggregate(key.id)).collect::<Result<_, _>>()?)
+    }
+
     /// When a payment was begun.
     ///
     /// # Errors
@@ -172,7 +186,8 @@ impl Commands {
         payment: PaymentId,
         command: PaymentCommand,
     ) -> Result<Receipt<Payment>, CommandError> {
-        self.execute::<Payment, CommandError>(context, payment.as_uuid(), |_| Ok(vec![command.clone()])).await
+        let decide = |_: &Loaded<Payment>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
+        self.execute_on(context, payment.as_uuid(), (&[], Read::Cached), decide).await
     }
 }
 

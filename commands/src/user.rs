@@ -5,7 +5,7 @@ use journal::{FirstAnswer, Loaded};
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
-use crate::executor::Receipt;
+use crate::executor::{Read, Receipt};
 use crate::password::Password;
 
 /// A person who wants an account.
@@ -66,7 +66,9 @@ impl Commands {
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let command = || UserCommand::Register { profile: sealed.clone(), role };
-        let registered = self.begin(&context, user.as_uuid(), &[], |_, _| Ok::<_, CommandError>(vec![command()])).await;
+        let registered = self
+            .execute_on(&context, user.as_uuid(), (&[], Read::New), |_, _| Ok::<_, CommandError>(vec![command()]))
+            .await;
         let another = |receipt: &Receipt<User>| receipt.id != user.as_uuid();
         if registered.as_ref().is_ok_and(another) || matches!(&registered, Err(CommandError::EmailTaken)) {
             // Nobody will ever need what was kept for an account that did not come to be.

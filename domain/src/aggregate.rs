@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{Game, GameId, Order, OrderId, Payment, PaymentId, StoreEvent, User, UserId};
 
 /// One of the four aggregates.
-pub trait StoreAggregate: cqrs_es::Aggregate<Services = (), Event: Clone> {
+pub trait StoreAggregate: cqrs_es::Aggregate<Services = (), Event: Clone> + Clone + 'static {
     /// One of its events, as one of the store's.
     fn store_event(id: Uuid, event: Self::Event) -> StoreEvent;
 

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use cqrs_es::Aggregate;
-use domain::{CommandId, Game, Order, Payment, UnreadableEvent, User, stored};
+
+use domain::{CommandId, Game, Order, Payment, StoreAggregate, UnreadableEvent, User, stored};
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::JournalError;
+use crate::cache::{AggregateCache, Snapshot};
 use crate::connect::once_more;
 use crate::read::{COLUMNS, Recorded, recorded};
 use crate::repository::Journal;
@@ -26,7 +27,7 @@ pub struct AggregateKey {
 impl AggregateKey {
     /// The key of an aggregate of a type.
     #[must_use]
-    pub fn of<A: Aggregate>(id: Uuid) -> Self {
+    pub fn of<A: StoreAggregate>(id: Uuid) -> Self {
         Self { kind: A::TYPE, id }
     }
 
@@ -37,24 +38,30 @@ impl AggregateKey {
     }
 }
 
-/// The histories of several aggregates, read at one moment.
+/// The histories of several aggregates, read at one moment; some of them cached, where that was
+/// asked for ([`Journal::cached`]).
 #[derive(Debug, Default)]
-pub struct Histories(HashMap<AggregateKey, Vec<Recorded>>);
+pub struct Histories {
+    read: HashMap<AggregateKey, Vec<Recorded>>,
+    cached: HashMap<AggregateKey, Snapshot>,
+    cache: AggregateCache,
+}
 
 /// An aggregate as its history left it, with that history.
 #[derive(Debug)]
 pub struct Loaded<A> {
     /// The aggregate.
     pub aggregate: A,
-    /// What happened to it, from the first event on.
+    /// What happened to it, from the first event on; nothing where it was cached.
     pub history: Vec<Recorded>,
+    version: usize,
 }
 
 impl<A> Loaded<A> {
     /// How many events it has.
     #[must_use]
     pub fn version(&self) -> usize {
-        self.history.len()
+        self.version
     }
 
     /// What its whole history belongs to: the wish of a person that began it.
@@ -88,42 +95,63 @@ impl Histories {
     ///
     /// # Errors
     /// When this program cannot read an event of it.
-    pub fn aggregate<A: Aggregate>(&self, id: Uuid) -> Result<A, UnreadableEvent> {
-        fold(self.of(AggregateKey::of::<A>(id)))
+    pub fn aggregate<A: StoreAggregate>(&self, id: Uuid) -> Result<A, UnreadableEvent> {
+        let key = AggregateKey::of::<A>(id);
+        if let Some(cached) = self.cached.get(&key).and_then(Snapshot::aggregate) {
+            return Ok(cached);
+        }
+        let history = self.of(key);
+        let aggregate = fold(history)?;
+        self.cache.keep(id, history.len(), &aggregate);
+        Ok(aggregate)
     }
 
     /// The same with its history, which is taken out of these.
     ///
     /// # Errors
     /// As [`Histories::aggregate`].
-    pub fn take<A: Aggregate>(&mut self, id: Uuid) -> Result<Loaded<A>, UnreadableEvent> {
-        self.take_as_of(id, usize::MAX)
+    pub fn take<A: StoreAggregate>(&mut self, id: Uuid) -> Result<Loaded<A>, UnreadableEvent> {
+        let key = AggregateKey::of::<A>(id);
+        let (aggregate, version) = (self.aggregate(id)?, self.version(key));
+        Ok(Loaded { aggregate, history: self.read.remove(&key).unwrap_or_default(), version })
     }
 
     /// The same as its first `version` events left it.
     ///
     /// # Errors
     /// As [`Histories::aggregate`].
-    pub fn take_as_of<A: Aggregate>(&mut self, id: Uuid, version: usize) -> Result<Loaded<A>, UnreadableEvent> {
-        let mut history = self.0.remove(&AggregateKey::of::<A>(id)).unwrap_or_default();
+    pub fn take_as_of<A: StoreAggregate>(&mut self, id: Uuid, version: usize) -> Result<Loaded<A>, UnreadableEvent> {
+        let mut history = self.read.remove(&AggregateKey::of::<A>(id)).unwrap_or_default();
         history.truncate(version);
-        Ok(Loaded { aggregate: fold(&history)?, history })
+        Ok(Loaded { aggregate: fold(&history)?, version: history.len(), history })
     }
 
     /// Whether nothing has happened to any of them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.values().all(Vec::is_empty)
+        self.cached.is_empty() && self.read.values().all(Vec::is_empty)
     }
 
-    /// The events of an aggregate, from the first on.
+    /// Whether any of them was cached, and so may be out of date.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        !self.cached.is_empty()
+    }
+
+    /// How many events an aggregate has.
+    #[must_use]
+    pub fn version(&self, key: AggregateKey) -> usize {
+        self.cached.get(&key).map_or_else(|| self.of(key).len(), |cached| cached.version)
+    }
+
+    /// The events of an aggregate, from the first on; none where it was cached.
     #[must_use]
     pub fn of(&self, key: AggregateKey) -> &[Recorded] {
-        self.0.get(&key).map_or(&[], Vec::as_slice)
+        self.read.get(&key).map_or(&[], Vec::as_slice)
     }
 }
 
-fn fold<A: Aggregate>(history: &[Recorded]) -> Result<A, UnreadableEvent> {
+fn fold<A: StoreAggregate>(history: &[Recorded]) -> Result<A, UnreadableEvent> {
     let mut aggregate = A::default();
     for Recorded { event_type, event_version, payload, .. } in history {
         aggregate.apply(stored::read(event_type, event_version, payload.get())?);
@@ -137,12 +165,12 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn histories(&self, keys: &[AggregateKey]) -> Result<Histories, JournalError> {
-        let mut histories = Histories::default();
+        let mut histories = Histories { cache: self.cache.clone(), ..Histories::default() };
         if keys.is_empty() {
             return Ok(histories);
         }
         if let [key] = keys {
-            histories.0.insert(*key, self.history(*key).await?);
+            histories.read.insert(*key, self.history(*key).await?);
             return Ok(histories);
         }
         // Of JSON the planner expects the same number of rows each time and so plans once; of an array it counts the
@@ -159,10 +187,26 @@ impl Journal {
         for row in &rows {
             let n = usize::try_from(row.try_get::<i64, _>("n")?).ok();
             if let Some(key) = n.and_then(|n| keys.get(n)) {
-                histories.0.entry(*key).or_default().push(recorded(row)?);
+                histories.read.entry(*key).or_default().push(recorded(row)?);
             }
         }
         Ok(histories)
+    }
+
+    /// Takes from the cache what this process read or wrote lately, and reads the rest. What was cached may be out of date.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cached(&self, keys: &[AggregateKey]) -> Result<Histories, JournalError> {
+        let cached = keys.iter().filter_map(|key| Some((*key, self.cache.get(key)?)));
+        let cached: HashMap<_, _> = cached.collect();
+        let unknown: Vec<_> = keys.iter().filter(|key| !cached.contains_key(key)).copied().collect();
+        Ok(Histories { cached, ..self.histories(&unknown).await? })
+    }
+
+    /// Keeps an aggregate in the cache as an append of this process left it.
+    pub fn cache<A: StoreAggregate>(&self, id: Uuid, version: usize, aggregate: &A) {
+        self.cache.keep(id, version, aggregate);
     }
 
     /// Most commands read one aggregate, and this takes half as long.
@@ -179,7 +223,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the database does not answer, or this program cannot read an event of it.
-    pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Loaded<A>, LoadError> {
+    pub async fn load<A: StoreAggregate>(&self, id: Uuid) -> Result<Loaded<A>, LoadError> {
         Ok(self.histories(&[AggregateKey::of::<A>(id)]).await?.take(id)?)
     }
 }

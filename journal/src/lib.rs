@@ -6,7 +6,9 @@
 
 mod answer;
 mod append;
+mod authority;
 mod batch;
+mod cache;
 mod claims;
 mod clock;
 mod cloud_event;

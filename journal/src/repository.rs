@@ -4,6 +4,7 @@ use postgres_es::PostgresEventRepository;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
+use crate::cache::AggregateCache;
 use crate::writer::Writer;
 use crate::{JournalError, epoch};
 
@@ -14,6 +15,7 @@ pub struct Journal {
     pool: PgPool,
     writer: Writer,
     appended: Arc<Notify>,
+    pub(crate) cache: AggregateCache,
 }
 
 impl Journal {
@@ -24,7 +26,7 @@ impl Journal {
     pub async fn open(pool: PgPool) -> Result<Self, JournalError> {
         epoch::check(&pool).await?;
         let writer = Writer::start(pool.clone());
-        Ok(Self { pool, writer, appended: Arc::new(Notify::new()) })
+        Ok(Self { pool, writer, appended: Arc::new(Notify::new()), cache: AggregateCache::default() })
     }
 
     /// The repository of `postgres-es` on the same table, for whatever is made for `cqrs-es`. It knows no claims, so the

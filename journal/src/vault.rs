@@ -13,9 +13,11 @@ mod pruning;
 mod sealing;
 mod sessions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ClaimKind, Email};
+use domain::{ClaimKind, Email, UserId};
+use moka::sync::Cache;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -28,11 +30,16 @@ pub use mail::MailEntry;
 pub use sealing::SubjectKey;
 pub use sessions::{OpenSession, Refreshed};
 
+/// How many keys of people a process keeps open at most, and for how long.
+const MOST_OPENED: u64 = 8_192;
+const OPENED_FOR: Duration = Duration::from_mins(1);
+
 /// The vault behind a pool, opened with the master key.
 #[derive(Clone)]
 pub struct Vault {
     pool: PgPool,
-    keyring: std::sync::Arc<Keyring>,
+    keyring: Arc<Keyring>,
+    opened: Cache<UserId, Arc<SubjectKey>>,
     clock: Clock,
 }
 
@@ -45,7 +52,8 @@ impl Vault {
     /// and an address could be registered twice; or when the database does not answer.
     pub async fn open(pool: PgPool, master: &SecretString, clock: Clock) -> Result<Self, JournalError> {
         let keyring = Keyring::open(&pool, Master::parse(master)?).await?;
-        Ok(Self { pool, keyring: std::sync::Arc::new(keyring), clock })
+        let opened = Cache::builder().max_capacity(MOST_OPENED).time_to_live(OPENED_FOR).build();
+        Ok(Self { pool, keyring: Arc::new(keyring), opened, clock })
     }
 
     /// A hash of `message` that only a holder of the master key can compute, different for each `purpose`. It stays the
@@ -75,6 +83,6 @@ impl Vault {
 }
 
 /// A duration as Postgres takes it.
-fn interval(duration: Duration) -> PgInterval {
+pub(crate) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

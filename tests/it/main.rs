@@ -15,6 +15,7 @@ mod analysts;
 mod architecture;
 mod bad_input;
 mod browser;
+mod cache;
 mod chaos;
 mod compose;
 mod dead_letters;

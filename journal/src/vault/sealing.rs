@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use chacha20poly1305::aead::{Aead, Payload};
@@ -71,20 +73,20 @@ impl Vault {
         Ok(Some(SubjectKey { user, cipher }))
     }
 
-    /// Whether a person's key is there: they have an account and were not erased.
+    /// The same, though another process may have destroyed it within the last minute. Only for what is appended on the
+    /// condition that the person was not erased.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn knows(&self, user: UserId) -> Result<bool, JournalError> {
-        let known = once_more(|| {
-            sqlx::query_scalar(
-                "select exists (select from vault.subject_keys where user_id = $1 and wrapped_key is not null)",
-            )
-            .bind(user.as_uuid())
-            .fetch_one(self.pool())
-        })
-        .await?;
-        Ok(known)
+    /// As [`Vault::subject`].
+    pub async fn cached_subject(&self, user: UserId) -> Result<Option<Arc<SubjectKey>>, JournalError> {
+        if let Some(key) = self.opened.get(&user) {
+            return Ok(Some(key));
+        }
+        let key = self.subject(user).await?.map(Arc::new);
+        if let Some(key) = &key {
+            self.opened.insert(user, key.clone());
+        }
+        Ok(key)
     }
 
     /// Forgets everything about a person: key, password, sessions, answers. Their sealed data is noise from now on, and
@@ -104,6 +106,7 @@ impl Vault {
             sqlx::query(forget).bind(user.as_uuid()).execute(&mut *tx).await?;
         }
         tx.commit().await?;
+        self.opened.invalidate(&user);
         Ok(())
     }
 

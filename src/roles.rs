@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
-use gateway::{Limits, Progress, Store};
+use gateway::{Authority, Limits, Progress, Store};
 use journal::{Clock, Journal, Vault, connect};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
-use projections::{AnyProjection, Projector};
+use projections::Projector;
 use psp::PspClient;
 use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
@@ -105,6 +105,7 @@ impl Foundation {
             search: search::reading(search, self.journal().pool())?,
             secrets: secrets::follow(&config.secrets, self.stop.clone())?,
             payment_stale: config.payment_stale,
+            authority: Authority::open(self.journal().clone()).await?,
             progress: Progress::default(),
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
         };
@@ -118,14 +119,7 @@ impl Foundation {
 
     /// Projects every read model.
     pub async fn projector(&self) {
-        let mut all: Vec<Arc<dyn AnyProjection>> = Vec::new();
-        macro_rules! add {
-            ($projection:expr) => {
-                all.push(Arc::new($projection));
-            };
-        }
-        projections::for_each_projection!(self.vault, add);
-        let projector = Projector::new(self.journal().pool().clone(), all);
+        let projector = Projector::new(self.journal().pool().clone(), projections::all(&self.vault));
         workers::project(projector, self.shared.nats.clone(), self.stop.clone()).await;
     }
 
@@ -196,7 +190,8 @@ impl Foundation {
         let from = config.mail_from.parse().context("MAIL_FROM")?;
         let patience = MailPatience { attempts: config.mail_attempts, pause: config.mail_pause };
         let store_url = config.store_url.trim_end_matches('/').to_owned();
-        Notifier { shared: self.shared.clone(), mailer, from, store_url, patience }.run(self.stop.clone()).await
+        let (shared, noted) = (self.shared.clone(), Arc::default());
+        Notifier { shared, mailer, from, store_url, patience, noted }.run(self.stop.clone()).await
     }
 
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {

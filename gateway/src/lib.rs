@@ -4,6 +4,7 @@
 //! `application/problem+json` (RFC 9457) with a stable `code`, the framework's own included.
 
 mod auth;
+mod authority;
 mod extract;
 mod live;
 mod metrics;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
+pub use authority::Authority;
 pub use progress::Progress;
 pub use throttle::Limits;
 
@@ -45,6 +47,8 @@ pub struct Secrets {
 pub struct Store {
     /// The use cases.
     pub commands: Commands,
+    /// Who may do what now.
+    pub authority: Authority,
     /// The server: event streams, dead letters, wake-ups.
     pub nats: Nats,
     /// Who answers searches.
@@ -75,7 +79,8 @@ impl Store {
 /// When the listener fails.
 pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
-    let live = Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), stop.clone()));
+    let live =
+        Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), store.progress.clone(), stop.clone()));
     let store = Arc::new(store);
     let app = app(store.clone(), throttle, live.clone());
     let server = poem::Server::new_with_acceptor(acceptor);
@@ -89,6 +94,7 @@ pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: Cancel
         served = serving => served,
         never = reading => never,
         never = store.progress.listen(&store.nats) => match never {},
+        never = store.authority.follow() => match never {},
     }
 }
 

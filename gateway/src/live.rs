@@ -15,7 +15,7 @@ use domain::user::UserEvent;
 use domain::{OrderId, PaymentId, StoreEvent, UserId};
 use futures::{Stream, StreamExt, stream};
 use journal::{AggregateKey, CloudEvent, Position, Recorded};
-use nats::{EVENTS, Nats};
+use nats::{Delivery, EVENTS, Nats};
 use poem::http::StatusCode;
 use poem_openapi::Object;
 use tokio::sync::broadcast;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::LIFETIME;
 use crate::problem::Problem;
+use crate::progress::Progress;
 
 /// How many notices a slow listener may fall behind.
 const BACKLOG: usize = 1_024;
@@ -65,6 +66,7 @@ struct Happening {
 pub(crate) struct Live {
     commands: Commands,
     nats: Nats,
+    progress: Progress,
     sender: broadcast::Sender<Arc<Happening>>,
     open: Arc<Mutex<HashMap<UserId, usize>>>,
     payers: Mutex<HashMap<PaymentId, (UserId, OrderId)>>,
@@ -90,10 +92,11 @@ impl Drop for Seat {
 }
 
 impl Live {
-    pub(crate) fn new(commands: Commands, nats: Nats, stop: CancellationToken) -> Self {
+    pub(crate) fn new(commands: Commands, nats: Nats, progress: Progress, stop: CancellationToken) -> Self {
         Self {
             commands,
             nats,
+            progress,
             sender: broadcast::Sender::new(BACKLOG),
             open: Arc::default(),
             payers: Mutex::default(),
@@ -106,10 +109,12 @@ impl Live {
         let Some(last) = self.stop.run_until_cancelled(self.end()).await else { return };
         let mut events = self.nats.follow(EVENTS, &TOLD, last, BACKLOG, self.stop.clone());
         while let Some(batch) = events.next().await {
+            if let Some(position) = batch.last().and_then(position) {
+                self.progress.mirrored(position);
+            }
             for delivery in batch.iter().filter(|_| self.sender.receiver_count() > 0) {
-                let position = delivery.header("Journal-Position").and_then(|position| position.parse().ok());
                 let event = serde_json::from_slice::<CloudEvent<'_>>(delivery.payload()).ok();
-                let Some((event, position)) = event.zip(position) else { continue };
+                let Some((event, position)) = event.zip(position(delivery)) else { continue };
                 if let Some(happening) = self.understand(&event, position).await {
                     // Nobody may be listening any more.
                     let _ = self.sender.send(Arc::new(happening));
@@ -283,6 +288,11 @@ impl Live {
             .take_until(Box::pin(tokio::time::sleep(life)))
             .take_until(self.stop.clone().cancelled_owned())
     }
+}
+
+/// Where an event stands in the journal.
+fn position(delivery: &Delivery) -> Option<Position> {
+    delivery.header("Journal-Position")?.parse().ok()
 }
 
 fn buyer(event: &OrderEvent) -> UserId {

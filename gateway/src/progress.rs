@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -15,8 +16,11 @@ use tokio::sync::watch;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What was heard of the read models, by their names.
-#[derive(Debug, Default)]
-pub struct Progress(watch::Sender<HashMap<String, Position>>);
+#[derive(Debug, Default, Clone)]
+pub struct Progress(Arc<watch::Sender<HashMap<String, Position>>>);
+
+/// What the mirror's own progress is called beside that of the read models.
+const MIRROR: &str = "mirror";
 
 impl Progress {
     /// Listens for as long as it is awaited.
@@ -37,6 +41,15 @@ impl Progress {
     fn hear(&self, word: &str) {
         let Some((names, position)) = word.rsplit_once(' ') else { return };
         let Ok(position) = position.parse::<Position>() else { return };
+        self.reaches(names, position);
+    }
+
+    /// Takes note of how far the mirror was read: what stands there was recorded, and read models come to it.
+    pub(crate) fn mirrored(&self, position: Position) {
+        self.reaches(MIRROR, position);
+    }
+
+    fn reaches(&self, names: &str, position: Position) {
         self.0.send_modify(|known| {
             for name in names.split(' ') {
                 let furthest = known.entry(name.to_owned()).or_default();
@@ -59,9 +72,11 @@ impl Progress {
         if Self::has(&heard.borrow(), projection, position) {
             return Ok(Standing::Passed);
         }
-        match consistency::standing(pool, projection, position).await? {
-            Standing::Behind => (),
-            known => return Ok(known),
+        if !Self::has(&heard.borrow(), MIRROR, position) {
+            match consistency::standing(pool, projection, position).await? {
+                Standing::Behind => (),
+                known => return Ok(known),
+            }
         }
         let passed = heard.wait_for(|known| Self::has(known, projection, position));
         if tokio::time::timeout(PATIENCE, passed).await.is_ok() {

@@ -141,3 +141,24 @@ async fn there_is_always_an_admin() {
     assert_eq!(statuses[0], 204, "{statuses:?}");
     assert!([403, 409].contains(&statuses[1]), "one of both is too late: {statuses:?}");
 }
+
+#[tokio::test]
+async fn what_somebody_may_do_changes_at_every_gateway_within_a_second_whatever_their_token_says() {
+    let app = TestApp::start().await;
+    let elsewhere = app.second_gateway().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let at = |person: &Person| Person { url: elsewhere.clone(), ..person.clone() };
+    let status = |person: Person| async move { person.get("/users?limit=1").await.status };
+    assert_eq!((status(ana.clone()).await, status(at(&ana)).await), (403, 403));
+
+    app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "admin" })).await.expect(204);
+
+    assert_eq!(status(ana.clone()).await, 200, "at once where it was changed");
+    eventually("and elsewhere", || async { (status(at(&ana)).await, 200) }).await;
+
+    app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
+    app.admin.delete(&format!("/users/{}", ben.id)).await.expect(204);
+
+    assert_eq!((status(ana.clone()).await, status(ben.clone()).await), (403, 401), "at once where it was changed");
+    eventually("and elsewhere", || async { ((status(at(&ana)).await, status(at(&ben)).await), (403, 401)) }).await;
+}

@@ -161,6 +161,7 @@ fn no_proof() -> Problem {
 
 fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
     let Session { user, role, refresh_token } = session;
+    store.authority.note(user, role);
     let signed = store.secrets().keys.sign(user, role, store.commands.clock().now());
     let access_token = signed.map_err(|error| Problem::unavailable("the token key", &error))?;
     Ok(Json(Tokens { access_token, token_type: "Bearer".to_owned(), expires_in: LIFETIME, refresh_token }))

@@ -126,6 +126,17 @@ impl Nats {
         }
     }
 
+    /// As [`Nats::consume`], with whatever is there at once, at most `size` messages, one batch after another.
+    pub async fn consume_batches<F, Fut>(&self, spec: &ConsumerSpec, size: usize, stop: &CancellationToken, handle: F)
+    where
+        F: Fn(Vec<Delivery>) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        while let Some(messages) = self.reopen(spec, size, stop).await {
+            messages.ready_chunks(size).for_each(&handle).await;
+        }
+    }
+
     /// Opens a consumer, however often that takes; nothing once `stop` is reached.
     async fn reopen(&self, spec: &ConsumerSpec, prefetch: usize, stop: &CancellationToken) -> Option<Messages> {
         let mut said = String::new();

@@ -12,6 +12,7 @@ use nats::{Delivery, EVENTS, Nats};
 use projections::search::reindex::{Writer, indexed, indexed_up_to};
 use projections::search::{CHECKPOINT, SearchEngine, Side};
 use sqlx::PgPool;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,6 +22,8 @@ use crate::mirrored::Mirrored;
 /// How many events are taken at once.
 const BATCH: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often a game's sales are brought into the index at most.
+const SALES_EVERY: Duration = Duration::from_secs(1);
 
 /// The indexer.
 #[derive(Clone)]
@@ -61,11 +64,19 @@ impl Indexer {
     /// Indexes what follows a sequence, until the index is put back to an earlier one.
     async fn follow(&self, mut after: i64, stop: &CancellationToken) {
         let mut events = self.nats.follow(EVENTS, &CHANGES, after.unsigned_abs(), BATCH, stop.clone());
-        while let Some(batch) = events.next().await {
+        let mut written = Instant::now();
+        while let Some(mut batch) = events.next().await {
+            // What was sold is indexed together, a change of the catalogue at once.
+            let due = written.checked_add(SALES_EVERY).unwrap_or(written);
+            while batch.iter().all(is_sale)
+                && let Ok(Some(more)) = timeout_at(due, events.next()).await
+            {
+                batch.extend(more);
+            }
             let behind = batch.last().map_or(0, Delivery::behind);
             INDEX_BEHIND.set(i64::try_from(behind).unwrap_or(i64::MAX));
             match self.take(&batch, after).await {
-                Some(last) => after = last,
+                Some(last) => (after, written) = (last, Instant::now()),
                 None => return,
             }
         }
@@ -111,6 +122,10 @@ impl Indexer {
         indexed_up_to(&self.pool, last.sequence, last.position).await?;
         Ok(Some(last.sequence))
     }
+}
+
+fn is_sale(delivery: &Delivery) -> bool {
+    delivery.subject().starts_with("events.order.")
 }
 
 /// The games that an event changed. What cannot be read was parked by the projection, and changed nothing.

@@ -7,6 +7,7 @@ mod letters;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,27 +15,33 @@ use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
 use domain::user::UserEvent;
 use domain::{StoreEvent, UserId};
+use futures::{FutureExt, StreamExt, stream};
 use journal::vault::MailEntry;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use nats::{ConsumerSpec, DeadLetter, Delivery, EVENTS, MAIL_QUEUE, Verdict};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::letters::{Letter, Reader};
 use crate::Shared;
 use crate::metrics::MAILS;
 use crate::mirrored::Mirrored;
 
-/// How many mails are sent at once.
-const SENDERS: usize = 4;
-/// How often an idle sender looks for mail.
-const POLL: Duration = Duration::from_millis(250);
+/// How many mails are taken from the outbox at once, by how many senders, and how many of them each sends at once.
+const BATCH: i64 = 32;
+const SENDERS: usize = 2;
+const AT_ONCE: usize = 4;
+/// How often an idle sender looks for mail at least.
+const POLL: Duration = Duration::from_secs(1);
 /// How long a mail may take.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// For how long a mail is its sender's: longer than it may take.
 const LEASE: Duration = Duration::from_mins(1);
-const SLOTS: u16 = 8;
+/// How many events are noted at once.
+const SLOTS: u16 = 64;
 
 /// Where mail goes.
 #[derive(Clone)]
@@ -83,6 +90,8 @@ pub struct Notifier {
     pub store_url: String,
     /// How often, and with which pauses.
     pub patience: MailPatience,
+    /// Wakes the senders.
+    pub noted: Arc<Notify>,
 }
 
 /// How often a mail is tried, and how long the pause after the first try is; it doubles with each.
@@ -124,7 +133,7 @@ impl Notifier {
             let (sender, stop) = (self.clone(), stop.clone());
             senders.spawn(async move { sender.send_all(&stop).await });
         }
-        let each = |delivery: Delivery| async move { delivery.answer(self.note(&delivery).await).await };
+        let each = |deliveries: Vec<Delivery>| async move { self.note_all(&deliveries).await };
         let ended = async {
             while let Some(ended) = senders.join_next().await {
                 ended.context("a sender panicked")?;
@@ -133,65 +142,96 @@ impl Notifier {
         };
         let consumer = Self::consumer();
         let noting = async {
-            self.shared.nats.consume(&consumer, SLOTS.into(), &stop, each).await;
+            self.shared.nats.consume_batches(&consumer, SLOTS.into(), &stop, each).await;
             Ok(())
         };
         tokio::try_join!(noting, ended).map(drop)
     }
 
-    async fn note(&self, delivery: &Delivery) -> Verdict {
-        let event = match Mirrored::try_from(delivery) {
-            Ok(mirrored) => mirrored.envelope,
-            Err(error) => {
-                tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event; it waits for a newer program");
-                return Verdict::Retry(Duration::from_mins(1));
+    async fn note_all(&self, deliveries: &[Delivery]) {
+        let mut noted = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match Mirrored::try_from(delivery) {
+                Ok(Mirrored { envelope, .. }) => noted.push((delivery, (envelope.event_id, envelope.sequence))),
+                Err(error) => {
+                    tracing::error!(%error, sequence = delivery.sequence(), "The notifier cannot read an event; it waits for a newer program");
+                    delivery.answer(Verdict::Retry(Duration::from_mins(1))).await;
+                }
             }
-        };
-        match self.shared.commands.vault().keep_mail(event.event_id, event.sequence).await {
+        }
+        let events: Vec<_> = noted.iter().map(|(_, event)| *event).collect();
+        let verdict = match self.shared.commands.vault().keep_mail(&events).await {
             Ok(()) => Verdict::Done,
             Err(error) => {
-                tracing::warn!(%error, event.id = %event.event_id, "A mail was not noted; trying again");
+                tracing::warn!(%error, mails = events.len(), "Mails were not noted; trying again");
                 Verdict::Retry(POLL)
             }
+        };
+        self.noted.notify_waiters();
+        for (delivery, _) in noted {
+            delivery.answer(verdict.clone()).await;
         }
     }
 
     async fn send_all(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
+            // From before the look on, so that nothing is missed that is noted meanwhile.
+            let noted = self.noted.notified();
             match self.run_once().await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "The notifier pauses"),
             }
-            stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
+            let woken = tokio::time::timeout(POLL, noted);
+            let _ = stop.run_until_cancelled(woken).await;
         }
     }
 
-    /// Sends the next mail that is due; whether there was one.
+    /// Sends the next mails that are due; whether there were any.
     ///
     /// # Errors
     /// When the outbox cannot be read.
     pub async fn run_once(&self) -> anyhow::Result<bool> {
         let vault = self.shared.commands.vault();
-        let Some(entry) = vault.next_mail(LEASE).await? else { return Ok(false) };
+        let entries = vault.next_mails(LEASE, BATCH).await?;
+        let found = !entries.is_empty();
+        let sending = stream::iter(entries).map(|entry| self.send(entry).boxed()).buffer_unordered(AT_ONCE);
+        // Those that were sent at about the same time are noted together, and none waits for a slow one.
+        let mut sent = sending.ready_chunks(SLOTS.into());
+        while let Some(sent) = sent.next().await {
+            let sent: Vec<Uuid> = sent.into_iter().flatten().collect();
+            if let Err(error) = vault.mails_sent(&sent).await {
+                tracing::warn!(%error, mails = sent.len(), "That mails were sent is not noted; they may be sent again");
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sends a mail, and returns its event where it was sent.
+    async fn send(&self, entry: MailEntry) -> Option<Uuid> {
         let told = tokio::time::timeout(PATIENCE, self.tell(&entry)).await;
         match told.unwrap_or_else(|_| Err(anyhow::anyhow!("the mail server did not answer in time"))) {
-            Ok(()) => vault.mail_sent(entry.event_id).await?,
+            Ok(()) => Some(entry.event_id),
             Err(error) => {
                 MAILS.with_label_values(&["failed"]).inc();
                 let error = format!("{error:#}");
                 let left = self.patience.attempts.saturating_sub(entry.attempts);
                 tracing::warn!(event.id = %entry.event_id, attempt = entry.attempts, error, "A mail was not sent");
-                let wait = if left > 0 {
-                    Some(self.patience.pause.saturating_mul(1 << entry.attempts.clamp(1, 12).saturating_sub(1)))
-                } else {
-                    self.bury(&entry, &error).await?;
-                    None
-                };
-                vault.mail_failed(entry.event_id, &error, wait).await?;
+                let wait = self.patience.pause.saturating_mul(1 << entry.attempts.clamp(1, 12).saturating_sub(1));
+                if let Err(error) = self.put_back(&entry, &error, (left > 0).then_some(wait)).await {
+                    tracing::warn!(event.id = %entry.event_id, %error, "A mail that was not sent waits for its lease to end");
+                }
+                None
             }
         }
-        Ok(true)
+    }
+
+    /// Puts a mail back until `wait` is over; without a wait it becomes a dead letter.
+    async fn put_back(&self, entry: &MailEntry, error: &str, wait: Option<Duration>) -> anyhow::Result<()> {
+        if wait.is_none() {
+            self.bury(entry, error).await?;
+        }
+        Ok(self.shared.commands.vault().mail_failed(entry.event_id, error, wait).await?)
     }
 
     /// Makes what could not be sent visible.

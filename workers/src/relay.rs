@@ -25,11 +25,15 @@ use crate::mirrored::{MESSAGE_ID, POSITION};
 const BATCH: i64 = 1_000;
 /// The journal is read this often at least, whether anybody woke us or not.
 const POLL: Duration = Duration::from_secs(1);
+/// How often it is read at most: what is appended meanwhile is read together.
+const BREATH: Duration = Duration::from_millis(3);
 /// How soon it is read again where somebody appended and the event cannot be read yet, and for how long.
 const SOON: Duration = Duration::from_millis(2);
 const HELD_BACK_FOR: Duration = Duration::from_millis(100);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often the lead is asked for.
+const ASK: Duration = Duration::from_secs(1);
 /// How often figures are measured and the lock is looked at, and how long the lock may take to answer.
 const WATCH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -146,7 +150,7 @@ impl Relay {
     async fn lead(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut lock = PgConnection::connect_with(&self.journal.pool().connect_options()).await?;
         while !takes_the_lead(&mut lock).await? {
-            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(ASK)).await.is_none() {
                 return Ok(());
             }
         }
@@ -172,8 +176,14 @@ impl Relay {
         let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
         let mut woken = Instant::now();
         while !stop.is_cancelled() {
+            let next = Instant::now().checked_add(BREATH);
             match self.run_once().await {
-                Ok(Step::Worked) => continue,
+                Ok(Step::Worked) => {
+                    if let (None, Some(next)) = (&self.next, next) {
+                        stop.run_until_cancelled(tokio::time::sleep_until(next)).await;
+                    }
+                    continue;
+                }
                 Ok(Step::Idle) => {}
                 Err(error) => {
                     tracing::error!(%error, "The relay could not go on; it reads the mirror's end again");

@@ -1,10 +1,11 @@
 //! The webhook function: works off what the PSP delivered. A delivery is a hint to ask, not a fact to believe, so
 //! duplicates and deliveries out of order change nothing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use domain::PaymentId;
-use futures::StreamExt;
+use domain::{Payment, PaymentId};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use journal::vault::InboxEntry;
 use nats::WEBHOOK_WAKE;
 use serde_json::Value;
@@ -18,8 +19,11 @@ use crate::{PaymentDesk, Shared};
 const BY: &str = "webhook";
 /// The inbox is looked at this often at least.
 const POLL: Duration = Duration::from_secs(1);
-/// For how long a delivery is ours.
+/// How many deliveries are taken at once, and for how long they are ours.
+const BATCH: i64 = 64;
 const LEASE: Duration = Duration::from_mins(1);
+/// How many of them are worked off at once.
+const WORKERS: usize = 8;
 
 /// The webhook function.
 #[derive(Clone)]
@@ -56,31 +60,53 @@ impl WebhookFunction {
         Ok(())
     }
 
-    /// Works off the next delivery; whether there was one.
+    /// Works off the next deliveries; whether there were any.
     ///
     /// # Errors
-    /// When the inbox cannot be read.
+    /// When the inbox cannot be read or written.
     pub async fn run_once(&self) -> anyhow::Result<bool> {
         let vault = self.shared.commands.vault();
-        let Some(entry) = vault.next_delivery(LEASE).await? else { return Ok(false) };
+        let entries = vault.next_deliveries(LEASE, BATCH).await?;
+        let paid = self.paid(&entries).await?;
+        let found = !entries.is_empty();
+        let (mut handled, open): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| is_about(entry, &paid));
+        let worked = stream::iter(open).map(|entry| self.handle(entry).boxed()).buffer_unordered(WORKERS);
+        let worked: Vec<Option<InboxEntry>> = worked.try_collect().await?;
+        handled.extend(worked.into_iter().flatten());
+        if !handled.is_empty() {
+            vault.deliveries_handled(&handled.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>()).await?;
+        }
+        Ok(found)
+    }
+
+    /// The references of payments that succeeded: what is delivered about them was heard already.
+    async fn paid(&self, entries: &[InboxEntry]) -> anyhow::Result<HashSet<String>> {
+        let named: HashSet<PaymentId> = entries.iter().filter_map(|entry| payment_named_by(object(entry))).collect();
+        let known = self.shared.commands.cached_payments(named).await?;
+        let paid = known.iter().filter(|payment| matches!(payment, Payment::Succeeded { .. }));
+        Ok(paid.filter_map(|payment| Some(payment.reference()?.as_str().to_owned())).collect())
+    }
+
+    /// Works off one delivery, and returns it unless it is to be tried again.
+    async fn handle(&self, entry: InboxEntry) -> anyhow::Result<Option<InboxEntry>> {
         match self.take(&entry).await {
-            Ok(()) => vault.delivery_handled(&entry.event_id).await?,
+            Ok(()) => Ok(Some(entry)),
             // The PSP or the store does not know it, or will have none of it: asking again would not help.
             Err(error) if error.is_final() => {
                 tracing::info!(webhook.id = entry.event_id, %error, "A webhook changes nothing");
-                vault.delivery_handled(&entry.event_id).await?;
+                Ok(Some(entry))
             }
             Err(error) => {
                 let wait = Duration::from_millis(500 << entry.attempts.clamp(0, 12));
                 tracing::warn!(webhook.id = entry.event_id, attempt = entry.attempts, %error, "A webhook will be tried again");
-                vault.delivery_failed(&entry.event_id, &error.to_string(), wait).await?;
+                self.shared.commands.vault().delivery_failed(&entry.event_id, &error.to_string(), wait).await?;
+                Ok(None)
             }
         }
-        Ok(true)
     }
 
     async fn take(&self, entry: &InboxEntry) -> Result<(), Obstacle> {
-        let object = entry.payload.pointer("/data/object").unwrap_or(&Value::Null);
+        let object = object(entry);
         if entry.kind.starts_with("refund.") || entry.kind.starts_with("charge.refund") {
             return self.look_at_refund(entry, object).await;
         }
@@ -88,7 +114,7 @@ impl WebhookFunction {
             return self.look_at_dispute(entry, object).await;
         }
         let Some(reference) = object.get("id").and_then(Value::as_str) else { return Ok(()) };
-        if !entry.kind.starts_with("payment_intent.") {
+        if !is_about_an_intent(entry) {
             tracing::debug!(kind = entry.kind, "A webhook of a kind that the store has no use for");
             return Ok(());
         }
@@ -128,12 +154,28 @@ impl WebhookFunction {
     }
 
     async fn payment(&self, object: &Value, reference: &str) -> Result<Option<PaymentId>, Obstacle> {
-        let named = object.pointer("/metadata/payment_id").and_then(Value::as_str);
-        if let Some(payment) = named.and_then(|id| PaymentId::parse(id).ok()) {
+        if let Some(payment) = payment_named_by(object) {
             return Ok(Some(payment));
         }
         Ok(projections::payments::by_reference(self.shared.commands.journal().pool(), reference).await?)
     }
+}
+
+fn object(entry: &InboxEntry) -> &Value {
+    entry.payload.pointer("/data/object").unwrap_or(&Value::Null)
+}
+
+fn is_about_an_intent(entry: &InboxEntry) -> bool {
+    entry.kind.starts_with("payment_intent.")
+}
+
+fn is_about(entry: &InboxEntry, intents: &HashSet<String>) -> bool {
+    let reference = object(entry).get("id").and_then(Value::as_str);
+    is_about_an_intent(entry) && reference.is_some_and(|reference| intents.contains(reference))
+}
+
+fn payment_named_by(object: &Value) -> Option<PaymentId> {
+    object.pointer("/metadata/payment_id").and_then(Value::as_str).and_then(|id| PaymentId::parse(id).ok())
 }
 
 /// The delivery as the cause of events: its id, as ours are written.

@@ -38,42 +38,48 @@ impl Vault {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Takes the next delivery that is due; nobody else gets it during `lease`.
+    /// Takes the next deliveries that are due, at most `limit`; nobody else gets them during `lease`, unless the database
+    /// crashes at once.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next_delivery(&self, lease: Duration) -> Result<Option<InboxEntry>, JournalError> {
-        let row = sqlx::query(
+    pub async fn next_deliveries(&self, lease: Duration, limit: i64) -> Result<Vec<InboxEntry>, JournalError> {
+        let rows = sqlx::query(
             "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $2 + $1
-             where event_id = (select event_id from vault.webhook_inbox
-                               where handled_at is null and due_at <= now() + $2
-                               order by due_at limit 1 for update skip locked)
+             from set_config('synchronous_commit', 'off', true)
+             where event_id in (select event_id from vault.webhook_inbox
+                                where handled_at is null and due_at <= now() + $2
+                                order by due_at limit $3 for update skip locked)
              returning event_id, kind, payload, attempts",
         )
         .bind(interval(lease))
         .bind(self.ahead())
-        .fetch_optional(self.pool())
+        .bind(limit)
+        .fetch_all(self.pool())
         .await?;
-        row.map(|row| {
+        let entry = |row: &sqlx::postgres::PgRow| {
             Ok(InboxEntry {
                 event_id: row.try_get("event_id")?,
                 kind: row.try_get("kind")?,
                 payload: row.try_get("payload")?,
                 attempts: row.try_get("attempts")?,
             })
-        })
-        .transpose()
+        };
+        rows.iter().map(entry).collect()
     }
 
-    /// Ends a delivery's life in the inbox.
+    /// Ends the lives of deliveries in the inbox. A crash of the database may bring some back; they change nothing then.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delivery_handled(&self, event_id: &str) -> Result<(), JournalError> {
-        sqlx::query("update vault.webhook_inbox set handled_at = now(), last_error = null where event_id = $1")
-            .bind(event_id)
-            .execute(self.pool())
-            .await?;
+    pub async fn deliveries_handled(&self, event_ids: &[&str]) -> Result<(), JournalError> {
+        sqlx::query(
+            "update vault.webhook_inbox set handled_at = now(), last_error = null
+             from set_config('synchronous_commit', 'off', true) where event_id = any($1)",
+        )
+        .bind(event_ids)
+        .execute(self.pool())
+        .await?;
         Ok(())
     }
 

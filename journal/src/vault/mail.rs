@@ -23,45 +23,47 @@ pub struct MailEntry {
 }
 
 impl Vault {
-    /// Notes that an event calls for a mail; a repeat changes nothing.
+    /// Notes that events, each with its place in the mirror, call for a mail; a repeat changes nothing.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keep_mail(&self, event: Uuid, sequence: i64) -> Result<(), JournalError> {
-        sqlx::query("insert into vault.mail (event_id, sequence) values ($1, $2) on conflict do nothing")
-            .bind(event)
-            .bind(sequence)
+    pub async fn keep_mail(&self, events: &[(Uuid, i64)]) -> Result<(), JournalError> {
+        let (ids, sequences): (Vec<_>, Vec<_>) = events.iter().copied().unzip();
+        sqlx::query("insert into vault.mail (event_id, sequence) select * from unnest($1, $2) on conflict do nothing")
+            .bind(ids)
+            .bind(sequences)
             .execute(self.pool())
             .await?;
         Ok(())
     }
 
-    /// Takes the next mail that is due; nobody else gets it during `lease`.
+    /// Takes the next mails that are due, at most `limit`; nobody else gets them during `lease`.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next_mail(&self, lease: Duration) -> Result<Option<MailEntry>, JournalError> {
-        let entry = sqlx::query_as(
+    pub async fn next_mails(&self, lease: Duration, limit: i64) -> Result<Vec<MailEntry>, JournalError> {
+        let entries = sqlx::query_as(
             "update vault.mail set attempts = attempts + 1, due_at = now() + $2 + $1
-             where event_id = (select event_id from vault.mail
-                               where sent_at is null and dead_at is null and due_at <= now() + $2
-                               order by due_at limit 1 for update skip locked)
+             where event_id in (select event_id from vault.mail
+                                where sent_at is null and dead_at is null and due_at <= now() + $2
+                                order by due_at limit $3 for update skip locked)
              returning event_id, sequence, attempts, noted_at",
         )
         .bind(interval(lease))
         .bind(self.ahead())
-        .fetch_optional(self.pool())
+        .bind(limit)
+        .fetch_all(self.pool())
         .await?;
-        Ok(entry)
+        Ok(entries)
     }
 
-    /// Notes that an event's mail was handed over, or that there is nobody left to tell.
+    /// Notes that the mails of events were handed over, or that there is nobody left to tell.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn mail_sent(&self, event: Uuid) -> Result<(), JournalError> {
-        sqlx::query("update vault.mail set sent_at = now(), last_error = null where event_id = $1")
-            .bind(event)
+    pub async fn mails_sent(&self, events: &[Uuid]) -> Result<(), JournalError> {
+        sqlx::query("update vault.mail set sent_at = now(), last_error = null where event_id = any($1)")
+            .bind(events)
             .execute(self.pool())
             .await?;
         Ok(())

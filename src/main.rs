@@ -5,8 +5,9 @@ mod pipe;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use commands::MadeAdmin;
@@ -22,7 +23,7 @@ use ludoteca::up::{UpArgs, env_file};
 use ludoteca::{
     bench, chaos, demo, dlq, doctor, keys, load, operations, progress, provision, replay, search, stock, up, verify,
 };
-use projections::{ParkedEvent, Projection, rebuild};
+use projections::{Folded, ParkedEvent, rebuild};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -186,6 +187,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Chaos(args) => chaos::run(&args, stop).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,
         Command::Bench(Bench::Mirror(args)) => bench::mirror(&args).await,
+        Command::Bench(Bench::Peers(args)) => bench::peers(&args).await,
+        Command::Bench(Bench::Purchase(args)) => Box::pin(bench::purchase(&args)).await,
         Command::Bench(Bench::Search(args)) => bench::search(&args).await,
         Command::Journal(JournalCommand::Rebase(owner)) => {
             let epoch = rebase(&connect(&owner.database_owner_url, 1).await?).await?;
@@ -238,24 +241,22 @@ async fn rebuild_named(foundation: &Foundation, name: &str) -> Result<()> {
     if name == CLAIMS {
         return rebuild_claims(foundation).await;
     }
-    let mut known = vec![CLAIMS];
-    macro_rules! rebuild_one {
-        ($projection:expr) => {
-            known.push(name_of(&$projection));
-            if name_of(&$projection) == name {
-                let bar: ProgressBar = progress::count("events folded");
-                let folded =
-                    rebuild(foundation.journal(), &$projection, |events| bar.set_position(events.unsigned_abs()))
-                        .await?;
-                bar.finish_and_clear();
-                println!("Rebuilt {name} from {} events; {} are parked", folded.events, folded.parked);
-                return Ok(());
-            }
-        };
-    }
-    projections::for_each_projection!(foundation.vault, rebuild_one);
-    bail!("there is no projection {name}; there are {}", known.join(", "))
+    let all = projections::all(&foundation.vault);
+    let names: Vec<_> = all.iter().map(|projection| projection.name()).collect();
+    let chosen: Vec<_> = all.into_iter().filter(|projection| [ALL, projection.name()].contains(&name)).collect();
+    ensure!(!chosen.is_empty(), "there is no projection {name}; there are {ALL}, {CLAIMS}, {}", names.join(", "));
+    let (events, _) = foundation.journal().extent().await?;
+    let bar = progress::bar("events folded", events.unsigned_abs());
+    let begun = Instant::now();
+    let folded = rebuild(foundation.journal(), &chosen, |events| bar.set_position(events.unsigned_abs())).await?;
+    bar.finish_and_clear();
+    let Folded { events, parked } = folded;
+    println!("Rebuilt {name} from {events} events in {:.1} s; {parked} are parked", begun.elapsed().as_secs_f64());
+    Ok(())
 }
+
+/// Every projection, in one pass.
+const ALL: &str = "all";
 
 /// Not a projection, and rebuilt like one.
 const CLAIMS: &str = "claims";
@@ -268,10 +269,6 @@ async fn rebuild_claims(foundation: &Foundation) -> Result<()> {
     bar.finish_and_clear();
     println!("Rebuilt claims: {missing} were missing or held by another, {surplus} were held without a reason");
     Ok(())
-}
-
-fn name_of<P: Projection>(_: &P) -> &'static str {
-    P::NAME
 }
 
 async fn parked(foundation: &Foundation, output: Output) -> Result<()> {

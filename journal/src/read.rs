@@ -94,12 +94,7 @@ impl Journal {
     /// # Errors
     /// When the database does not answer.
     pub async fn committed_after(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, JournalError> {
-        let query = format!(
-            "select {COLUMNS} from journal.events
-             where (epoch, tx_id, position) > ($1, $2::text::xid8, $3)
-               and (epoch, tx_id) < ((select journal.epoch()), (select pg_snapshot_xmin(pg_current_snapshot())))
-             order by epoch, tx_id, position limit $4"
-        );
+        let query = format!("select {COLUMNS} from journal.committed_after($1, $2::text::xid8, $3, $4)");
         let rows = once_more(|| {
             sqlx::query(&query)
                 .bind(after.epoch)
@@ -109,7 +104,10 @@ impl Journal {
                 .fetch_all(self.pool())
         })
         .await?;
-        rows.iter().map(|row| Ok(recorded(row)?)).collect()
+        let mut events: Vec<_> = rows.iter().map(recorded).collect::<sqlx::Result<_>>()?;
+        // That a function's rows come in its order is nowhere promised.
+        events.sort_unstable_by_key(|event| event.position);
+        Ok(events)
     }
 
     /// Below it every event is committed that ever will be, and [`Journal::committed_after`] reads no further.

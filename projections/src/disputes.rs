@@ -7,54 +7,77 @@ use cqrs_es::Aggregate;
 use domain::StoreEvent;
 use domain::payment::{Payment, PaymentEvent};
 use journal::once_more;
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::rows::{Row, Rows};
 
 /// The projection.
 #[derive(Clone)]
 pub struct Disputes;
 
+/// A dispute, by the PSP's id of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct DisputeKey {
+    dispute: String,
+}
+
+impl Row for DisputeView {
+    const KEY: &'static [&'static str] = &["dispute"];
+    type Key = DisputeKey;
+
+    fn key(&self) -> DisputeKey {
+        DisputeKey { dispute: self.dispute.clone() }
+    }
+}
+
 impl Projection for Disputes {
     const NAME: &'static str = "disputes";
     const AGGREGATES: &'static [&'static str] = &[Payment::TYPE];
+    type Row = DisputeView;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
-        let query = match &fact.event {
+    fn keys(&self, fact: &Fact) -> Vec<DisputeKey> {
+        match &fact.event {
+            StoreEvent::Payment(
+                _,
+                PaymentEvent::PaymentDisputed { dispute, .. } | PaymentEvent::PaymentDisputeClosed { dispute, .. },
+            ) => vec![DisputeKey { dispute: dispute.as_str().to_owned() }],
+            StoreEvent::Payment(..) | StoreEvent::Order(..) | StoreEvent::User(..) | StoreEvent::Game(..) => vec![],
+        }
+    }
+
+    async fn apply(&self, rows: &mut Rows<DisputeView>, fact: &Fact) -> Result<(), ApplyError> {
+        match &fact.event {
             StoreEvent::Payment(payment, PaymentEvent::PaymentDisputed { order, buyer, dispute, amount, reason }) => {
-                sqlx::query(
-                    "insert into disputes (dispute, opened_at, updated_at, payment_id, order_id, user_id, amount,
-                                           currency, reason, status)
-                     values ($1, $2, $2, $3, $4, $5, $6, $7, $8, 'open')",
-                )
-                .bind(dispute.as_str())
-                .bind(fact.at)
-                .bind(payment.as_uuid())
-                .bind(order.as_uuid())
-                .bind(buyer.as_uuid())
-                .bind(amount.amount)
-                .bind(amount.currency.to_string())
-                .bind(reason)
+                rows.insert(DisputeView {
+                    dispute: dispute.as_str().to_owned(),
+                    payment_id: payment.as_uuid(),
+                    order_id: order.as_uuid(),
+                    user_id: buyer.as_uuid(),
+                    amount: amount.amount,
+                    currency: amount.currency.to_string(),
+                    reason: reason.clone(),
+                    status: "open".to_owned(),
+                    opened_at: fact.at,
+                    updated_at: fact.at,
+                })?;
             }
             StoreEvent::Payment(_, PaymentEvent::PaymentDisputeClosed { dispute, outcome, .. }) => {
-                sqlx::query("update disputes set updated_at = $2, status = $3 where dispute = $1")
-                    .bind(dispute.as_str())
-                    .bind(fact.at)
-                    .bind(outcome.to_string())
+                rows.change(&DisputeKey { dispute: dispute.as_str().to_owned() }, |known| {
+                    (known.status, known.updated_at) = (outcome.to_string(), fact.at);
+                });
             }
-            StoreEvent::Payment(..) | StoreEvent::Order(..) | StoreEvent::User(..) | StoreEvent::Game(..) => {
-                return Ok(());
-            }
-        };
-        query.execute(db).await?;
+            StoreEvent::Payment(..) | StoreEvent::Order(..) | StoreEvent::User(..) | StoreEvent::Game(..) => (),
+        }
         Ok(())
     }
 }
 
 /// A dispute as staff see it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow)]
 pub struct DisputeView {
     /// The PSP's id of it.
     pub dispute: String,

@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
 use domain::StoreEvent;
 use journal::{JournalError, Position, Recorded};
-use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::rows::{Row, Rows};
 
 /// An event on its way to a projection, not decoded yet.
 #[derive(Debug, Clone)]
@@ -47,10 +48,11 @@ impl Envelope {
         }
     }
 
-    pub(crate) fn fact(&self) -> Result<Fact, ApplyError> {
+    /// What happened; what is wrong with it where this program cannot read it.
+    pub(crate) fn fact(&self) -> Result<Fact, String> {
         let Self { aggregate, aggregate_id, event_type, event_version, payload, .. } = self;
         let event = StoreEvent::read(aggregate, aggregate_id, event_type, event_version, payload)
-            .map_err(|error| ApplyError::Poison(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         let Self { event_id, sequence, version, at, .. } = *self;
         Ok(Fact { event_id, sequence, version, at, event })
     }
@@ -116,8 +118,12 @@ pub trait Projection: Clone + Send + Sync + 'static {
     const AGGREGATES: &'static [&'static str];
     /// Events that are applied though an earlier one of their aggregate is parked.
     const NEVER_HELD_BACK: &'static [&'static str] = &[];
+    /// What its table holds.
+    type Row: Row;
 
-    /// Takes one event. The caller moves the checkpoint in the same transaction.
-    /// Table names go unqualified, so that a fold can put a temporary table in front.
-    fn apply(&self, db: &mut PgConnection, fact: &Fact) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Every row that [`Projection::apply`] may touch for an event.
+    fn keys(&self, fact: &Fact) -> Vec<<Self::Row as Row>::Key>;
+
+    /// Takes one event. The rows are written with those of other events, and with the checkpoint.
+    fn apply(&self, rows: &mut Rows<Self::Row>, fact: &Fact) -> impl Future<Output = Result<(), ApplyError>> + Send;
 }

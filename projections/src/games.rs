@@ -8,143 +8,151 @@ use domain::{Currency, GameId, InvalidMoney, Money, Price, StoreEvent};
 use journal::once_more;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::rows::{Row, Rows};
 
 /// The projection.
 #[derive(Clone)]
 pub struct Games;
 
+/// A game, and what it will cost when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Catalogued {
+    #[serde(flatten)]
+    view: GameView,
+    /// The promotions that are not over, in the order that they were scheduled in.
+    promotions: Vec<Promotion>,
+}
+
+/// A game.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct GameKey {
+    game_id: Uuid,
+}
+
+impl Row for Catalogued {
+    const KEY: &'static [&'static str] = &["game_id"];
+    type Key = GameKey;
+
+    fn key(&self) -> GameKey {
+        GameKey { game_id: self.view.game_id }
+    }
+}
+
 impl Projection for Games {
     const NAME: &'static str = "games";
     const AGGREGATES: &'static [&'static str] = &[Game::TYPE, Order::TYPE];
+    type Row = Catalogued;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
-        let (game, event) = match &fact.event {
-            StoreEvent::Game(game, event) => (game, event),
-            StoreEvent::Order(_, event) => return Ok(count_sales(db, fact, event).await?),
-            StoreEvent::User(..) | StoreEvent::Payment(..) => return Ok(()),
+    fn keys(&self, fact: &Fact) -> Vec<GameKey> {
+        let games = match &fact.event {
+            StoreEvent::Game(game, _) => vec![game.as_uuid()],
+            StoreEvent::Order(_, event) => sold(event).0,
+            StoreEvent::User(..) | StoreEvent::Payment(..) => vec![],
         };
-        match event {
-            GameEvent::GameCreated { details, price } => {
-                describe(db, *game, fact, details, Some(*price)).await?;
+        games.into_iter().map(|game_id| GameKey { game_id }).collect()
+    }
+
+    async fn apply(&self, rows: &mut Rows<Catalogued>, fact: &Fact) -> Result<(), ApplyError> {
+        match &fact.event {
+            StoreEvent::Game(game, GameEvent::GameCreated { details, price }) => {
+                rows.insert(created(*game, details, *price, fact))
             }
-            GameEvent::GameUpdated { details } => describe(db, *game, fact, details, None).await?,
-            GameEvent::GamePriceChanged { .. }
-            | GameEvent::GamePromotionScheduled { .. }
-            | GameEvent::GamePromotionStarted { .. }
-            | GameEvent::GamePromotionEnded { .. }
-            | GameEvent::GamePromotionCancelled { .. } => reprice(db, *game, fact, event).await?,
-            GameEvent::GameRetired {} => {
-                sqlx::query("update games set version = $2, sequence = $3, retired = true where game_id = $1")
-                    .bind(game.as_uuid())
-                    .bind(fact.version)
-                    .bind(fact.sequence)
-                    .execute(db)
-                    .await?;
+            StoreEvent::Game(game, event) => match rows.get_mut(&GameKey { game_id: game.as_uuid() }) {
+                Some(known) => known.take(event, fact).map_err(|error| ApplyError::Poison(error.to_string())),
+                None => Ok(()),
+            },
+            StoreEvent::Order(_, event) => {
+                let (games, sold) = sold(event);
+                for game_id in games {
+                    rows.change(&GameKey { game_id }, |Catalogued { view, .. }| {
+                        (view.sales, view.sequence) = (view.sales.saturating_add(sold), fact.sequence);
+                    });
+                }
+                Ok(())
             }
+            StoreEvent::User(..) | StoreEvent::Payment(..) => Ok(()),
         }
-        Ok(())
     }
 }
 
-async fn describe(
-    db: &mut PgConnection,
-    game: GameId,
-    fact: &Fact,
-    details: &GameDetails,
-    price: Option<Price>,
-) -> sqlx::Result<()> {
-    let statement = if price.is_some() {
-        "insert into games (game_id, version, sequence, title, description, developer, publisher, genres, tags,
-                            platforms, release_date, age_rating, price, list_price, currency, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)"
-    } else {
-        "update games set version = $2, sequence = $3, title = $4, description = $5, developer = $6, publisher = $7,
-                          genres = $8, tags = $9, platforms = $10, release_date = $11, age_rating = $12
-         where game_id = $1"
+fn created(game: GameId, details: &GameDetails, price: Price, fact: &Fact) -> Catalogued {
+    let Money { amount, currency } = price.money();
+    let view = GameView {
+        game_id: game.as_uuid(),
+        title: String::new(),
+        description: String::new(),
+        developer: String::new(),
+        publisher: String::new(),
+        genres: vec![],
+        tags: vec![],
+        platforms: vec![],
+        release_date: None,
+        age_rating: 0,
+        price: amount,
+        list_price: amount,
+        promotion: None,
+        currency: currency.to_string(),
+        retired: false,
+        version: fact.version,
+        created_at: fact.at,
+        sales: 0,
+        sequence: fact.sequence,
     };
-    let labels = |labels: &domain::Labels| labels.iter().map(str::to_owned).collect::<Vec<_>>();
-    let mut query = sqlx::query(statement)
-        .bind(game.as_uuid())
-        .bind(fact.version)
-        .bind(fact.sequence)
-        .bind(details.title.as_str())
-        .bind(details.description.as_str())
-        .bind(details.developer.as_str())
-        .bind(details.publisher.as_str())
-        .bind(labels(&details.genres))
-        .bind(labels(&details.tags))
-        .bind(labels(&details.platforms))
-        .bind(details.release_date.map(ReleaseDate::day))
-        .bind(i32::from(details.age_rating));
-    if let Some(price) = price.map(Price::money) {
-        query = query.bind(price.amount).bind(price.currency.to_string()).bind(fact.at);
-    }
-    query.execute(db).await.map(drop)
+    let mut created = Catalogued { view, promotions: vec![] };
+    created.describe(details);
+    created
 }
 
-/// What a game costs, and when that changes.
-#[derive(FromRow)]
-struct Pricing {
-    list_price: i64,
-    currency: String,
-    promotion: Option<Json<Promotion>>,
-    promotions: Json<Vec<Promotion>>,
-}
-
-impl Pricing {
-    fn evolve(&mut self, event: &GameEvent) {
-        let ahead = &mut self.promotions.0;
+impl Catalogued {
+    fn take(&mut self, event: &GameEvent, fact: &Fact) -> Result<(), InvalidMoney> {
         match event {
+            GameEvent::GameCreated { .. } => (),
+            GameEvent::GameUpdated { details } => self.describe(details),
             GameEvent::GamePriceChanged { price } => {
-                self.list_price = price.money().amount;
-                self.currency = price.money().currency.to_string();
+                let Money { amount, currency } = price.money();
+                (self.view.list_price, self.view.currency) = (amount, currency.to_string());
             }
-            GameEvent::GamePromotionScheduled { promotion } => ahead.push(promotion.clone()),
+            GameEvent::GamePromotionScheduled { promotion } => self.promotions.push(promotion.clone()),
             GameEvent::GamePromotionStarted { number } => {
-                self.promotion = ahead.iter().find(|promotion| promotion.number == *number).cloned().map(Json);
+                let started = self.promotions.iter().find(|promotion| promotion.number == *number);
+                self.view.promotion = started.cloned().map(Json);
             }
             GameEvent::GamePromotionEnded { number } | GameEvent::GamePromotionCancelled { number } => {
-                ahead.retain(|promotion| promotion.number != *number);
-                self.promotion = self.promotion.take().filter(|promotion| promotion.number != *number);
+                self.promotions.retain(|promotion| promotion.number != *number);
+                self.view.promotion = self.view.promotion.take().filter(|promotion| promotion.number != *number);
             }
-            GameEvent::GameCreated { .. } | GameEvent::GameUpdated { .. } | GameEvent::GameRetired {} => (),
+            GameEvent::GameRetired {} => self.view.retired = true,
         }
+        self.view.price = self.price()?;
+        (self.view.version, self.view.sequence) = (fact.version, fact.sequence);
+        Ok(())
+    }
+
+    fn describe(&mut self, details: &GameDetails) {
+        let labels = |labels: &domain::Labels| labels.iter().map(str::to_owned).collect::<Vec<_>>();
+        let view = &mut self.view;
+        details.title.as_str().clone_into(&mut view.title);
+        details.description.as_str().clone_into(&mut view.description);
+        details.developer.as_str().clone_into(&mut view.developer);
+        details.publisher.as_str().clone_into(&mut view.publisher);
+        (view.genres, view.tags, view.platforms) =
+            (labels(&details.genres), labels(&details.tags), labels(&details.platforms));
+        view.release_date = details.release_date.map(ReleaseDate::day);
+        view.age_rating = i32::from(details.age_rating);
     }
 
     /// What it costs now, in minor units.
     fn price(&self) -> Result<i64, InvalidMoney> {
-        let currency = Currency::parse(&self.currency)?;
-        let list = Price::parse(Money { amount: self.list_price, currency }, currency)?;
-        let promoted = self.promotion.as_ref().map_or(list, |promotion| promotion.discount.of(list));
+        let currency = Currency::parse(&self.view.currency)?;
+        let list = Price::parse(Money { amount: self.view.list_price, currency }, currency)?;
+        let promoted = self.view.promotion.as_ref().map_or(list, |promotion| promotion.discount.of(list));
         Ok(promoted.money().amount)
     }
-}
-
-async fn reprice(db: &mut PgConnection, game: GameId, fact: &Fact, event: &GameEvent) -> Result<(), ApplyError> {
-    let query = "select list_price, currency, promotion, promotions from games where game_id = $1";
-    let mut pricing: Pricing = sqlx::query_as(query).bind(game.as_uuid()).fetch_one(&mut *db).await?;
-    pricing.evolve(event);
-    let price = pricing.price().map_err(|error| ApplyError::Poison(error.to_string()))?;
-    sqlx::query(
-        "update games set version = $2, sequence = $3, price = $4, list_price = $5, currency = $6, promotion = $7,
-                          promotions = $8 where game_id = $1",
-    )
-    .bind(game.as_uuid())
-    .bind(fact.version)
-    .bind(fact.sequence)
-    .bind(price)
-    .bind(pricing.list_price)
-    .bind(pricing.currency)
-    .bind(pricing.promotion)
-    .bind(pricing.promotions)
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// The games whose number of sales an event changed, and by how much each.
@@ -164,20 +172,6 @@ pub fn sold(event: &OrderEvent) -> (Vec<Uuid>, i64) {
         | OrderEvent::OrderReinstated { .. }
         | OrderEvent::OrderCancelled { .. } => (vec![], 0),
     }
-}
-
-async fn count_sales(db: &mut PgConnection, fact: &Fact, event: &OrderEvent) -> sqlx::Result<()> {
-    let (games, sold) = sold(event);
-    if games.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("update games set sales = sales + $2, sequence = $3 where game_id = any($1)")
-        .bind(games)
-        .bind(sold)
-        .bind(fact.sequence)
-        .execute(db)
-        .await
-        .map(drop)
 }
 
 /// A game as the catalogue shows it.
@@ -200,6 +194,7 @@ pub struct GameView {
     /// Where it runs.
     pub platforms: Vec<String>,
     /// When it came out.
+    #[serde(with = "crate::date")]
     pub release_date: Option<NaiveDate>,
     /// The least age of a buyer, in years.
     pub age_rating: i32,

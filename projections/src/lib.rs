@@ -3,33 +3,45 @@
 //! All of it can be dropped and folded from the journal again, so nothing here decides anything, and no rule that
 //! must hold reads from here. Side effects never happen in a projection.
 
+mod checkpoint;
 pub mod consistency;
 mod cursor;
+mod date;
 pub mod disputes;
 mod fact;
 mod fold;
 pub mod games;
 pub mod library;
 pub mod orders;
+mod park;
 pub mod payments;
 mod projector;
+mod rows;
 pub mod search;
+mod tables;
 pub mod users;
 
+use std::sync::Arc;
+
+use journal::Vault;
+
+pub use checkpoint::checkpoints;
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use fact::{ApplyError, Envelope, Fact, Projection};
 pub use fold::{Comparison, FoldError, Folded, compare, rebuild};
-pub use projector::{AnyProjection, ParkedEvent, Projector, ProjectorError, checkpoints, park, parked, parked_count};
+pub use park::{ParkedEvent, park, parked, parked_count};
+pub use projector::{AnyProjection, Projector, ProjectorError};
+pub use rows::{Row, Rows};
 
-/// Calls `$each!(projection)` for every projection of the store; `$vault` opens personal data for the one that needs it.
-#[macro_export]
-macro_rules! for_each_projection {
-    ($vault:expr, $each:ident) => {
-        $each!($crate::users::Users::new($vault.clone()));
-        $each!($crate::games::Games);
-        $each!($crate::orders::Orders);
-        $each!($crate::payments::Payments);
-        $each!($crate::library::Library);
-        $each!($crate::disputes::Disputes);
-    };
+/// Every projection of the store; `vault` opens personal data for the one that needs it.
+#[must_use]
+pub fn all(vault: &Vault) -> Vec<Arc<dyn AnyProjection>> {
+    vec![
+        Arc::new(users::Users::new(vault.clone())),
+        Arc::new(games::Games),
+        Arc::new(orders::Orders),
+        Arc::new(payments::Payments),
+        Arc::new(library::Library),
+        Arc::new(disputes::Disputes),
+    ]
 }

@@ -7,44 +7,87 @@ use cqrs_es::Aggregate;
 use domain::order::{Order, OrderEvent};
 use domain::{GameId, OrderId, StoreEvent, UserId};
 use journal::once_more;
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::rows::{Row, Rows};
 
 /// The projection.
 #[derive(Clone)]
 pub struct Library;
 
+/// A game on somebody's shelf, out of reach or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shelved {
+    user_id: Uuid,
+    game_id: Uuid,
+    order_id: Uuid,
+    title: String,
+    acquired_at: DateTime<Utc>,
+    suspended: bool,
+}
+
+/// Which game of whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ShelfKey {
+    user_id: Uuid,
+    game_id: Uuid,
+}
+
+impl Row for Shelved {
+    const KEY: &'static [&'static str] = &["user_id", "game_id"];
+    type Key = ShelfKey;
+
+    fn key(&self) -> ShelfKey {
+        ShelfKey { user_id: self.user_id, game_id: self.game_id }
+    }
+}
+
 impl Projection for Library {
     const NAME: &'static str = "library";
     const AGGREGATES: &'static [&'static str] = &[Order::TYPE];
+    type Row = Shelved;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+    fn keys(&self, fact: &Fact) -> Vec<ShelfKey> {
+        let StoreEvent::Order(_, event) = &fact.event else { return vec![] };
+        match event {
+            OrderEvent::PurchaseCompleted { buyer, line } => keys(*buyer, &[line.game]),
+            OrderEvent::OrderSuspended { buyer, games }
+            | OrderEvent::OrderReinstated { buyer, games }
+            | OrderEvent::OrderRevoked { buyer, games }
+            | OrderEvent::OrderRefunded { buyer, games, .. } => keys(*buyer, games),
+            OrderEvent::OrderCreated { .. }
+            | OrderEvent::OrderPaymentFailed { .. }
+            | OrderEvent::OrderCompleted { .. }
+            | OrderEvent::OrderRefundRequested { .. }
+            | OrderEvent::OrderRefundFailed { .. }
+            | OrderEvent::OrderCancelled { .. } => vec![],
+        }
+    }
+
+    async fn apply(&self, rows: &mut Rows<Shelved>, fact: &Fact) -> Result<(), ApplyError> {
         let StoreEvent::Order(order, event) = &fact.event else { return Ok(()) };
         match event {
-            OrderEvent::PurchaseCompleted { buyer, line } => {
-                sqlx::query(
-                    "insert into library (user_id, game_id, order_id, title, acquired_at) values ($1, $2, $3, $4, $5)",
-                )
-                .bind(buyer.as_uuid())
-                .bind(line.game.as_uuid())
-                .bind(order.as_uuid())
-                .bind(line.title.as_str())
-                .bind(fact.at)
-                .execute(db)
-                .await?;
-            }
-            OrderEvent::OrderSuspended { games, .. } => suspend(db, *order, games, true).await?,
-            OrderEvent::OrderReinstated { games, .. } => suspend(db, *order, games, false).await?,
+            OrderEvent::PurchaseCompleted { buyer, line } => rows.insert(Shelved {
+                user_id: buyer.as_uuid(),
+                game_id: line.game.as_uuid(),
+                order_id: order.as_uuid(),
+                title: line.title.as_str().to_owned(),
+                acquired_at: fact.at,
+                suspended: false,
+            })?,
+            OrderEvent::OrderSuspended { buyer, games } => suspend(rows, *order, keys(*buyer, games), true),
+            OrderEvent::OrderReinstated { buyer, games } => suspend(rows, *order, keys(*buyer, games), false),
             OrderEvent::OrderRefunded { buyer, games, .. } | OrderEvent::OrderRevoked { buyer, games } => {
-                sqlx::query("delete from library where user_id = $1 and game_id = any ($2) and order_id = $3")
-                    .bind(buyer.as_uuid())
-                    .bind(games.iter().copied().map(GameId::as_uuid).collect::<Vec<_>>())
-                    .bind(order.as_uuid())
-                    .execute(db)
-                    .await?;
+                for key in keys(*buyer, games) {
+                    // What was bought again since belongs to another order.
+                    if rows.get_mut(&key).is_some_and(|shelved| shelved.order_id == order.as_uuid()) {
+                        rows.remove(&key);
+                    }
+                }
             }
             OrderEvent::OrderCreated { .. }
             | OrderEvent::OrderPaymentFailed { .. }
@@ -57,17 +100,21 @@ impl Projection for Library {
     }
 }
 
-async fn suspend(db: &mut PgConnection, order: OrderId, games: &[GameId], suspended: bool) -> sqlx::Result<()> {
-    sqlx::query("update library set suspended = $3 where order_id = $1 and game_id = any ($2)")
-        .bind(order.as_uuid())
-        .bind(games.iter().copied().map(GameId::as_uuid).collect::<Vec<_>>())
-        .bind(suspended)
-        .execute(db)
-        .await
-        .map(drop)
+fn keys(buyer: UserId, games: &[GameId]) -> Vec<ShelfKey> {
+    games.iter().map(|game| ShelfKey { user_id: buyer.as_uuid(), game_id: game.as_uuid() }).collect()
 }
 
-/// A game on somebody's shelf.
+fn suspend(rows: &mut Rows<Shelved>, order: OrderId, keys: Vec<ShelfKey>, suspended: bool) {
+    for key in keys {
+        rows.change(&key, |shelved| {
+            if shelved.order_id == order.as_uuid() {
+                shelved.suspended = suspended;
+            }
+        });
+    }
+}
+
+/// A game on somebody's shelf, as they see it.
 #[derive(Debug, Clone, FromRow)]
 pub struct ShelfView {
     /// Which game.
@@ -107,6 +154,9 @@ pub async fn page(pool: &PgPool, owner: UserId, limit: i64, after: Option<Cursor
 /// # Errors
 /// When the database does not answer.
 pub async fn owned(pool: &PgPool, owner: UserId) -> sqlx::Result<HashSet<Uuid>> {
-    let games = sqlx::query_scalar("select game_id from read.library where user_id = $1").bind(owner.as_uuid());
-    Ok(games.fetch_all(pool).await?.into_iter().collect())
+    let games: Vec<Uuid> = once_more(|| {
+        sqlx::query_scalar("select game_id from read.library where user_id = $1").bind(owner.as_uuid()).fetch_all(pool)
+    })
+    .await?;
+    Ok(games.into_iter().collect())
 }

@@ -8,35 +8,63 @@ use domain::{GameId, OrderId, PaymentId, StoreEvent, UserId};
 use journal::once_more;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
 use crate::payments::Unsettled;
+use crate::rows::{Row, Rows};
 
 /// The projection.
 #[derive(Clone)]
 pub struct Orders;
 
+/// A purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct OrderKey {
+    order_id: Uuid,
+}
+
+impl Row for OrderView {
+    const KEY: &'static [&'static str] = &["order_id"];
+    type Key = OrderKey;
+
+    fn key(&self) -> OrderKey {
+        OrderKey { order_id: self.order_id }
+    }
+}
+
 impl Projection for Orders {
     const NAME: &'static str = "orders";
     const AGGREGATES: &'static [&'static str] = &[Order::TYPE, Payment::TYPE];
+    type Row = OrderView;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+    fn keys(&self, fact: &Fact) -> Vec<OrderKey> {
+        let order = match &fact.event {
+            StoreEvent::Order(order, _) => *order,
+            StoreEvent::Payment(_, PaymentEvent::PaymentInitiated(terms)) => terms.order,
+            StoreEvent::Payment(..) | StoreEvent::User(..) | StoreEvent::Game(..) => return vec![],
+        };
+        vec![OrderKey { order_id: order.as_uuid() }]
+    }
+
+    async fn apply(&self, rows: &mut Rows<OrderView>, fact: &Fact) -> Result<(), ApplyError> {
         match &fact.event {
-            StoreEvent::Order(order, event) => on_order(db, fact, *order, event).await?,
+            StoreEvent::Order(order, OrderEvent::OrderCreated { buyer, lines, total, payment_method: _ }) => {
+                rows.insert(created(*order, fact, (*buyer, lines, *total)))?;
+            }
+            StoreEvent::Order(order, event) => {
+                rows.change(&OrderKey { order_id: order.as_uuid() }, |known| known.take(event, fact));
+            }
             // The buyer pays again.
             StoreEvent::Payment(payment, PaymentEvent::PaymentInitiated(terms)) => {
-                sqlx::query(
-                    "update orders set status = 'awaiting_payment', payment_id = $2, updated_at = $3
-                     where order_id = $1 and status in ('awaiting_payment', 'payment_failed')",
-                )
-                .bind(terms.order.as_uuid())
-                .bind(payment.as_uuid())
-                .bind(fact.at)
-                .execute(db)
-                .await?;
+                rows.change(&OrderKey { order_id: terms.order.as_uuid() }, |known| {
+                    if matches!(known.status.as_str(), "awaiting_payment" | "payment_failed") {
+                        known.becomes("awaiting_payment", fact);
+                        known.payment_id = Some(payment.as_uuid());
+                    }
+                });
             }
             StoreEvent::Payment(
                 _,
@@ -58,124 +86,73 @@ impl Projection for Orders {
     }
 }
 
-async fn on_order(db: &mut PgConnection, fact: &Fact, order: OrderId, event: &OrderEvent) -> sqlx::Result<()> {
-    let status = match event {
-        OrderEvent::OrderCreated { buyer, lines, total, payment_method: _ } => {
-            return create(db, fact, order, (*buyer, lines, *total)).await;
-        }
-        OrderEvent::PurchaseCompleted { .. } => return Ok(()),
-        OrderEvent::OrderRefundRequested { number, games, amount, .. } => {
-            let refund = RefundView {
+fn created(order: OrderId, fact: &Fact, (buyer, lines, total): (UserId, &[Line], domain::Money)) -> OrderView {
+    let payment = (!total.is_zero()).then(|| PaymentId::for_attempt(order, 1));
+    OrderView {
+        order_id: order.as_uuid(),
+        user_id: buyer.as_uuid(),
+        status: "awaiting_payment".to_owned(),
+        total: total.amount,
+        currency: total.currency.to_string(),
+        lines: Json(lines.to_vec()),
+        refunds: Json(vec![]),
+        standing: "good".to_owned(),
+        payment_id: payment.map(PaymentId::as_uuid),
+        created_at: fact.at,
+        updated_at: fact.at,
+    }
+}
+
+impl OrderView {
+    fn take(&mut self, event: &OrderEvent, fact: &Fact) {
+        match event {
+            OrderEvent::OrderCreated { .. } | OrderEvent::PurchaseCompleted { .. } => return,
+            OrderEvent::OrderPaymentFailed { .. } => self.becomes("payment_failed", fact),
+            OrderEvent::OrderCompleted { payment, .. } => {
+                self.becomes("completed", fact);
+                self.payment_id = payment.map(PaymentId::as_uuid);
+            }
+            OrderEvent::OrderCancelled { .. } => self.becomes("cancelled", fact),
+            OrderEvent::OrderRefundRequested { number, games, amount, .. } => self.refunds.0.push(RefundView {
                 number: *number,
                 games: games.clone(),
                 amount: amount.amount,
                 status: "requested".to_owned(),
-            };
-            return request_refund(db, fact, order, &refund).await;
+            }),
+            OrderEvent::OrderRefundFailed { number, .. } => self.end_refund(*number, "failed"),
+            OrderEvent::OrderRefunded { number, whole, .. } => {
+                self.end_refund(*number, "refunded");
+                if *whole {
+                    self.becomes("refunded", fact);
+                    // What went back is not out of reach.
+                    "good".clone_into(&mut self.standing);
+                }
+            }
+            OrderEvent::OrderSuspended { .. } => "suspended".clone_into(&mut self.standing),
+            OrderEvent::OrderReinstated { .. } => "good".clone_into(&mut self.standing),
+            OrderEvent::OrderRevoked { .. } => {
+                for refund in self.refunds.0.iter_mut().filter(|refund| refund.status == "requested") {
+                    "failed".clone_into(&mut refund.status);
+                }
+                "revoked".clone_into(&mut self.standing);
+            }
         }
-        OrderEvent::OrderSuspended { .. } => return stand(db, fact, order, "suspended").await,
-        OrderEvent::OrderReinstated { .. } => return stand(db, fact, order, "good").await,
-        OrderEvent::OrderRevoked { .. } => {
-            sqlx::query(
-                r#"update orders set refunds = replace(refunds::text, '"requested"', '"failed"')::jsonb where order_id = $1"#,
-            )
-            .bind(order.as_uuid())
-            .execute(&mut *db)
-            .await?;
-            return stand(db, fact, order, "revoked").await;
-        }
-        OrderEvent::OrderRefundFailed { number, .. } => return end_refund(db, fact, order, *number, "failed").await,
-        OrderEvent::OrderRefunded { number, whole: false, .. } => {
-            return end_refund(db, fact, order, *number, "refunded").await;
-        }
-        OrderEvent::OrderPaymentFailed { .. } => "payment_failed",
-        OrderEvent::OrderCompleted { payment, .. } => {
-            sqlx::query("update orders set payment_id = $2 where order_id = $1")
-                .bind(order.as_uuid())
-                .bind(payment.map(PaymentId::as_uuid))
-                .execute(&mut *db)
-                .await?;
-            "completed"
-        }
-        OrderEvent::OrderCancelled { .. } => "cancelled",
-        OrderEvent::OrderRefunded { number, whole: true, .. } => {
-            end_refund(db, fact, order, *number, "refunded").await?;
-            // What went back is not out of reach.
-            stand(db, fact, order, "good").await?;
-            "refunded"
-        }
-    };
-    sqlx::query("update orders set status = $2, updated_at = $3 where order_id = $1")
-        .bind(order.as_uuid())
-        .bind(status)
-        .bind(fact.at)
-        .execute(db)
-        .await
-        .map(drop)
-}
+        self.updated_at = fact.at;
+    }
 
-async fn stand(db: &mut PgConnection, fact: &Fact, order: OrderId, standing: &str) -> sqlx::Result<()> {
-    sqlx::query("update orders set standing = $2, updated_at = $3 where order_id = $1")
-        .bind(order.as_uuid())
-        .bind(standing)
-        .bind(fact.at)
-        .execute(db)
-        .await
-        .map(drop)
-}
+    fn becomes(&mut self, status: &str, fact: &Fact) {
+        (self.status, self.updated_at) = (status.to_owned(), fact.at);
+    }
 
-async fn request_refund(db: &mut PgConnection, fact: &Fact, order: OrderId, refund: &RefundView) -> sqlx::Result<()> {
-    sqlx::query("update orders set refunds = refunds || $2, updated_at = $3 where order_id = $1")
-        .bind(order.as_uuid())
-        .bind(Json([refund]))
-        .bind(fact.at)
-        .execute(db)
-        .await
-        .map(drop)
-}
-
-async fn end_refund(db: &mut PgConnection, fact: &Fact, order: OrderId, number: u32, status: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "update orders set updated_at = $4, refunds =
-           (select jsonb_agg(case when (refund ->> 'number')::bigint = $2
-                                  then refund || jsonb_build_object('status', $3::text) else refund end order by n)
-            from jsonb_array_elements(refunds) with ordinality as of (refund, n))
-         where order_id = $1 and refunds <> '[]'",
-    )
-    .bind(order.as_uuid())
-    .bind(i64::from(number))
-    .bind(status)
-    .bind(fact.at)
-    .execute(db)
-    .await
-    .map(drop)
-}
-
-async fn create(
-    db: &mut PgConnection,
-    fact: &Fact,
-    order: OrderId,
-    (buyer, lines, total): (UserId, &Vec<Line>, domain::Money),
-) -> sqlx::Result<()> {
-    let payment = (!total.is_zero()).then(|| PaymentId::for_attempt(order, 1));
-    sqlx::query(
-        "insert into orders (order_id, user_id, status, total, currency, lines, payment_id, created_at, updated_at)
-         values ($1, $2, 'awaiting_payment', $3, $4, $5, $6, $7, $7)",
-    )
-    .bind(order.as_uuid())
-    .bind(buyer.as_uuid())
-    .bind(total.amount)
-    .bind(total.currency.to_string())
-    .bind(Json(lines))
-    .bind(payment.map(PaymentId::as_uuid))
-    .bind(fact.at)
-    .execute(db)
-    .await
-    .map(drop)
+    fn end_refund(&mut self, number: u32, status: &str) {
+        for refund in self.refunds.0.iter_mut().filter(|refund| refund.number == number) {
+            status.clone_into(&mut refund.status);
+        }
+    }
 }
 
 /// Games on their way back, or back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RefundView {
     /// Its number within the order, from 1.
     pub number: u32,
@@ -188,7 +165,7 @@ pub struct RefundView {
 }
 
 /// An order as its buyer sees it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow)]
 pub struct OrderView {
     /// Which.
     pub order_id: Uuid,

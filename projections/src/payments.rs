@@ -5,13 +5,13 @@ use cqrs_es::Aggregate;
 use domain::payment::{Failure, NextAction, Payment, PaymentEvent, Terms};
 use domain::{PaymentId, StoreEvent};
 use journal::once_more;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::rows::{Row, Rows};
 
 /// How many payments without a use are looked at in one round.
 const MOST_UNUSED: i64 = 1_000;
@@ -20,70 +20,96 @@ const MOST_UNUSED: i64 = 1_000;
 #[derive(Clone)]
 pub struct Payments;
 
+/// A payment attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct PaymentKey {
+    payment_id: Uuid,
+}
+
+impl Row for PaymentView {
+    const KEY: &'static [&'static str] = &["payment_id"];
+    type Key = PaymentKey;
+
+    fn key(&self) -> PaymentKey {
+        PaymentKey { payment_id: self.payment_id }
+    }
+}
+
 impl Projection for Payments {
     const NAME: &'static str = "payments";
     const AGGREGATES: &'static [&'static str] = &[Payment::TYPE];
+    type Row = PaymentView;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+    fn keys(&self, fact: &Fact) -> Vec<PaymentKey> {
+        match &fact.event {
+            StoreEvent::Payment(payment, _) => vec![PaymentKey { payment_id: payment.as_uuid() }],
+            StoreEvent::User(..) | StoreEvent::Game(..) | StoreEvent::Order(..) => vec![],
+        }
+    }
+
+    async fn apply(&self, rows: &mut Rows<PaymentView>, fact: &Fact) -> Result<(), ApplyError> {
         let StoreEvent::Payment(payment, event) = &fact.event else { return Ok(()) };
-        let update = |statement| sqlx::query(statement).bind(payment.as_uuid()).bind(fact.at);
-        let query = match event {
-            PaymentEvent::PaymentInitiated(terms) => initiate(*payment, fact, terms),
-            PaymentEvent::PaymentSubmitted { reference } => update(
-                "update payments set status = 'submitted', updated_at = $2, psp_reference = $3 where payment_id = $1",
-            )
-            .bind(reference.as_str()),
-            PaymentEvent::PaymentPending { next_action } => update(
-                "update payments set status = 'pending', updated_at = $2, next_action = $3 where payment_id = $1",
-            )
-            .bind(next_action.as_ref().map(Json)),
-            PaymentEvent::PaymentSucceeded { reference, .. } => update(
-                "update payments set status = 'succeeded', updated_at = $2, psp_reference = $3, next_action = null,
-                                     failure = null where payment_id = $1",
-            )
-            .bind(reference.as_str()),
-            PaymentEvent::PaymentFailed { failure, .. } => update(
-                "update payments set status = 'failed', updated_at = $2, failure = $3, next_action = null
-                 where payment_id = $1",
-            )
-            .bind(Json(failure)),
-            PaymentEvent::PaymentCancelled { .. } => update(
-                "update payments set status = 'cancelled', updated_at = $2, next_action = null where payment_id = $1",
-            ),
+        let key = PaymentKey { payment_id: payment.as_uuid() };
+        match event {
+            PaymentEvent::PaymentInitiated(terms) => rows.insert(initiated(*payment, fact, terms))?,
+            PaymentEvent::PaymentSubmitted { reference } => rows.change(&key, |known| {
+                known.becomes("submitted", fact);
+                known.psp_reference = Some(reference.as_str().to_owned());
+            }),
+            PaymentEvent::PaymentPending { next_action } => rows.change(&key, |known| {
+                known.becomes("pending", fact);
+                known.next_action = next_action.clone().map(Json);
+            }),
+            PaymentEvent::PaymentSucceeded { reference, .. } => rows.change(&key, |known| {
+                known.becomes("succeeded", fact);
+                known.psp_reference = Some(reference.as_str().to_owned());
+                (known.next_action, known.failure) = (None, None);
+            }),
+            PaymentEvent::PaymentFailed { failure, .. } => rows.change(&key, |known| {
+                known.becomes("failed", fact);
+                (known.next_action, known.failure) = (None, Some(Json(failure.clone())));
+            }),
+            PaymentEvent::PaymentCancelled { .. } => rows.change(&key, |known| {
+                known.becomes("cancelled", fact);
+                known.next_action = None;
+            }),
+            PaymentEvent::PaymentRefunded { amount, .. } => rows.change(&key, |known| {
+                known.refunded = known.refunded.saturating_add(amount.amount);
+                known.updated_at = fact.at;
+                if known.refunded >= known.amount {
+                    known.becomes("refunded", fact);
+                }
+            }),
             // What people did to its work is for the event stream; disputes have a table of their own.
             PaymentEvent::PaymentRedriven(_)
             | PaymentEvent::PaymentDiscarded(_)
             | PaymentEvent::PaymentDisputed { .. }
-            | PaymentEvent::PaymentDisputeClosed { .. } => return Ok(()),
-            PaymentEvent::PaymentRefunded { amount, .. } => update(
-                "update payments set updated_at = $2, refunded = refunded + $3,
-                                     status = case when refunded + $3 >= amount then 'refunded' else status end
-                 where payment_id = $1",
-            )
-            .bind(amount.amount),
-        };
-        query.execute(db).await?;
+            | PaymentEvent::PaymentDisputeClosed { .. } => (),
+        }
         Ok(())
     }
 }
 
-fn initiate<'q>(payment: PaymentId, fact: &Fact, terms: &Terms) -> Query<'q, Postgres, PgArguments> {
-    sqlx::query(
-        "insert into payments
-           (payment_id, created_at, updated_at, order_id, user_id, attempt, status, amount, currency)
-         values ($1, $2, $2, $3, $4, $5, 'initiated', $6, $7)",
-    )
-    .bind(payment.as_uuid())
-    .bind(fact.at)
-    .bind(terms.order.as_uuid())
-    .bind(terms.buyer.as_uuid())
-    .bind(i32::try_from(terms.attempt).unwrap_or(i32::MAX))
-    .bind(terms.amount.amount)
-    .bind(terms.amount.currency.to_string())
+fn initiated(payment: PaymentId, fact: &Fact, terms: &Terms) -> PaymentView {
+    PaymentView {
+        payment_id: payment.as_uuid(),
+        order_id: terms.order.as_uuid(),
+        user_id: terms.buyer.as_uuid(),
+        attempt: i32::try_from(terms.attempt).unwrap_or(i32::MAX),
+        status: "initiated".to_owned(),
+        amount: terms.amount.amount,
+        currency: terms.amount.currency.to_string(),
+        refunded: 0,
+        psp_reference: None,
+        failure: None,
+        next_action: None,
+        created_at: fact.at,
+        updated_at: fact.at,
+    }
 }
 
 /// A payment as its payer sees it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow)]
 pub struct PaymentView {
     /// Which.
     pub payment_id: Uuid,
@@ -91,12 +117,16 @@ pub struct PaymentView {
     pub order_id: Uuid,
     /// Who pays.
     pub user_id: Uuid,
+    /// Which attempt to pay the order, from 1.
+    pub attempt: i32,
     /// `initiated`, `submitted`, `pending`, `succeeded`, `failed`, `cancelled` or `refunded`.
     pub status: String,
     /// Minor units.
     pub amount: i64,
     /// ISO 4217.
     pub currency: String,
+    /// How much of it went back, in minor units.
+    pub refunded: i64,
     /// The PSP's id.
     pub psp_reference: Option<String>,
     /// Why it failed.
@@ -107,6 +137,12 @@ pub struct PaymentView {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl PaymentView {
+    fn becomes(&mut self, status: &str, fact: &Fact) {
+        (self.status, self.updated_at) = (status.to_owned(), fact.at);
+    }
 }
 
 /// One payment.

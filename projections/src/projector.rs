@@ -3,17 +3,17 @@
 //! An event that cannot be applied is parked with its error, and later events of the same aggregate behind it, so
 //! that one bad event never stops the rest. `ludoteca rebuild` empties the park once the cause is mended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use journal::Position;
-use sqlx::{Connection, PgConnection, PgExecutor, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
-use crate::fact::{ApplyError, Envelope, Projection};
-
-/// How often an event is tried before it is parked.
-const TRIES: u32 = 3;
+use crate::checkpoint::{self, checkpoints};
+use crate::fact::{ApplyError, Envelope, Fact, Projection};
+use crate::park::{park, parked_aggregates};
+use crate::rows::{Row, Rows};
+use crate::tables::{self, Changes, Wanted};
 
 /// The projections of a process and the database that they write.
 #[derive(Clone)]
@@ -22,18 +22,35 @@ pub struct Projector {
     projections: Vec<Arc<dyn AnyProjection>>,
 }
 
+/// An event of a batch, read once for all projections.
+pub struct Event<'e> {
+    envelope: &'e Envelope,
+    /// What happened, or what is wrong with it.
+    fact: Result<Fact, String>,
+}
+
+impl<'e> Event<'e> {
+    pub(crate) fn of(envelope: &'e Envelope) -> Self {
+        Self { envelope, fact: envelope.fact() }
+    }
+}
+
 /// A projection, whichever.
 pub trait AnyProjection: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// Applies those of the events that it looks at; returns those that could not be.
-    fn apply_all<'a, 'e: 'a>(
+    /// The rows that events may touch; nothing where it looks at none of them.
+    fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted>;
+
+    /// Applies those of the events that it looks at to rows that were read; returns what is to be written, and the events
+    /// that could not be applied. `stuck` are the aggregates of those that are parked.
+    fn fold<'a, 'e: 'a>(
         &'a self,
-        db: &'a mut PgConnection,
-        events: &'a [&'e Envelope],
+        rows: &'a [String],
+        events: &'a [&'a Event<'e>],
         stuck: &'a mut HashSet<String>,
-    ) -> BoxFuture<'a, sqlx::Result<Vec<Parked<'e>>>>;
+    ) -> BoxFuture<'a, Result<(Changes, Vec<Parked<'e>>), ApplyError>>;
 }
 
 impl<P: Projection> AnyProjection for P {
@@ -41,17 +58,62 @@ impl<P: Projection> AnyProjection for P {
         P::NAME
     }
 
-    fn apply_all<'a, 'e: 'a>(
+    fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted> {
+        let facts = events.iter().filter(|event| is_looked_at::<P>(event)).filter_map(|event| event.fact.as_ref().ok());
+        let keys: HashSet<_> = facts.flat_map(|fact| self.keys(fact)).collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        // Keys of texts and ids have nothing that could fail to be written.
+        let json = serde_json::to_string(&keys).unwrap_or_default();
+        (!keys.is_empty()).then_some(Wanted { table: P::NAME, key: P::Row::KEY, keys: json })
+    }
+
+    fn fold<'a, 'e: 'a>(
         &'a self,
-        db: &'a mut PgConnection,
-        events: &'a [&'e Envelope],
+        rows: &'a [String],
+        events: &'a [&'a Event<'e>],
         stuck: &'a mut HashSet<String>,
-    ) -> BoxFuture<'a, sqlx::Result<Vec<Parked<'e>>>> {
-        let looked_at = events.iter().filter(|event| P::AGGREGATES.contains(&event.aggregate.as_str()));
-        let looked_at: Vec<&'e Envelope> = looked_at.copied().collect();
+    ) -> BoxFuture<'a, Result<(Changes, Vec<Parked<'e>>), ApplyError>> {
         Box::pin(async move {
-            if looked_at.is_empty() { Ok(Vec::new()) } else { apply_all(self, db, &looked_at, stuck).await }
+            let mut rows = Rows::read(rows)?;
+            let mut parked = Vec::new();
+            for event in events.iter().filter(|event| is_looked_at::<P>(event)) {
+                let envelope = event.envelope;
+                let held_back = !P::NEVER_HELD_BACK.contains(&envelope.event_type.as_str());
+                let applied = match &event.fact {
+                    _ if held_back && stuck.contains(&envelope.aggregate_id) => {
+                        Err("an earlier event of this aggregate is parked".to_owned())
+                    }
+                    Ok(fact) => apply_one(self, &mut rows, fact).await?,
+                    Err(error) => Err(error.clone()),
+                };
+                if let Err(error) = applied {
+                    stuck.insert(envelope.aggregate_id.clone());
+                    parked.push(Parked { envelope, error });
+                }
+            }
+            Ok((rows.changes(P::NAME)?, parked))
         })
+    }
+}
+
+fn is_looked_at<P: Projection>(event: &Event<'_>) -> bool {
+    P::AGGREGATES.contains(&event.envelope.aggregate.as_str())
+}
+
+/// What is wrong with the event is the inner error; the rows are as they were then.
+async fn apply_one<P: Projection>(
+    projection: &P,
+    rows: &mut Rows<P::Row>,
+    fact: &Fact,
+) -> Result<Result<(), String>, ApplyError> {
+    let before = rows.copies(projection.keys(fact));
+    match projection.apply(rows, fact).await {
+        Ok(()) => Ok(Ok(())),
+        Err(ApplyError::Poison(error)) => {
+            rows.put_back(before);
+            Ok(Err(error))
+        }
+        Err(unavailable) => Err(unavailable),
     }
 }
 
@@ -68,9 +130,15 @@ pub enum ProjectorError {
         /// The first that it was given.
         given: i64,
     },
-    /// The database did not answer; nothing was applied.
-    #[error("the read models are unavailable: {0}")]
-    Unavailable(#[from] sqlx::Error),
+    /// The database did not take it; nothing was applied.
+    #[error("the read models are not written: {0}")]
+    NotWritten(#[from] ApplyError),
+}
+
+impl From<sqlx::Error> for ProjectorError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotWritten(error.into())
+    }
 }
 
 /// An event that could not be applied.
@@ -115,258 +183,143 @@ impl Projector {
     /// # Errors
     /// [`ProjectorError`]; nothing was applied then.
     pub async fn apply(&self, batch: &[Envelope]) -> Result<Vec<&'static str>, ProjectorError> {
-        let Some(last) = batch.last() else { return Ok(Vec::new()) };
+        let events: Vec<_> = batch.iter().map(Event::of).collect();
+        match self.apply_smoothly(&events).await {
+            Ok(true) => return Ok(Vec::new()),
+            Ok(false) | Err(ProjectorError::NotWritten(ApplyError::Poison(_))) => (),
+            Err(error) => return Err(error),
+        }
+        self.apply_carefully(&events).await
+    }
+
+    /// Reads once and writes once; whether it wrote. It does not where an event is parked, or is to be, or where another
+    /// process was faster.
+    async fn apply_smoothly(&self, batch: &[Event<'_>]) -> Result<bool, ProjectorError> {
+        let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(true) };
+        let events: Vec<_> = batch.iter().collect();
+        let wanted: Vec<_> = self.projections.iter().filter_map(|projection| projection.wanted(&events)).collect();
+        let names: Vec<_> = self.names().collect();
+        let mut db = self.pool.acquire().await?;
+        let (checkpoints, mut found) = tables::read(&mut db, &names, &wanted).await?;
+        let mut changes = Vec::new();
+        for projection in &self.projections {
+            let name = projection.name();
+            let Some(known) = checkpoints.iter().find(|known| known.projection == name) else { return Ok(false) };
+            let fresh = fresh(name, known.sequence, batch)?;
+            let rows = found.remove(name).unwrap_or_default();
+            let (changed, parked) = projection.fold(&rows, &fresh, &mut HashSet::new()).await?;
+            if !parked.is_empty() {
+                return Ok(false);
+            }
+            changes.push(changed);
+        }
+        if checkpoints.iter().all(|known| known.sequence >= last.sequence) {
+            return Ok(true);
+        }
+        Ok(tables::write_where_unmoved(&mut db, &checkpoints, &changes, (last.sequence, last.position)).await?)
+    }
+
+    /// Applies the batch while nobody else can move the checkpoints, and parks what cannot be applied.
+    async fn apply_carefully(&self, batch: &[Event<'_>]) -> Result<Vec<&'static str>, ProjectorError> {
+        let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(Vec::new()) };
         let mut tx = self.pool.begin().await?;
         let mut parked = Vec::new();
-        let mut names: Vec<_> = self.names().collect();
-        // One order for every process, so that nobody waits in a circle.
-        names.sort_unstable();
-        let mut known = HashMap::new();
-        for name in &names {
-            known.insert(*name, checkpoint(&mut tx, name).await?);
-        }
+        let names: Vec<_> = self.names().collect();
+        let known = checkpoint::lock(&mut tx, &names).await?;
         let mut stuck = parked_aggregates(&mut tx, &names).await?;
         for projection in &self.projections {
             let name = projection.name();
             let fresh = fresh(name, known.get(name).copied().unwrap_or_default(), batch)?;
-            let unfit = projection.apply_all(&mut tx, &fresh, stuck.entry(name.to_owned()).or_default()).await?;
-            for Parked { envelope, error } in &unfit {
-                park(&mut *tx, name, envelope, error).await?;
+            let stuck = stuck.entry(name.to_owned()).or_default();
+            for Parked { envelope, error } in apply_all(projection.as_ref(), &mut tx, &fresh, stuck).await? {
+                park(&mut *tx, name, envelope, &error).await?;
                 parked.push(name);
             }
         }
-        sqlx::query(
-            "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
-             where projection = any($1) and sequence < $2",
-        )
-        .bind(&names)
-        .bind(last.sequence)
-        .bind(last.position.epoch)
-        .bind(last.position.tx_id.to_string())
-        .bind(last.position.position)
-        .execute(&mut *tx)
-        .await?;
+        // One that stands further already stays there.
+        checkpoint::advance(&mut tx, &names, last.sequence, last.position).await?;
         tx.commit().await?;
         Ok(parked)
     }
 }
 
 /// What follows the checkpoint without a gap; what was seen before, redeliveries included, is left out.
-fn fresh<'a>(
+fn fresh<'a, 'e>(
     projection: &'static str,
     checkpoint: i64,
-    batch: &'a [Envelope],
-) -> Result<Vec<&'a Envelope>, ProjectorError> {
-    let mut fresh: Vec<&Envelope> = Vec::with_capacity(batch.len());
+    batch: &'a [Event<'e>],
+) -> Result<Vec<&'a Event<'e>>, ProjectorError> {
+    let mut fresh = Vec::with_capacity(batch.len());
     let mut last = checkpoint;
-    for envelope in batch.iter().filter(|envelope| envelope.sequence > checkpoint) {
-        match envelope.sequence.saturating_sub(last) {
+    for event in batch.iter().filter(|event| event.envelope.sequence > checkpoint) {
+        let given = event.envelope.sequence;
+        match given.saturating_sub(last) {
             ..=0 => (),
             1 => {
-                last = envelope.sequence;
-                fresh.push(envelope);
+                last = given;
+                fresh.push(event);
             }
-            _ => {
-                return Err(ProjectorError::Gap { projection, checkpoint, given: envelope.sequence });
-            }
+            _ => return Err(ProjectorError::Gap { projection, checkpoint, given }),
         }
     }
     Ok(fresh)
 }
 
-/// Applies events in order; returns those that could not be. All in one savepoint while all goes well, one each if not.
-pub(crate) async fn apply_all<'a, P: Projection>(
-    projection: &P,
+/// Applies events in the caller's transaction; returns those that could not be. All at once, or, where the database
+/// refuses a row of theirs, one after another.
+pub(crate) async fn apply_all<'e>(
+    projection: &dyn AnyProjection,
     db: &mut PgConnection,
-    events: &[&'a Envelope],
+    events: &[&Event<'e>],
     stuck: &mut HashSet<String>,
-) -> Result<Vec<Parked<'a>>, sqlx::Error> {
-    if stuck.is_empty() {
-        let mut all = db.begin().await?;
-        match apply_in_order(projection, &mut all, events).await {
-            Ok(()) => {
-                all.commit().await?;
-                return Ok(Vec::new());
-            }
-            Err(ApplyError::Unavailable(error)) => return Err(error),
-            Err(ApplyError::Poison(_)) => all.rollback().await?,
-        }
+) -> Result<Vec<Parked<'e>>, ApplyError> {
+    match apply_some(projection, db, events, stuck).await {
+        Err(ApplyError::Poison(_)) => (),
+        applied => return applied,
     }
     let mut parked = Vec::new();
-    for &envelope in events {
-        let held_back = !P::NEVER_HELD_BACK.contains(&envelope.event_type.as_str());
-        let error = if held_back && stuck.contains(&envelope.aggregate_id) {
-            Some("an earlier event of this aggregate is parked".to_owned())
-        } else {
-            try_one(projection, db, envelope).await?
-        };
-        if let Some(error) = error {
-            tracing::error!(projection = P::NAME, event.id = %envelope.event_id, sequence = envelope.sequence, error,
-                "Parked an event that cannot be applied");
-            stuck.insert(envelope.aggregate_id.clone());
-            parked.push(Parked { envelope, error });
+    for event in events {
+        match apply_some(projection, db, &[event], stuck).await {
+            Ok(unfit) => parked.extend(unfit),
+            Err(ApplyError::Poison(error)) => {
+                let envelope = event.envelope;
+                tell(projection, envelope, &error);
+                stuck.insert(envelope.aggregate_id.clone());
+                parked.push(Parked { envelope, error });
+            }
+            Err(unavailable) => return Err(unavailable),
         }
     }
     Ok(parked)
 }
 
-async fn apply_in_order<P: Projection>(
-    projection: &P,
+/// In a savepoint: where the database refuses one row of them, nothing is written and nobody is stuck.
+async fn apply_some<'e>(
+    projection: &dyn AnyProjection,
     db: &mut PgConnection,
-    events: &[&Envelope],
-) -> Result<(), ApplyError> {
-    for envelope in events {
-        if P::AGGREGATES.contains(&envelope.aggregate.as_str()) {
-            projection.apply(db, &envelope.fact()?).await?;
+    events: &[&Event<'e>],
+    stuck: &mut HashSet<String>,
+) -> Result<Vec<Parked<'e>>, ApplyError> {
+    let mut savepoint = db.begin().await?;
+    let rows = match projection.wanted(events) {
+        Some(wanted) => {
+            let (_, mut found) = tables::read(&mut savepoint, &[], &[wanted]).await?;
+            found.remove(projection.name()).unwrap_or_default()
         }
+        None => Vec::new(),
+    };
+    let mut more_stuck = stuck.clone();
+    let (changes, parked) = projection.fold(&rows, events, &mut more_stuck).await?;
+    tables::write(&mut savepoint, &[changes]).await?;
+    savepoint.commit().await?;
+    for Parked { envelope, error } in &parked {
+        tell(projection, envelope, error);
     }
-    Ok(())
+    *stuck = more_stuck;
+    Ok(parked)
 }
 
-/// What is wrong with the event, if it still is after some tries.
-async fn try_one<P: Projection>(
-    projection: &P,
-    db: &mut PgConnection,
-    envelope: &Envelope,
-) -> Result<Option<String>, sqlx::Error> {
-    let mut wrong = None;
-    for _ in 0..TRIES {
-        let mut one = db.begin().await?;
-        match apply_in_order(projection, &mut one, &[envelope]).await {
-            Ok(()) => {
-                one.commit().await?;
-                return Ok(None);
-            }
-            Err(ApplyError::Unavailable(error)) => return Err(error),
-            Err(ApplyError::Poison(error)) => {
-                one.rollback().await?;
-                wrong = Some(error);
-            }
-        }
-    }
-    Ok(wrong)
-}
-
-/// The last sequence that the projection has; the row is ours until the transaction ends. That need not be durable when
-/// it ends: what a crash takes goes with the checkpoint, and is read from the mirror again (decision 0025).
-pub(crate) async fn checkpoint(db: &mut PgConnection, projection: &str) -> sqlx::Result<i64> {
-    let find = "select sequence from read.checkpoints, set_config('synchronous_commit', 'off', true)
-                where projection = $1 for update of checkpoints";
-    if let Some(sequence) = sqlx::query_scalar(find).bind(projection).fetch_optional(&mut *db).await? {
-        return Ok(sequence);
-    }
-    sqlx::query("insert into read.checkpoints (projection) values ($1) on conflict do nothing")
-        .bind(projection)
-        .execute(&mut *db)
-        .await?;
-    sqlx::query_scalar(find).bind(projection).fetch_one(db).await
-}
-
-pub(crate) async fn move_checkpoint(
-    db: &mut PgConnection,
-    projection: &str,
-    sequence: i64,
-    position: Position,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
-         where projection = $1",
-    )
-    .bind(projection)
-    .bind(sequence)
-    .bind(position.epoch)
-    .bind(position.tx_id.to_string())
-    .bind(position.position)
-    .execute(db)
-    .await
-    .map(drop)
-}
-
-/// Notes an event that cannot be applied, for people to look at.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn park(db: impl PgExecutor<'_>, projection: &str, envelope: &Envelope, error: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into read.parked (projection, sequence, aggregate_id, event_id, event_type, error)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-    )
-    .bind(projection)
-    .bind(envelope.sequence)
-    .bind(&envelope.aggregate_id)
-    .bind(envelope.event_id)
-    .bind(&envelope.event_type)
-    .bind(error)
-    .execute(db)
-    .await
-    .map(drop)
-}
-
-/// The aggregates of parked events, by projection.
-async fn parked_aggregates(
-    db: &mut PgConnection,
-    projections: &[&str],
-) -> sqlx::Result<HashMap<String, HashSet<String>>> {
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("select distinct projection, aggregate_id from read.parked where projection = any($1)")
-            .bind(projections)
-            .fetch_all(db)
-            .await?;
-    let mut stuck: HashMap<String, HashSet<String>> = HashMap::new();
-    for (projection, aggregate) in rows {
-        stuck.entry(projection).or_default().insert(aggregate);
-    }
-    Ok(stuck)
-}
-
-/// An event on the park.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct ParkedEvent {
-    /// Which projection could not apply it.
-    pub projection: String,
-    /// Its place in the mirror.
-    pub sequence: i64,
-    /// Its name.
-    pub event_type: String,
-    /// Whose it is.
-    pub aggregate_id: String,
-    /// What is wrong.
-    pub error: String,
-}
-
-impl std::fmt::Display for ParkedEvent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { projection, sequence, event_type, aggregate_id, error } = self;
-        write!(f, "{projection} #{sequence} {event_type} {aggregate_id}: {error}")
-    }
-}
-
-/// The first hundred events of the park.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn parked(pool: &PgPool) -> sqlx::Result<Vec<ParkedEvent>> {
-    sqlx::query_as(
-        "select projection, sequence, event_type, aggregate_id, error from read.parked order by sequence limit 100",
-    )
-    .fetch_all(pool)
-    .await
-}
-
-/// How many events are on the park.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select count(*) from read.parked").fetch_one(pool).await
-}
-
-/// The last sequence that each read model has, by its name.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn checkpoints(pool: &PgPool) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as("select projection, sequence from read.checkpoints where projection <> 'search' order by projection")
-        .fetch_all(pool)
-        .await
+fn tell(projection: &dyn AnyProjection, envelope: &Envelope, error: &str) {
+    tracing::error!(projection = projection.name(), event.id = %envelope.event_id, sequence = envelope.sequence, error,
+        "Parked an event that cannot be applied");
 }

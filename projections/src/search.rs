@@ -135,7 +135,10 @@ impl SearchError {
     fn is_refusal(&self) -> bool {
         match self {
             // Class 22: data exception. <https://www.postgresql.org/docs/15/errcodes-appendix.html>
-            Self::Postgres(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("22")),
+            Self::Postgres(sqlx::Error::Database(error)) => {
+                // A value that the columns cannot hold, or one that is too long for an index.
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+            }
             Self::Refused(_) => true,
             Self::Postgres(_) | Self::Meili(_) | Self::Task(_) | Self::Unreadable(_) | Self::Words(_) => false,
         }

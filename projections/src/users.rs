@@ -5,11 +5,13 @@ use cqrs_es::Aggregate;
 use domain::user::{User, UserEvent};
 use domain::{EventId, Role, SealedProfile, StoreEvent, UserId};
 use journal::{JournalError, Vault, once_more};
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Page};
 use crate::fact::{ApplyError, Fact, Projection};
+use crate::rows::{Row, Rows};
 
 /// What is shown in place of everything that was known of an erased person.
 pub const ERASED: &str = "erased";
@@ -46,59 +48,73 @@ impl Users {
     }
 }
 
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct UserKey {
+    user_id: Uuid,
+}
+
+impl Row for UserView {
+    const KEY: &'static [&'static str] = &["user_id"];
+    type Key = UserKey;
+
+    fn key(&self) -> UserKey {
+        UserKey { user_id: self.user_id }
+    }
+}
+
 impl Projection for Users {
     const NAME: &'static str = "users";
     const AGGREGATES: &'static [&'static str] = &[User::TYPE];
     // Being forgotten waits for nothing.
     const NEVER_HELD_BACK: &'static [&'static str] = &["UserErased"];
+    type Row = UserView;
 
-    async fn apply(&self, db: &mut PgConnection, fact: &Fact) -> Result<(), ApplyError> {
+    fn keys(&self, fact: &Fact) -> Vec<UserKey> {
+        match &fact.event {
+            StoreEvent::User(user, _) => vec![UserKey { user_id: user.as_uuid() }],
+            StoreEvent::Game(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) => vec![],
+        }
+    }
+
+    async fn apply(&self, rows: &mut Rows<UserView>, fact: &Fact) -> Result<(), ApplyError> {
         let StoreEvent::User(user, event) = &fact.event else { return Ok(()) };
-        let query = match event {
+        let key = UserKey { user_id: user.as_uuid() };
+        match event {
             UserEvent::UserRegistered { profile, role } => {
                 let (name, email, birth_date) = self.open(*user, fact, profile).await?;
-                sqlx::query(
-                    "insert into users (user_id, version, name, email, birth_date, role, registered_at)
-                     values ($1, $2, $3, $4, $5, $6, $7)",
-                )
-                .bind(user.as_uuid())
-                .bind(fact.version)
-                .bind(name)
-                .bind(email)
-                .bind(birth_date)
-                .bind(role.to_string())
-                .bind(fact.at)
+                rows.insert(UserView {
+                    user_id: user.as_uuid(),
+                    name,
+                    email,
+                    birth_date,
+                    role: role.to_string(),
+                    erased: false,
+                    version: fact.version,
+                    registered_at: fact.at,
+                })?;
             }
             UserEvent::UserProfileChanged { profile } => {
-                let (name, email, birth_date) = self.open(*user, fact, profile).await?;
-                sqlx::query("update users set version = $2, name = $3, email = $4, birth_date = $5 where user_id = $1")
-                    .bind(user.as_uuid())
-                    .bind(fact.version)
-                    .bind(name)
-                    .bind(email)
-                    .bind(birth_date)
+                let opened = self.open(*user, fact, profile).await?;
+                rows.change(&key, |person| {
+                    (person.name, person.email, person.birth_date) = opened;
+                    person.version = fact.version;
+                });
             }
-            UserEvent::UserRoleChanged { role } => {
-                sqlx::query("update users set version = $2, role = $3 where user_id = $1")
-                    .bind(user.as_uuid())
-                    .bind(fact.version)
-                    .bind(role.to_string())
-            }
-            UserEvent::UserErased {} => sqlx::query(
-                "update users set version = $2, name = $3, email = $3, birth_date = null, erased = true
-                 where user_id = $1",
-            )
-            .bind(user.as_uuid())
-            .bind(fact.version)
-            .bind(ERASED),
-        };
-        query.execute(db).await?;
+            UserEvent::UserRoleChanged { role } => rows.change(&key, |person| {
+                (person.role, person.version) = (role.to_string(), fact.version);
+            }),
+            UserEvent::UserErased {} => rows.change(&key, |person| {
+                (person.name, person.email, person.birth_date) = (ERASED.to_owned(), ERASED.to_owned(), None);
+                (person.erased, person.version) = (true, fact.version);
+            }),
+        }
         Ok(())
     }
 }
 
 /// A person as the store shows them.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow)]
 pub struct UserView {
     /// Who.
     pub user_id: Uuid,
@@ -107,6 +123,7 @@ pub struct UserView {
     /// Their address.
     pub email: String,
     /// Their birth date; nothing once erased.
+    #[serde(with = "crate::date")]
     pub birth_date: Option<NaiveDate>,
     /// What they may do.
     pub role: String,

@@ -180,17 +180,14 @@ fn doubled_mails(outbox: &Path) -> Result<usize> {
 async fn rebuilt(stage: &Stage, pool: &PgPool) -> Result<Proof> {
     let (mut violations, mut folded) = (Vec::new(), Vec::new());
     let (vault, journal) = (&stage.foundation.vault, stage.foundation.journal());
-    macro_rules! rebuild_one {
-        ($projection:expr) => {
-            let name = name_of(&$projection);
-            let before = content(pool, name).await?;
-            folded.push(rebuild(journal, &$projection, |_| ()).await?.events);
-            if before != content(pool, name).await? {
-                violations.push(format!("{name} is not what it was"));
-            }
-        };
+    for projection in projections::all(vault) {
+        let name = projection.name();
+        let before = content(pool, name).await?;
+        folded.push(rebuild(journal, &[projection], |_| ()).await?.events);
+        if before != content(pool, name).await? {
+            violations.push(format!("{name} is not what it was"));
+        }
     }
-    projections::for_each_projection!(vault, rebuild_one);
     search::rebuild(&stage.foundation, &SearchConfig::default()).await?;
     violations.extend(different(&[verify::index(journal, &SearchConfig::default()).await?]));
     let what = "projections and index can be rebuilt to the same content";
@@ -200,10 +197,6 @@ async fn rebuilt(stage: &Stage, pool: &PgPool) -> Result<Proof> {
         counted: format!("{} read models of {} events", folded.len(), folded.last().unwrap_or(&0)),
         violations,
     })
-}
-
-fn name_of<P: projections::Projection>(_: &P) -> &'static str {
-    P::NAME
 }
 
 async fn content(pool: &PgPool, table: &str) -> Result<Option<String>> {

@@ -211,7 +211,7 @@ async fn invariant_07_after_erasure_nothing_of_the_person_can_be_read_anywhere()
     // A read model that is folded anew does not bring them back, and their address is free.
     projections::rebuild(
         app.foundation.journal(),
-        &projections::users::Users::new(app.foundation.vault.clone()),
+        &[std::sync::Arc::new(projections::users::Users::new(app.foundation.vault.clone()))],
         |_| (),
     )
     .await

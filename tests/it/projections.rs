@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use domain::Game;
 use journal::{AggregateKey, Append, Claims, Clock, NewEvent};
 use projections::games::Games;
@@ -54,12 +56,12 @@ async fn a_rebuilt_read_model_equals_what_it_was() {
     app.pool().execute("insert into read.games select gen_random_uuid(), 'Ghost', '', '', '', '{}', '{}', '{}', null, 0, 1, 'BRL', false, 1, now(), 0, 1").await.unwrap();
 
     let journal = app.foundation.journal();
-    let library = compare(journal, &Library, |_| ()).await.unwrap();
+    let library = compare(journal, &[Arc::new(Library)], |_| ()).await.unwrap()[0];
     assert_eq!((library.missing, library.surplus), (1, 1), "the forgery is seen");
-    assert_eq!(compare(journal, &Games, |_| ()).await.unwrap().surplus, 1, "the ghost is seen");
+    assert_eq!(compare(journal, &[Arc::new(Games)], |_| ()).await.unwrap()[0].surplus, 1, "the ghost is seen");
 
-    let folded = rebuild(journal, &Library, |_| ()).await.unwrap();
-    rebuild(journal, &Games, |_| ()).await.unwrap();
+    let folded = rebuild(journal, &[Arc::new(Library)], |_| ()).await.unwrap();
+    rebuild(journal, &[Arc::new(Games)], |_| ()).await.unwrap();
 
     assert_eq!((folded.events, folded.parked), (journal.extent().await.unwrap().0, 0));
     app.verify().await;
@@ -69,7 +71,7 @@ async fn a_rebuilt_read_model_equals_what_it_was() {
 async fn a_projection_goes_on_from_where_its_rebuild_ended() {
     let app = TestApp::start().await;
     bought(&app).await;
-    rebuild(app.foundation.journal(), &Library, |_| ()).await.unwrap();
+    rebuild(app.foundation.journal(), &[Arc::new(Library)], |_| ()).await.unwrap();
     let ben = app.customer("ben").await;
     let game = app.game("Saltglass", 9_990).await;
     ben.buy(&[&game], "pm_card_visa").await;
@@ -111,7 +113,7 @@ async fn the_park_is_emptied_by_a_rebuild_once_the_cause_is_mended() {
     let mended = json!({ "type": "GamePriceChanged", "price": { "amount": 77, "currency": "BRL" } });
     let mend = sqlx::query("update journal.events set payload = $1 where payload ->> 'price' = 'a lot'").bind(mended);
     mend.execute(&owner).await.unwrap();
-    rebuild(app.foundation.journal(), &Games, |_| ()).await.unwrap();
+    rebuild(app.foundation.journal(), &[Arc::new(Games)], |_| ()).await.unwrap();
 
     assert_eq!(parked(&app).await, 0);
     assert_eq!(parked_command(&app).await, (true, json!([])), "the command succeeds where nothing is parked");
@@ -130,11 +132,49 @@ async fn a_rebuild_and_a_comparison_during_traffic_see_no_difference() {
     let journal = app.foundation.journal();
     let folding = async {
         for _ in 0..6 {
-            rebuild(journal, &Games, |_| ()).await.unwrap();
-            let compared = compare(journal, &Games, |_| ()).await.unwrap();
+            rebuild(journal, &[Arc::new(Games)], |_| ()).await.unwrap();
+            let compared = compare(journal, &[Arc::new(Games)], |_| ()).await.unwrap()[0];
             assert!(compared.is_equal(), "{compared:?}");
         }
     };
     tokio::join!(writing, folding);
     app.verify().await;
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_parked_and_the_others_of_its_batch_go_on() {
+    let app = TestApp::start().await;
+    let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    owner.execute("alter table read.games add constraint no_scorn check (title <> 'Scorned')").await.unwrap();
+    let journal = app.foundation.journal();
+    let details = json!({ "title": "Scorned", "description": "", "developer": "", "publisher": "", "genres": [],
+                          "tags": [], "platforms": [], "release_date": null, "age_rating": 0 });
+    let scorned = journal::Clock::default().new_id();
+    let event = NewEvent {
+        event_id: Clock::default().new_id(),
+        sequence: 1,
+        event_type: "GameCreated".to_owned(),
+        event_version: "1".to_owned(),
+        payload: json!({ "type": "GameCreated", "details": details, "price": { "amount": 1, "currency": "BRL" } }),
+        metadata: json!({}),
+    };
+    let aggregate = AggregateKey::of::<Game>(scorned);
+    let append = Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None };
+    let (appended, others) = tokio::join!(
+        journal.append(append),
+        futures::future::join_all((0..8).map(|n| {
+            let game = crate::support::game(&format!("Game {n}"), 100, 0);
+            let app = &app;
+            async move { app.admin.post("/jogos", &game).await.expect(201)["id"].clone() }
+        }))
+    );
+    appended.unwrap();
+
+    eventually("it is parked", || async { (parked(&app).await, 1) }).await;
+    let events = projections::parked(app.pool()).await.unwrap();
+    assert!(events[0].aggregate_id == scorned.to_string() && events[0].error.contains("no_scorn"), "{}", events[0]);
+    for game in others {
+        let path = format!("/jogos/{}", game.as_str().unwrap());
+        eventually("the others are there", || async { (app.visitor().get(&path).await.status, 200) }).await;
+    }
 }

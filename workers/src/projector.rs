@@ -77,7 +77,7 @@ async fn take(projector: &Projector, batch: &[Delivery]) -> bool {
                 }
                 // It was rebuilt meanwhile, and reads on from there.
                 Err(ProjectorError::Gap { .. }) => return false,
-                Err(error @ ProjectorError::Unavailable(_)) => error.into(),
+                Err(error @ ProjectorError::NotWritten(_)) => error.into(),
             },
             Err(error) => error.context("the mirror holds a message that the relay did not write"),
         };

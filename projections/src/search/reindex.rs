@@ -1,15 +1,17 @@
 //! Building the index anew beside the live one, from the journal, and putting it in its place at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use journal::Journal;
+use journal::{Journal, once_more};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{CHECKPOINT, SearchEngine, SearchError, Side};
+use crate::checkpoint;
 use crate::fold::{Fold, FoldError};
 use crate::games::{COLUMNS, GameView, Games};
-use crate::projector::{checkpoint, move_checkpoint};
+use crate::projector::AnyProjection;
 
 /// The advisory lock of the index's one writer; locks belong to one database.
 const WRITER: i64 = 7_000_002;
@@ -82,7 +84,8 @@ pub async fn reindex(
     let pool = journal.pool();
     let mut writer = Writer::turn(pool).await?;
     engine.begin().await?;
-    let (mut fold, mut db) = Fold::begin(journal, &Games).await?;
+    let games: [Arc<dyn AnyProjection>; 1] = [Arc::new(Games)];
+    let (mut fold, mut db) = Fold::begin(journal, &games).await?;
     fold.read_most(&mut db, |events| progress(Progress::Folded(events))).await?;
     let total: i64 = sqlx::query_scalar("select count(*) from games where not retired").fetch_one(&mut db).await?;
     let (mut after, mut indexed, mut refused) = (Uuid::nil(), 0_i64, 0_i64);
@@ -108,8 +111,8 @@ pub async fn reindex(
     engine.swap(held).await?;
     writer.holds().await?;
     let mut tx = pool.begin().await?;
-    checkpoint(&mut tx, CHECKPOINT).await?;
-    move_checkpoint(&mut tx, CHECKPOINT, fold.events, fold.position).await?;
+    checkpoint::lock(&mut tx, &[CHECKPOINT]).await?;
+    checkpoint::put(&mut tx, CHECKPOINT, (fold.events, fold.position)).await?;
     if refused == 0 {
         sqlx::query("delete from read.parked where projection = $1").bind(CHECKPOINT).execute(&mut *tx).await?;
     }
@@ -122,10 +125,17 @@ pub async fn reindex(
 /// # Errors
 /// When the database does not answer.
 pub async fn indexed(pool: &PgPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
-        .bind(CHECKPOINT)
-        .fetch_one(pool)
-        .await
+    once_more(|| {
+        sqlx::query_scalar("select coalesce(max(sequence), 0) from read.checkpoints where projection = $1")
+            .bind(CHECKPOINT)
+            .fetch_one(pool)
+    })
+    .await
+}
+
+/// The place in the mirror of the catalogue's last change.
+async fn newest(pool: &PgPool) -> sqlx::Result<i64> {
+    once_more(|| sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool)).await
 }
 
 /// Whether the index has every change of the catalogue.
@@ -147,7 +157,7 @@ pub async fn caught_up(pool: &PgPool) -> sqlx::Result<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn behind(pool: &PgPool) -> sqlx::Result<i64> {
-    let newest: i64 = sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
+    let newest = newest(pool).await?;
     Ok(newest.saturating_sub(indexed(pool).await?).max(0))
 }
 
@@ -156,7 +166,7 @@ pub async fn behind(pool: &PgPool) -> sqlx::Result<i64> {
 /// # Errors
 /// When the database does not answer.
 pub async fn wait_until_caught_up(pool: &PgPool, patience: Duration) -> sqlx::Result<()> {
-    let newest: i64 = sqlx::query_scalar("select coalesce(max(sequence), 0) from read.games").fetch_one(pool).await?;
+    let newest = newest(pool).await?;
     let waiting = async {
         while indexed(pool).await? < newest {
             tokio::time::sleep(SOON).await;
@@ -172,8 +182,7 @@ pub async fn wait_until_caught_up(pool: &PgPool, patience: Duration) -> sqlx::Re
 /// When the database does not answer.
 pub async fn indexed_up_to(pool: &PgPool, sequence: i64, position: journal::Position) -> sqlx::Result<()> {
     let mut tx = pool.begin().await?;
-    if checkpoint(&mut tx, CHECKPOINT).await? < sequence {
-        move_checkpoint(&mut tx, CHECKPOINT, sequence, position).await?;
-    }
+    checkpoint::lock(&mut tx, &[CHECKPOINT]).await?;
+    checkpoint::advance(&mut tx, &[CHECKPOINT], sequence, position).await?;
     tx.commit().await
 }

@@ -158,11 +158,12 @@ async fn on_postgres_the_labels_of_very_many_games_are_estimated_and_said_to_be(
 #[tokio::test]
 async fn a_game_that_the_engine_refuses_is_parked_and_the_others_are_found() {
     let app = store(SearchConfig::default()).await;
-    // As it could be recorded while dates had no bounds.
+    // As it could be recorded while labels had no bounds.
     let mut event: Value =
         serde_json::from_str(include_str!("../../../domain/corpus/GameCreated.1.beyond-todays-rules.json")).unwrap();
     event["details"]["title"] = json!("Far Harbor");
-    event["details"]["genres"] = json!(["Casual"]);
+    let long = || journal::Clock::default().new_id().to_string();
+    event["details"]["genres"] = json!([(0..400).map(|_| long()).collect::<String>()]);
     event["price"]["amount"] = json!(100);
     let owner = journal::connect(&app.owner_url, 1).await.unwrap();
     sqlx::query(

@@ -3,9 +3,12 @@
 
 mod append;
 mod mirror;
+mod peers;
+mod purchase;
 mod search;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use journal::{Clock, Journal, Vault, connect, migrate};
@@ -16,12 +19,16 @@ use crate::local::{Postgres, free_port, new_secret};
 
 pub use append::{AppendArgs, run as append};
 pub use mirror::{MirrorArgs, run as mirror};
+pub use peers::{PeersArgs, run as peers};
+pub use purchase::{PurchaseArgs, run as purchase};
 pub use search::{SearchArgs, run as search};
 
 /// A cluster for one run, with the store's schema.
 struct Bench {
     folder: PathBuf,
     postgres: Postgres,
+    /// The owner's.
+    password: String,
     owner: PgPool,
     journal: Journal,
     vault: Vault,
@@ -41,7 +48,7 @@ impl Bench {
         let pool = connect(&app_url, connections).await?;
         let master_key = crate::up::new_master_key();
         let vault = Vault::open(pool.clone(), &master_key, Clock::default()).await?;
-        Ok(Self { folder, postgres, owner, journal: Journal::open(pool).await?, vault, app_url, master_key })
+        Ok(Self { folder, postgres, password, owner, journal: Journal::open(pool).await?, vault, app_url, master_key })
     }
 
     async fn stop(self) -> Result<()> {
@@ -52,7 +59,17 @@ impl Bench {
     }
 }
 
-fn per_second(count: u64, took: std::time::Duration) -> f64 {
+/// Waits until somebody listens on a port of loopback.
+async fn wait_for_port(port: u16) -> Result<()> {
+    let listens = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(10), listens).await?)
+}
+
+fn per_second(count: u64, took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a count of some seconds fits a float")]
     let count = count as f64;
     count / took.as_secs_f64()

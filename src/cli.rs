@@ -246,6 +246,10 @@ pub(crate) enum Bench {
     Append(bench::AppendArgs),
     /// The relay, beside a raw pipelined publish
     Mirror(bench::MirrorArgs),
+    /// Appends through the command layer, beside other event stores
+    Peers(bench::PeersArgs),
+    /// Purchases through a whole store, beside plain inserts
+    Purchase(bench::PurchaseArgs),
     /// Searches through the gateway, beside the same asked of Meilisearch itself
     Search(bench::SearchArgs),
 }

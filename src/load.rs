@@ -1,175 +1,222 @@
-//! `ludoteca load`: many clients buy at once through the gateway; prints throughput and latencies.
+//! `ludoteca load`: many clients shop at once through the gateway; prints what they waited for and what it cost.
+//!
+//! Closed loop: each client does the next thing when the last one is done. Open loop (`--rate`): things begin on a
+//! schedule, whether the store keeps up or not, and what waits for a free client is waited for as well; so a store that
+//! stalls is not asked less and measured better ("coordinated omission").
 
+mod cost;
+mod figures;
+mod mix;
+mod shopper;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use reqwest::Method;
-use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use self::mix::{Action, Mix};
+use self::shopper::{Laps, Shopper};
 use crate::client::Api;
 use crate::config::ClientConfig;
-use crate::notices::Notices;
+use crate::local::default_data;
 use crate::progress;
-use crate::table::{Output, Table};
+use crate::table::Output;
+
+pub(crate) use self::cost::{Store, Used};
+pub(crate) use self::figures::Figures;
+
+/// How many accounts are opened at once.
+const OPENING: usize = 8;
 
 /// How much load.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
     #[command(flatten)]
     client: ClientConfig,
-    /// How many purchases in all
-    #[arg(long, default_value_t = 1_000)]
+    /// How many things are done in all: purchases, unless --mix says otherwise
+    #[arg(long, alias = "actions", default_value_t = 1_000)]
     purchases: u64,
-    /// How many clients buy at once
+    /// How many clients shop at once
     #[arg(long, default_value_t = 32)]
     clients: u64,
+    /// Begin so many things a second, whether the store keeps up or not; without it, each client begins the next when it
+    /// is done with the last
+    #[arg(long)]
+    rate: Option<f64>,
+    /// What is done, and how often: browse, search, purchase, decline and refund, such as browse=5,search=3,purchase=2
+    #[arg(long, default_value = "purchase")]
+    mix: Mix,
     /// How long a client waits for a game to arrive, in seconds
     #[arg(long, default_value_t = 60)]
     patience: u64,
+    /// The folder of the store, for what its processes and its database use; only where it runs on this machine
+    #[arg(long, env = "LUDOTECA_DATA", default_value_os_t = default_data())]
+    data: PathBuf,
+    /// Print the figures of an earlier run beside these: a file that --json wrote
+    #[arg(long)]
+    compare: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
 
-/// How long a client waits for a notice before it looks by itself whether its game has arrived.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// What a client measured, in microseconds.
-struct Measured {
-    accepted: Histogram<u64>,
-    arrived: Histogram<u64>,
+/// A load and who makes it.
+pub(crate) struct Load {
+    actions: u64,
+    rate: Option<f64>,
+    mix: Mix,
+    /// For each client the accounts that it goes through.
+    clients: Vec<Vec<Shopper>>,
 }
 
-impl Measured {
-    fn new() -> Result<Self> {
-        Ok(Self { accepted: Histogram::new(3)?, arrived: Histogram::new(3)? })
-    }
+/// What clients waited for, in microseconds.
+pub(crate) struct Measured {
+    took: Duration,
+    waits: BTreeMap<(Action, &'static str), Histogram<u64>>,
 }
 
-/// Each client buys a game, is told by live notices that it is in its library, reads that, and buys the next.
+/// Shops, and prints what it took.
 ///
 /// # Errors
 /// When the store refuses, or a game does not arrive.
 pub async fn run(args: &LoadArgs) -> Result<()> {
-    ensure!(args.clients > 0 && args.purchases > 0, "--clients and --purchases must be at least 1");
-    let visitor = Api::visit(&args.client.url)?;
-    let games: Arc<Vec<String>> = Arc::new(visitor.priced_games().await?);
-    ensure!(!games.is_empty(), "the catalogue has no priced game");
-    let run = format!("{:08x}", rand::random::<u32>());
-    let share = args.purchases.div_ceil(args.clients);
-    let people = share.div_ceil(games.len() as u64);
-
-    let bar = progress::bar("opening accounts", args.clients.saturating_mul(people));
-    let mut buyers: Vec<Vec<Api>> = Vec::new();
-    for client in 0..args.clients {
-        let mut accounts = Vec::new();
-        for person in 0..people {
-            let email = format!("load-{run}-{client}-{person}@ludoteca.example");
-            accounts.push(visitor.register("Load Buyer", &email).await?);
-            bar.inc(1);
-        }
-        buyers.push(accounts);
+    let earlier = args.compare.as_deref().map(Figures::read).transpose()?;
+    let (patience, size) = (Duration::from_secs(args.patience), (args.purchases, args.clients));
+    let load =
+        Load { rate: args.rate, mix: args.mix.clone(), ..Load::prepare(&args.client.url, size, patience).await? };
+    let store = Store::of(&args.data);
+    let before = match &store {
+        Some(store) => Some(store.used().await?),
+        None => None,
+    };
+    let measured = load.run().await?;
+    let mut figures = Figures::of(&measured);
+    match (&store, &before) {
+        (Some(store), Some(before)) => figures.add_cost(&measured, before, &store.used().await?),
+        _ => eprintln!("SKIPPED: what it cost (no store runs in {} on this machine)", args.data.display()),
     }
-    bar.finish_and_clear();
-
-    let bar = progress::bar("buying", args.purchases);
-    let left = Arc::new(AtomicU64::new(args.purchases));
-    let begun = Instant::now();
-    let mut clients = JoinSet::new();
-    for accounts in buyers {
-        let (games, left, bar) = (games.clone(), left.clone(), bar.clone());
-        let patience = Duration::from_secs(args.patience);
-        clients.spawn(async move { buy_on(&accounts, &games, &left, &bar, patience).await });
-    }
-    let mut all = Measured::new()?;
-    while let Some(client) = clients.join_next().await {
-        let measured = client??;
-        all.accepted.add(measured.accepted)?;
-        all.arrived.add(measured.arrived)?;
-    }
-    let took = begun.elapsed();
-    bar.finish_and_clear();
-    report(args, &all, took);
+    figures.print(earlier.as_ref(), args.output);
     Ok(())
 }
 
-async fn buy_on(
-    accounts: &[Api],
-    games: &[String],
-    left: &AtomicU64,
-    bar: &ProgressBar,
-    patience: Duration,
-) -> Result<Measured> {
-    let mut measured = Measured::new()?;
-    for buyer in accounts {
-        let mut notices = Notices::of(buyer).await?;
-        for game in games {
-            let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            if taken.is_err() {
-                return Ok(measured);
+impl Load {
+    /// Opens the accounts.
+    pub(crate) async fn prepare(url: &str, (actions, clients): (u64, u64), patience: Duration) -> Result<Self> {
+        ensure!(clients > 0 && actions > 0, "--clients and --purchases must be at least 1");
+        let visitor = Api::visit(url)?;
+        let games = visitor.priced_games().await?;
+        ensure!(!games.is_empty(), "the catalogue has no priced game");
+        let run = format!("{:08x}", rand::random::<u32>());
+        // One game is kept for declined cards.
+        let people = actions.div_ceil(clients).div_ceil(games.len().saturating_sub(1).max(1) as u64);
+        let bar = progress::bar("opening accounts", clients.saturating_mul(people));
+        let (visitor, games, run, bar) = (&visitor, &games, &run, &bar);
+        let open = |client: u64| async move {
+            let mut accounts = Vec::new();
+            for person in 0..people {
+                let email = format!("load-{run}-{client}-{person}@ludoteca.example");
+                accounts.push(Shopper::register(visitor, &email, games, patience).await?);
+                bar.inc(1);
             }
-            let method = json!({ "type": "card", "token": "pm_card_visa" });
-            let purchase = json!({ "games": [game], "payment_method": method });
-            let asked = Instant::now();
-            let order = buyer.post("/jogos/compra", &purchase).await?;
-            let order = order.get("order_id").and_then(Value::as_str).context("an order without an id")?;
-            let accepted = Instant::now();
-            measured.accepted.record(micros(accepted.duration_since(asked)))?;
-            arrives(buyer, &mut notices, (order, game), patience).await?;
-            measured.arrived.record(micros(accepted.elapsed()))?;
+            anyhow::Ok(accounts)
+        };
+        let clients = stream::iter(0..clients).map(open).buffer_unordered(OPENING).try_collect().await?;
+        bar.finish_and_clear();
+        Ok(Self { actions, rate: None, mix: "purchase".parse()?, clients })
+    }
+
+    /// The same as an open loop.
+    pub(crate) fn at_rate(self, rate: f64) -> Self {
+        Self { rate: Some(rate), ..self }
+    }
+
+    /// Has everybody shop.
+    pub(crate) async fn run(self) -> Result<Measured> {
+        let bar = progress::bar("shopping", self.actions);
+        let begun = Instant::now();
+        let turns = Turns::new(self.actions, self.rate);
+        let mut clients = JoinSet::new();
+        for accounts in self.clients {
+            let (turns, mix, bar) = (turns.clone(), self.mix.clone(), bar.clone());
+            clients.spawn(async move { shop(accounts, &turns, &mix, &bar).await });
+        }
+        let mut waits = BTreeMap::new();
+        while let Some(client) = clients.join_next().await {
+            for (action, (lap, took)) in client?? {
+                let histogram = match waits.entry((action, lap)) {
+                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(new) => new.insert(Histogram::new(3)?),
+                };
+                histogram.record(u64::try_from(took.as_micros())?)?;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(Measured { took: begun.elapsed(), waits })
+    }
+}
+
+/// Says when the next thing begins: at once until all is done, or on a schedule.
+#[derive(Clone)]
+enum Turns {
+    AtOnce(Arc<AtomicU64>),
+    Scheduled(Arc<Mutex<mpsc::UnboundedReceiver<Instant>>>),
+}
+
+impl Turns {
+    fn new(actions: u64, rate: Option<f64>) -> Self {
+        let Some(rate) = rate else { return Self::AtOnce(Arc::new(AtomicU64::new(actions))) };
+        let (scheduled, turns) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            for n in 0..actions {
+                #[expect(clippy::cast_precision_loss, reason = "the number of an action fits a float")]
+                let after = Duration::from_secs_f64(n as f64 / rate);
+                let Some(at) = begun.checked_add(after) else { return };
+                tokio::time::sleep_until(at.into()).await;
+                if scheduled.send(at).is_err() {
+                    return;
+                }
+            }
+        });
+        Self::Scheduled(Arc::new(Mutex::new(turns)))
+    }
+
+    /// When the next thing begins, or was to begin; nothing where all is done.
+    async fn next(&self) -> Option<Instant> {
+        match self {
+            Self::AtOnce(left) => {
+                let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+                taken.ok().map(|_| Instant::now())
+            }
+            Self::Scheduled(turns) => turns.lock().await.recv().await,
+        }
+    }
+}
+
+/// One client, account after account.
+async fn shop(
+    accounts: Vec<Shopper>,
+    turns: &Turns,
+    mix: &Mix,
+    bar: &ProgressBar,
+) -> Result<Vec<(Action, (&'static str, Duration))>> {
+    let mut measured = Vec::new();
+    for mut shopper in accounts {
+        while shopper.can_buy() {
+            let Some(begun) = turns.next().await else { return Ok(measured) };
+            let action = mix.choose();
+            let laps: Laps = shopper.act(action, begun).await?;
+            measured.extend(laps.into_iter().map(|lap| (action, lap)));
             bar.inc(1);
         }
     }
     Ok(measured)
-}
-
-/// Waits until a game is in its buyer's library. A store whose parts are being killed may end the stream of notices or
-/// not answer for a moment; then the library is looked at by itself.
-async fn arrives(buyer: &Api, notices: &mut Notices, (order, game): (&str, &str), patience: Duration) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let token = match timeout(LOOK, notices.completed(order)).await {
-            Ok(Ok(token)) => token,
-            Ok(Err(_)) => {
-                if let Ok(again) = Notices::of(buyer).await {
-                    *notices = again;
-                }
-                String::new()
-            }
-            Err(_) => String::new(),
-        };
-        let library = buyer.request(Method::GET, "/biblioteca?limit=1").header("Consistency-Token", token);
-        let newest = Api::send(library).await.unwrap_or_default();
-        if newest.pointer("/items/0/game/id").and_then(Value::as_str) == Some(game) {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < patience, "game {game} has not arrived after {} s", patience.as_secs());
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn report(args: &LoadArgs, all: &Measured, took: Duration) {
-    let purchases = all.accepted.len();
-    #[expect(clippy::cast_precision_loss, reason = "a count of purchases fits a float well enough to be printed")]
-    let rate = purchases as f64 / took.as_secs_f64();
-    if !args.output.json {
-        let (clients, seconds) = (args.clients, took.as_secs_f64());
-        println!("{purchases} purchases by {clients} clients in {seconds:.1} s: {rate:.0} purchases per second");
-    }
-    let mut table = Table::new(["from_to", "per_second", "p50_ms", "p95_ms", "p99_ms", "max_ms"]);
-    for (name, histogram) in [("request to accepted", &all.accepted), ("accepted to in the library", &all.arrived)] {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a request fit a float")]
-        let at = |quantile| json!(histogram.value_at_quantile(quantile) as f64 / 1_000.0);
-        table.row([json!(name), json!(rate), at(0.50), at(0.95), at(0.99), at(1.0)]);
-    }
-    table.print(args.output);
 }

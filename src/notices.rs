@@ -25,15 +25,15 @@ impl Notices {
         Ok(notices)
     }
 
-    /// Waits until an order is completed; returns the token that its library can be read with.
+    /// Waits for a notice of a kind about an order; returns the token that what follows can be read with.
     ///
     /// # Errors
     /// When the stream ends.
-    pub async fn completed(&mut self, order: &str) -> Result<String> {
+    pub async fn of_order(&mut self, kind: &str, order: &str) -> Result<String> {
         loop {
             let notice = self.next().await?;
             let text = |name| notice.get(name).and_then(Value::as_str);
-            if text("type") == Some("OrderCompleted") && text("order_id") == Some(order) {
+            if text("type") == Some(kind) && text("order_id") == Some(order) {
                 return Ok(text("token").unwrap_or_default().to_owned());
             }
         }

@@ -38,33 +38,50 @@ pub struct AppendArgs {
 /// When the servers do not start or an append fails.
 pub async fn run(args: &AppendArgs) -> Result<()> {
     let bench = Bench::start(80).await?;
-    sqlx::query("create table public.plain (like journal.events including all)").execute(&bench.owner).await?;
-    let commands = Commands::new(
-        bench.journal.clone(),
-        bench.vault.clone(),
-        Rules {
-            currency: Currency::BRL,
-            refund_window: TimeDelta::zero(),
-            dispute_policy: DisputePolicy::Keep,
-            time_zone: Tz::UTC,
-        },
-        Clock::default(),
-    );
-    let change = change()?;
-    let sample = sample(&commands, &change).await?;
+    let commands = use_cases(&bench);
     let time = Duration::from_secs(args.seconds);
 
     eprintln!("Appends per second, {} s each, PostgreSQL with fsync on", args.seconds);
     let mut table = Table::new(["in_flight", "command_layer", "plain_insert", "ratio"]);
     for in_flight in IN_FLIGHT {
-        let (pool, row) = (bench.owner.clone(), sample.clone());
-        let plain = measure(in_flight, time, move || insert(pool.clone(), row.clone())).await?;
-        let (use_cases, game) = (commands.clone(), change.clone());
-        let layer = measure(in_flight, time, move || create(use_cases.clone(), game.clone())).await?;
+        let layer = appends(&commands, in_flight, time).await?;
+        let plain = plain_inserts(&bench.owner, in_flight, time).await?;
         table.row([json!(in_flight), json!(layer.round()), json!(plain.round()), json!(layer / plain)]);
     }
     table.print(args.output);
     bench.stop().await
+}
+
+/// The use cases of a store on the bench.
+pub(super) fn use_cases(bench: &Bench) -> Commands {
+    let rules = Rules {
+        currency: Currency::BRL,
+        refund_window: TimeDelta::zero(),
+        dispute_policy: DisputePolicy::Keep,
+        time_zone: Tz::UTC,
+    };
+    Commands::new(bench.journal.clone(), bench.vault.clone(), rules, Clock::default())
+}
+
+/// Games created by a use case, per second.
+pub(super) async fn appends(commands: &Commands, in_flight: u32, time: Duration) -> Result<f64> {
+    let (commands, game) = (commands.clone(), change()?);
+    measure(in_flight, time, move || create(commands.clone(), game.clone())).await
+}
+
+/// Rows like those of the journal inserted by a prepared statement, one per transaction, into a table beside it; per
+/// second.
+pub(super) async fn plain_inserts(owner: &PgPool, in_flight: u32, time: Duration) -> Result<f64> {
+    for make in ["drop table if exists public.plain", "create table public.plain (like journal.events including all)"] {
+        sqlx::query(make).execute(owner).await?;
+    }
+    let sample: Sample = sqlx::query_as(
+        "select payload, metadata from journal.events where event_type = 'GameCreated' order by position limit 1",
+    )
+    .fetch_one(owner)
+    .await?;
+    let pool = owner.clone();
+    measure(in_flight, time, move || insert(pool.clone(), sample.clone())).await
 }
 
 async fn measure<F, Fut>(in_flight: u32, time: Duration, once: F) -> Result<f64>
@@ -102,12 +119,6 @@ async fn create(commands: Commands, change: GameChange) -> Result<()> {
 struct Sample {
     payload: serde_json::Value,
     metadata: serde_json::Value,
-}
-
-async fn sample(commands: &Commands, change: &GameChange) -> Result<Sample> {
-    create(commands.clone(), change.clone()).await?;
-    let row = sqlx::query_as("select payload, metadata from journal.events limit 1");
-    Ok(row.fetch_one(commands.journal().pool()).await?)
 }
 
 async fn insert(pool: PgPool, sample: Sample) -> Result<()> {

@@ -37,7 +37,7 @@ impl Settings {
     }
 
     /// What a store was set up with.
-    pub(super) fn read(data: &Path) -> Result<Self> {
+    pub(crate) fn read(data: &Path) -> Result<Self> {
         Ok(Self { data: data.to_path_buf(), values: env_file::read(data)? })
     }
 
@@ -138,7 +138,7 @@ impl Settings {
     }
 
     /// A setting that is a secret.
-    pub(super) fn secret(&self, name: &str) -> Result<SecretString> {
+    pub(crate) fn secret(&self, name: &str) -> Result<SecretString> {
         Ok(self.get(name)?.into())
     }
 

@@ -1,6 +1,6 @@
 //! Load, decide, append: what every use case goes through, with retries where deciding again is safe.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -75,8 +75,8 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        // How many events the aggregate had when this command first read it: what is its own stands behind them.
-        let before = OnceLock::new();
+        // The first events of appends whose answers were lost: where one of them is found, its append was not.
+        let lost = Mutex::default();
         let again = |error: &CommandError| match error {
             CommandError::Conflict => true,
             // Deciding again is safe: an append that went through unseen is found in the history.
@@ -90,7 +90,7 @@ impl Commands {
             Read::New => self.journal.cached(others).await?,
             Read::Given(histories) => histories,
         };
-        let refused = match self.round(context, id, (others, histories), &decide, &before).await {
+        let refused = match self.round(context, id, (others, histories), &decide, &lost).await {
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
@@ -100,7 +100,7 @@ impl Commands {
                 return Ok(receipt);
             }
             let histories = self.journal.histories(&[others, &[key]].concat()).await?;
-            self.round(context, id, (others, histories), &decide, &before).await
+            self.round(context, id, (others, histories), &decide, &lost).await
         };
         if again(&refused) {
             return round.retry(retry_policy()).when(again).await;
@@ -114,7 +114,7 @@ impl Commands {
         id: Uuid,
         (others, mut histories): (&[AggregateKey], Histories),
         decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
-        before: &OnceLock<usize>,
+        lost: &Mutex<Vec<(Uuid, String)>>,
     ) -> Result<Receipt<A>, CommandError>
     where
         A: StoreAggregate<Error: Into<CommandError>>,
@@ -124,8 +124,7 @@ impl Commands {
         let loaded = histories.take::<A>(id)?;
         let version = loaded.version();
         let uncertain = |error: CommandError| if is_certain { error } else { CommandError::Conflict };
-        // The answer to an earlier round was lost, its append was not.
-        if loaded.was_changed_by(context.command, *before.get_or_init(|| version)) {
+        if loaded.holds_any(&lost.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(Receipt { id, position: None, version, aggregate: loaded.aggregate, replayed: false });
         }
         let commands = decide(&loaded, &histories).map_err(|error| uncertain(error.into()))?;
@@ -152,7 +151,14 @@ impl Commands {
             answer: context.repeatable.clone(),
         };
         let version = version.saturating_add(append.events.len());
-        let position = self.journal.append(append).await?;
+        let first = append.events.first().map(|event| (event.event_id, event.event_type.clone()));
+        let position = match self.journal.append(append).await {
+            Err(AppendError::Journal(JournalError::Database(error))) if journal::broke_off(&error) => {
+                lost.lock().unwrap_or_else(PoisonError::into_inner).extend(first);
+                return Err(JournalError::Database(error).into());
+            }
+            appended => appended?,
+        };
         self.journal.cache(id, version, &aggregate);
         Ok(Receipt { id, position: Some(position), version, aggregate, replayed: false })
     }

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use domain::game::Game;
-use domain::order::{CancelReason, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
+use domain::order::{CancelReason, Line, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
 use domain::payment::PaymentMethod;
 use domain::user::UserError;
 use domain::{GameId, Money, OrderId, PaymentId, User};
@@ -92,6 +92,15 @@ impl Commands {
         .await
     }
 
+    /// The games of an order, which never change.
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn ordered(&self, order: OrderId) -> Result<Vec<Line>, CommandError> {
+        let known = self.journal.cached(&[AggregateKey::of::<Order>(order.as_uuid())]).await?;
+        Ok(known.aggregate::<Order>(order.as_uuid())?.lines().to_vec())
+    }
+
     /// An order as the journal knows it.
     ///
     /// # Errors
@@ -100,7 +109,7 @@ impl Commands {
         Ok(self.load::<Order>(order.as_uuid()).await?.aggregate)
     }
 
-    /// The same, with what its history belongs to.
+    /// An order, with what its history belongs to.
     ///
     /// # Errors
     /// [`CommandError::NotFound`] where there is no such order, and those of every use case.

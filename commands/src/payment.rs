@@ -158,7 +158,8 @@ impl Commands {
         Ok(PaymentState { order: read.aggregate(order)?, payment: loaded.aggregate, terms, correlation })
     }
 
-    /// Payments as this process read or wrote them lately, or as the journal knows them: what is settled is so for ever.
+    /// Payments as this process read or wrote them lately, or as the journal knows them. A payment that succeeded stays so.
+    /// What this program cannot read is left out.
     ///
     /// # Errors
     /// Those of every use case.
@@ -169,7 +170,7 @@ impl Commands {
         let keys = payments.into_iter().map(|payment| AggregateKey::of::<Payment>(payment.as_uuid()));
         let keys: Vec<_> = keys.collect();
         let known = self.journal.cached(&keys).await?;
-        Ok(keys.iter().map(|key| known.aggregate(key.id)).collect::<Result<_, _>>()?)
+        Ok(keys.iter().filter_map(|key| known.aggregate(key.id).ok()).collect())
     }
 
     /// When a payment was begun.

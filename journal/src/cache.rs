@@ -29,7 +29,7 @@ impl Snapshot {
     }
 }
 
-/// The cache.
+/// The aggregates by their keys; the least used give way.
 #[derive(Debug, Clone)]
 pub(crate) struct AggregateCache(Cache<AggregateKey, Snapshot>);
 
@@ -44,11 +44,34 @@ impl AggregateCache {
         self.0.get(key)
     }
 
-    /// What does not exist is not kept: anybody can ask for that, without end.
+    /// Keeps an aggregate, unless a later version of it is there. What does not exist is not kept: anybody can ask for
+    /// that, without end.
     pub(crate) fn keep<A: StoreAggregate>(&self, id: Uuid, version: usize, aggregate: &A) {
-        if version > 0 {
-            let aggregate = Arc::new(aggregate.clone());
-            self.0.insert(AggregateKey::of::<A>(id), Snapshot { version, aggregate });
+        if version == 0 {
+            return;
         }
+        let snapshot = Snapshot { version, aggregate: Arc::new(aggregate.clone()) };
+        self.0.entry(AggregateKey::of::<A>(id)).and_upsert_with(|known| match known {
+            Some(known) if known.value().version > version => known.into_value(),
+            Some(_) | None => snapshot,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Game;
+
+    use super::*;
+
+    #[test]
+    fn an_older_read_that_comes_late_takes_nothing_back() {
+        let (cache, id) = (AggregateCache::default(), Uuid::from_u128(7));
+        cache.keep(id, 2, &Game::Retired);
+        cache.keep(id, 1, &Game::New);
+        let kept = cache.get(&AggregateKey::of::<Game>(id)).unwrap();
+        assert_eq!((kept.version, kept.aggregate::<Game>()), (2, Some(Game::Retired)));
+        cache.keep(Uuid::nil(), 0, &Game::New);
+        assert!(cache.get(&AggregateKey::of::<Game>(Uuid::nil())).is_none(), "what does not exist is not kept");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use domain::{CommandId, Game, Order, Payment, StoreAggregate, UnreadableEvent, User, stored};
+use domain::{Game, Order, Payment, StoreAggregate, UnreadableEvent, User, stored};
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
@@ -82,11 +82,11 @@ impl<A> Loaded<A> {
         self.history.iter().find(|past| past.event_type == event_type)
     }
 
-    /// Whether a command led to any of its events but the first `before`.
+    /// Whether any of these events, by id and name, happened to it.
     #[must_use]
-    pub fn was_changed_by(&self, command: CommandId, before: usize) -> bool {
-        let command = command.to_string();
-        self.history.iter().skip(before).any(|past| past.metadata().command_id.as_deref() == Some(command.as_str()))
+    pub fn holds_any(&self, events: &[(Uuid, String)]) -> bool {
+        let is_one = |past: &Recorded| events.iter().any(|(id, name)| past.event_id == *id && past.event_type == *name);
+        self.history.iter().any(is_one)
     }
 }
 

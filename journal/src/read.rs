@@ -46,9 +46,6 @@ pub struct Recorded {
 /// What is noted beside an event, as far as the store reads it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Metadata<'a> {
-    /// The command that led to it.
-    #[serde(borrow, default)]
-    pub(crate) command_id: Option<Cow<'a, str>>,
     /// What it belongs to.
     #[serde(borrow, default)]
     pub(crate) correlation_id: Option<Cow<'a, str>>,

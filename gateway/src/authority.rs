@@ -1,16 +1,18 @@
 //! Who may do what now. An access token says what was so when it was signed; who was erased or given another role since,
 //! the journal tells: it is looked at once a second, and no request asks for it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use commands::Actor;
 use domain::user::UserEvent;
 use domain::{Role, UserId};
 use journal::{Journal, JournalError};
 use moka::sync::Cache;
 use poem::http::StatusCode;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::auth::LIFETIME;
@@ -18,7 +20,7 @@ use crate::problem::Problem;
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// How far back each look goes: an event is recorded with the time at which its transaction began.
+/// How far back each look goes beyond the last one: an event may be committed some time after it was recorded.
 const OVERLAP: Duration = Duration::from_mins(1);
 /// For how long what was last seen is taken to be so still.
 const GOOD_FOR: Duration = Duration::from_secs(5);
@@ -34,7 +36,9 @@ enum Change {
 pub struct Authority {
     journal: Journal,
     changes: Cache<UserId, Change>,
-    looked: Mutex<Instant>,
+    /// The database's time at the last look; held while somebody looks.
+    looked: Mutex<DateTime<Utc>>,
+    fresh: watch::Sender<Instant>,
 }
 
 impl Authority {
@@ -44,9 +48,11 @@ impl Authority {
     /// When the database does not answer.
     pub async fn open(journal: Journal) -> Result<Self, JournalError> {
         let life = Duration::from_secs(LIFETIME.unsigned_abs()).saturating_add(OVERLAP);
+        let now = journal.authority_changes(DateTime::<Utc>::MAX_UTC).await?.as_of;
+        let begin = now.checked_sub_signed(delta(life)).unwrap_or(now);
         let changes = Cache::builder().time_to_live(life).build();
-        let authority = Self { journal, changes, looked: Mutex::new(Instant::now()) };
-        authority.look(life).await?;
+        let authority = Self { journal, changes, looked: Mutex::new(begin), fresh: watch::Sender::new(Instant::now()) };
+        authority.look().await?;
         Ok(authority)
     }
 
@@ -54,41 +60,51 @@ impl Authority {
     pub(crate) async fn follow(&self) -> Infallible {
         loop {
             tokio::time::sleep(EVERY).await;
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "Who was erased or given another role is not known");
-            }
+            self.refresh().await;
         }
     }
 
-    /// Looks now: what this gateway has just changed holds at once.
-    pub(crate) async fn refresh(&self) -> Result<(), JournalError> {
-        self.look(OVERLAP).await
+    /// Looks now: what this gateway has just changed holds at once. Where that fails, the next look is a second away.
+    pub(crate) async fn refresh(&self) {
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "Could not read who was erased or given another role");
+        }
     }
 
-    async fn look(&self, back: Duration) -> Result<(), JournalError> {
-        let now = Instant::now();
-        for (user, event) in self.journal.authority_changes(back).await? {
-            match event {
-                UserEvent::UserErased {} => self.changes.insert(user, Change::Erased),
-                UserEvent::UserRoleChanged { role } => self.changes.insert(user, Change::Role(role)),
-                UserEvent::UserRegistered { .. } | UserEvent::UserProfileChanged { .. } => (),
-            }
+    /// From a minute before the last look on, however long ago that was.
+    async fn look(&self) -> Result<(), JournalError> {
+        let mut looked = self.looked.lock().await;
+        let began = Instant::now();
+        let since = looked.checked_sub_signed(delta(OVERLAP)).unwrap_or(*looked);
+        let found = self.journal.authority_changes(since).await?;
+        // The last one counts. One after another, an older one would hold for a moment.
+        let mut last = HashMap::new();
+        for (user, event) in found.changes {
+            let change = match event {
+                UserEvent::UserErased {} => Change::Erased,
+                UserEvent::UserRoleChanged { role } => Change::Role(role),
+                UserEvent::UserRegistered { .. } | UserEvent::UserProfileChanged { .. } => continue,
+            };
+            last.insert(user, change);
         }
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        for (user, change) in last {
+            self.changes.insert(user, change);
+        }
+        *looked = found.as_of;
+        self.fresh.send_replace(began);
         Ok(())
     }
 
-    /// Takes note of what a login has just read: that is newer than what was last looked at.
+    /// Takes note of the role that a login has just read: that is newer than what was last looked at.
     pub(crate) fn note(&self, user: UserId, role: Role) {
-        if self.changes.contains_key(&user) {
+        if let Some(Change::Role(_)) = self.changes.get(&user) {
             self.changes.insert(user, Change::Role(role));
         }
     }
 
     /// Whom a token speaks for now; nobody where they were erased.
     pub(crate) fn now(&self, actor: Actor) -> Result<Option<Actor>, Problem> {
-        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.elapsed() > GOOD_FOR {
+        if self.fresh.borrow().elapsed() > GOOD_FOR {
             let detail = "who may do what is not known right now; try again in a moment";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
         }
@@ -99,4 +115,8 @@ impl Authority {
             None => Some(actor),
         })
     }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or_default()
 }

@@ -1,31 +1,55 @@
-use std::time::Duration;
-
+use chrono::{DateTime, Utc};
 use domain::user::UserEvent;
 use domain::{StoreEvent, UserId};
+use sqlx::FromRow;
 
 use crate::JournalError;
 use crate::connect::once_more;
 use crate::repository::Journal;
-use crate::vault::interval;
+
+/// What changed who may do what, as of a moment.
+#[derive(Debug)]
+pub struct AuthorityChanges {
+    /// When that was, by the database's clock.
+    pub as_of: DateTime<Utc>,
+    /// Who was erased or given another role, in the order in which it happened.
+    pub changes: Vec<(UserId, UserEvent)>,
+}
+
+#[derive(FromRow)]
+struct Changed {
+    as_of: DateTime<Utc>,
+    aggregate_id: Option<String>,
+    event_type: Option<String>,
+    event_version: Option<String>,
+    payload: Option<String>,
+}
+
+impl Changed {
+    fn read(&self) -> Option<(UserId, UserEvent)> {
+        let Self { aggregate_id, event_type, event_version, payload, .. } = self;
+        let (id, name) = (aggregate_id.as_deref()?, event_type.as_deref()?);
+        match StoreEvent::read("user", id, name, event_version.as_deref()?, payload.as_deref()?) {
+            Ok(StoreEvent::User(user, event)) => Some((user, event)),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
 
 impl Journal {
-    /// Who was erased or given another role within the last while, in the order in which it happened. What this program
-    /// cannot read is left out.
+    /// Who was erased or given another role since a moment of the database's clock. What this program cannot read is left
+    /// out.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn authority_changes(&self, back: Duration) -> Result<Vec<(UserId, UserEvent)>, JournalError> {
-        let query = "select aggregate_type, aggregate_id, event_type, event_version, payload::text from journal.events
-                     where event_type in ('UserErased', 'UserRoleChanged') and recorded_at > clock_timestamp() - $1
+    pub async fn authority_changes(&self, since: DateTime<Utc>) -> Result<AuthorityChanges, JournalError> {
+        let query = "select statement_timestamp() as as_of, aggregate_id, event_type, event_version, payload::text
+                     from (values (true)) as always
+                     left join journal.events
+                       on event_type in ('UserErased', 'UserRoleChanged') and aggregate_type = 'user' and recorded_at > $1
                      order by epoch, tx_id, position";
-        let rows: Vec<(String, String, String, String, String)> =
-            once_more(|| sqlx::query_as(query).bind(interval(back)).fetch_all(self.pool())).await?;
-        let changes = rows.iter().filter_map(|(aggregate, id, event_type, version, payload)| {
-            match StoreEvent::read(aggregate, id, event_type, version, payload) {
-                Ok(StoreEvent::User(user, event)) => Some((user, event)),
-                Ok(_) | Err(_) => None,
-            }
-        });
-        Ok(changes.collect())
+        let rows: Vec<Changed> = once_more(|| sqlx::query_as(query).bind(since).fetch_all(self.pool())).await?;
+        let as_of = rows.first().map_or(since, |row| row.as_of);
+        Ok(AuthorityChanges { as_of, changes: rows.iter().filter_map(Changed::read).collect() })
     }
 }

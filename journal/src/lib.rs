@@ -25,6 +25,7 @@ mod writer;
 
 pub use answer::{Answered, FirstAnswer};
 pub use append::{Append, AppendError, NewEvent};
+pub use authority::AuthorityChanges;
 pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use clock::Clock;
 pub use cloud_event::CloudEvent;

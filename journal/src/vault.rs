@@ -83,6 +83,6 @@ impl Vault {
 }
 
 /// A duration as Postgres takes it.
-pub(crate) fn interval(duration: Duration) -> PgInterval {
+fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

@@ -237,7 +237,7 @@ impl Users {
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
         let receipt = store.commands.change_role(&store.commands.context(actor), user, body.0.role.into()).await?;
-        store.authority.refresh().await?;
+        store.authority.refresh().await;
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
 
@@ -251,7 +251,7 @@ impl Users {
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
         let receipt = store.commands.erase(&store.commands.context(actor), user).await?;
-        store.authority.refresh().await?;
+        store.authority.refresh().await;
         Ok(Changed::NoContent(extract::token(receipt.position)))
     }
 }

@@ -123,3 +123,32 @@ async fn of_a_delivery_only_ids_are_kept() {
     assert!(kept.contains("pi_1") && kept.contains("payment_id"), "{kept}");
     assert!(!kept.contains("Zenobia") && !kept.contains("Palmyra"), "{kept}");
 }
+
+#[tokio::test]
+async fn a_delivery_about_a_payment_that_this_program_cannot_read_holds_up_no_other() {
+    let mut app = TestApp::start().await;
+    app.kill_role("webhooks").await;
+    let strange = journal::Clock::default().new_id();
+    let unreadable = journal::NewEvent {
+        event_id: journal::Clock::default().new_id(),
+        sequence: 1,
+        event_type: "PaymentInitiated".to_owned(),
+        event_version: "99".to_owned(),
+        payload: json!({ "type": "PaymentInitiated", "from": "a newer program" }),
+        metadata: json!({}),
+    };
+    let aggregate = journal::AggregateKey::of::<domain::Payment>(strange);
+    let (claims, leans_on) = (journal::Claims::default(), vec![]);
+    let append = journal::Append { aggregate, events: vec![unreadable], claims, leans_on, answer: None };
+    app.foundation.journal().append(append).await.unwrap();
+    let object = json!({ "id": "pi_strange", "metadata": { "payment_id": strange.to_string() } });
+    let body = event("evt_strange", "payment_intent.succeeded", &object);
+    deliver(&app, &body, signed(&body)).await.expect(200);
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = ana.buy(&[&game], "pix").await;
+    eventually("the PSP has said that it was paid", || async { (inbox(&app).await, 2) }).await;
+
+    app.start_role("webhooks");
+
+    ana.sees_order(&order, "completed").await;
+}

@@ -68,7 +68,8 @@ impl Indexer {
         while let Some(mut batch) = events.next().await {
             // What was sold is indexed together, a change of the catalogue at once.
             let due = written.checked_add(SALES_EVERY).unwrap_or(written);
-            while batch.iter().all(is_sale)
+            while batch.len() < BATCH
+                && batch.iter().all(is_sale)
                 && let Ok(Some(more)) = timeout_at(due, events.next()).await
             {
                 batch.extend(more);

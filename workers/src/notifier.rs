@@ -30,10 +30,9 @@ use crate::Shared;
 use crate::metrics::MAILS;
 use crate::mirrored::Mirrored;
 
-/// How many mails are taken from the outbox at once, by how many senders, and how many of them each sends at once.
-const BATCH: i64 = 32;
+/// How many mails each sender takes from the outbox and sends at once.
+const AT_ONCE: u16 = 8;
 const SENDERS: usize = 2;
-const AT_ONCE: usize = 4;
 /// How often an idle sender looks for mail at least.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a mail may take.
@@ -175,7 +174,7 @@ impl Notifier {
 
     async fn send_all(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            // From before the look on, so that nothing is missed that is noted meanwhile.
+            // Subscribed before the look, so that no notification is missed.
             let noted = self.noted.notified();
             match self.run_once().await {
                 Ok(true) => continue,
@@ -193,15 +192,15 @@ impl Notifier {
     /// When the outbox cannot be read.
     pub async fn run_once(&self) -> anyhow::Result<bool> {
         let vault = self.shared.commands.vault();
-        let entries = vault.next_mails(LEASE, BATCH).await?;
+        let entries = vault.next_mails(LEASE, AT_ONCE.into()).await?;
         let found = !entries.is_empty();
-        let sending = stream::iter(entries).map(|entry| self.send(entry).boxed()).buffer_unordered(AT_ONCE);
+        let sending = stream::iter(entries).map(|entry| self.send(entry).boxed()).buffer_unordered(AT_ONCE.into());
         // Those that were sent at about the same time are noted together, and none waits for a slow one.
         let mut sent = sending.ready_chunks(SLOTS.into());
         while let Some(sent) = sent.next().await {
             let sent: Vec<Uuid> = sent.into_iter().flatten().collect();
             if let Err(error) = vault.mails_sent(&sent).await {
-                tracing::warn!(%error, mails = sent.len(), "That mails were sent is not noted; they may be sent again");
+                tracing::warn!(%error, mails = sent.len(), "Could not record mails as sent; they may be sent again");
             }
         }
         Ok(found)
@@ -295,8 +294,8 @@ impl Notifier {
         Ok(match event {
             StoreEvent::User(_, UserEvent::UserRegistered { .. }) => Some(reader.welcome()),
             StoreEvent::Order(order, OrderEvent::OrderCompleted { total, .. }) => {
-                let bought = self.shared.commands.order(*order).await?;
-                Some(reader.receipt(*order, bought.lines(), *total))
+                let bought = self.shared.commands.ordered(*order).await?;
+                Some(reader.receipt(*order, &bought, *total))
             }
             StoreEvent::Payment(_, PaymentEvent::PaymentFailed { order, failure, .. }) => {
                 Some(reader.payment_failed(*order, &failure.message))

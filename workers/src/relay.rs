@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use journal::{Journal, JournalError, Position, Recorded};
 use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError, RELAY_HEALTH};
 use sqlx::{Connection, PgConnection};
@@ -26,9 +26,8 @@ const BATCH: i64 = 1_000;
 /// The journal is read this often at least, whether anybody woke us or not.
 const POLL: Duration = Duration::from_secs(1);
 /// How often it is read at most: what is appended meanwhile is read together.
-const BREATH: Duration = Duration::from_millis(3);
-/// How soon it is read again where somebody appended and the event cannot be read yet, and for how long.
-const SOON: Duration = Duration::from_millis(2);
+const MIN_INTERVAL: Duration = Duration::from_millis(3);
+/// For how long it is read again and again where somebody appended and the event cannot be read yet.
 const HELD_BACK_FOR: Duration = Duration::from_millis(100);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -175,15 +174,18 @@ impl Relay {
     async fn mirror(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
         let mut woken = Instant::now();
+        let mut due = Instant::now();
         while !stop.is_cancelled() {
-            let next = Instant::now().checked_add(BREATH);
+            if self.next.is_none() {
+                stop.run_until_cancelled(tokio::time::sleep_until(due)).await;
+            }
+            // This read is the answer to all of them.
+            while let Some(Some(_)) = wakes.next().now_or_never() {
+                woken = Instant::now();
+            }
+            due = Instant::now().checked_add(MIN_INTERVAL).unwrap_or(due);
             match self.run_once().await {
-                Ok(Step::Worked) => {
-                    if let (None, Some(next)) = (&self.next, next) {
-                        stop.run_until_cancelled(tokio::time::sleep_until(next)).await;
-                    }
-                    continue;
-                }
+                Ok(Step::Worked) => continue,
                 Ok(Step::Idle) => {}
                 Err(error) => {
                     tracing::error!(%error, "The relay could not go on; it reads the mirror's end again");
@@ -191,7 +193,7 @@ impl Relay {
                 }
             }
             // Woken and nothing to read: a transaction that began earlier still runs, and ends soon.
-            let pause = if woken.elapsed() < HELD_BACK_FOR { SOON } else { POLL };
+            let pause = if woken.elapsed() < HELD_BACK_FOR { MIN_INTERVAL } else { POLL };
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = tokio::time::sleep(pause) => (),

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::{Payment, PaymentId};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::future::ready;
+use futures::{FutureExt, StreamExt, stream};
 use journal::vault::InboxEntry;
 use nats::WEBHOOK_WAKE;
 use serde_json::Value;
@@ -17,13 +18,16 @@ use crate::{PaymentDesk, Shared};
 
 /// What its events and its lines of the text log are signed with.
 const BY: &str = "webhook";
+/// How long is waited once somebody says that there are deliveries: they are taken together, and the payment worker has
+/// mostly recorded by then what they tell.
+const GATHER: Duration = Duration::from_millis(50);
 /// The inbox is looked at this often at least.
 const POLL: Duration = Duration::from_secs(1);
 /// How many deliveries are taken at once, and for how long they are ours.
-const BATCH: i64 = 64;
+const BATCH: i64 = 32;
 const LEASE: Duration = Duration::from_mins(1);
-/// How many of them are worked off at once.
-const WORKERS: usize = 8;
+/// How many of them are worked off at once; all are done before the lease ends, though each asks the PSP twice.
+const WORKERS: usize = 16;
 
 /// The webhook function.
 #[derive(Clone)]
@@ -54,7 +58,7 @@ impl WebhookFunction {
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = tokio::time::sleep(POLL) => (),
-                _ = wakes.next() => (),
+                _ = wakes.next() => tokio::time::sleep(GATHER).await,
             }
         }
         Ok(())
@@ -71,15 +75,14 @@ impl WebhookFunction {
         let found = !entries.is_empty();
         let (mut handled, open): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| is_about(entry, &paid));
         let worked = stream::iter(open).map(|entry| self.handle(entry).boxed()).buffer_unordered(WORKERS);
-        let worked: Vec<Option<InboxEntry>> = worked.try_collect().await?;
-        handled.extend(worked.into_iter().flatten());
+        handled.extend(worked.filter_map(ready).collect::<Vec<_>>().await);
         if !handled.is_empty() {
             vault.deliveries_handled(&handled.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>()).await?;
         }
         Ok(found)
     }
 
-    /// The references of payments that succeeded: what is delivered about them was heard already.
+    /// The references of payments that succeeded: their deliveries bring nothing new.
     async fn paid(&self, entries: &[InboxEntry]) -> anyhow::Result<HashSet<String>> {
         let named: HashSet<PaymentId> = entries.iter().filter_map(|entry| payment_named_by(object(entry))).collect();
         let known = self.shared.commands.cached_payments(named).await?;
@@ -88,19 +91,22 @@ impl WebhookFunction {
     }
 
     /// Works off one delivery, and returns it unless it is to be tried again.
-    async fn handle(&self, entry: InboxEntry) -> anyhow::Result<Option<InboxEntry>> {
+    async fn handle(&self, entry: InboxEntry) -> Option<InboxEntry> {
         match self.take(&entry).await {
-            Ok(()) => Ok(Some(entry)),
+            Ok(()) => Some(entry),
             // The PSP or the store does not know it, or will have none of it: asking again would not help.
             Err(error) if error.is_final() => {
                 tracing::info!(webhook.id = entry.event_id, %error, "A webhook changes nothing");
-                Ok(Some(entry))
+                Some(entry)
             }
             Err(error) => {
                 let wait = Duration::from_millis(500 << entry.attempts.clamp(0, 12));
                 tracing::warn!(webhook.id = entry.event_id, attempt = entry.attempts, %error, "A webhook will be tried again");
-                self.shared.commands.vault().delivery_failed(&entry.event_id, &error.to_string(), wait).await?;
-                Ok(None)
+                let vault = self.shared.commands.vault();
+                if let Err(error) = vault.delivery_failed(&entry.event_id, &error.to_string(), wait).await {
+                    tracing::warn!(webhook.id = entry.event_id, %error, "A webhook waits for its lease to end");
+                }
+                None
             }
         }
     }

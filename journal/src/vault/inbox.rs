@@ -45,12 +45,12 @@ impl Vault {
     /// When the database does not answer.
     pub async fn next_deliveries(&self, lease: Duration, limit: i64) -> Result<Vec<InboxEntry>, JournalError> {
         let rows = sqlx::query(
-            "update vault.webhook_inbox set attempts = attempts + 1, due_at = now() + $2 + $1
-             from set_config('synchronous_commit', 'off', true)
-             where event_id in (select event_id from vault.webhook_inbox
-                                where handled_at is null and due_at <= now() + $2
-                                order by due_at limit $3 for update skip locked)
-             returning event_id, kind, payload, attempts",
+            "with due as materialized (select event_id from vault.webhook_inbox
+                                       where handled_at is null and due_at <= now() + $2
+                                       order by due_at limit $3 for update skip locked)
+             update vault.webhook_inbox as inbox set attempts = attempts + 1, due_at = now() + $2 + $1
+             from due, set_config('synchronous_commit', 'off', true) where inbox.event_id = due.event_id
+             returning inbox.event_id, kind, payload, attempts",
         )
         .bind(interval(lease))
         .bind(self.ahead())
@@ -68,7 +68,7 @@ impl Vault {
         rows.iter().map(entry).collect()
     }
 
-    /// Ends the lives of deliveries in the inbox. A crash of the database may bring some back; they change nothing then.
+    /// Marks deliveries as handled. A crash of the database may bring some back; they change nothing then.
     ///
     /// # Errors
     /// When the database does not answer.

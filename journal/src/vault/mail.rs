@@ -43,11 +43,12 @@ impl Vault {
     /// When the database does not answer.
     pub async fn next_mails(&self, lease: Duration, limit: i64) -> Result<Vec<MailEntry>, JournalError> {
         let entries = sqlx::query_as(
-            "update vault.mail set attempts = attempts + 1, due_at = now() + $2 + $1
-             where event_id in (select event_id from vault.mail
-                                where sent_at is null and dead_at is null and due_at <= now() + $2
-                                order by due_at limit $3 for update skip locked)
-             returning event_id, sequence, attempts, noted_at",
+            "with due as materialized (select event_id from vault.mail
+                                       where sent_at is null and dead_at is null and due_at <= now() + $2
+                                       order by due_at limit $3 for update skip locked)
+             update vault.mail set attempts = attempts + 1, due_at = now() + $2 + $1
+             from due where vault.mail.event_id = due.event_id
+             returning vault.mail.event_id, sequence, attempts, noted_at",
         )
         .bind(interval(lease))
         .bind(self.ahead())

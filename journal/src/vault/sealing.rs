@@ -73,8 +73,8 @@ impl Vault {
         Ok(Some(SubjectKey { user, cipher }))
     }
 
-    /// The same, though another process may have destroyed it within the last minute. Only for what is appended on the
-    /// condition that the person was not erased.
+    /// The same, though it may have been destroyed within the last minute. Only for what is appended on the condition that
+    /// the person was not erased.
     ///
     /// # Errors
     /// As [`Vault::subject`].

@@ -31,9 +31,18 @@ fn parse(text: &str) -> Option<NaiveDate> {
         Some(day) => (day, true),
         None => (text, false),
     };
-    let mut parts = day.trim_start_matches('+').split('-');
+    // Others put a sign before the years that Postgres writes otherwise, and know a year 0.
+    let (day, negative) = match day.strip_prefix('-') {
+        Some(day) => (day, true),
+        None => (day.trim_start_matches('+'), false),
+    };
+    let mut parts = day.split('-');
     let year: i32 = parts.next()?.parse().ok()?;
-    let year = if before_christ { 1_i32.checked_sub(year)? } else { year };
+    let year = match (before_christ, negative) {
+        (true, _) => 1_i32.checked_sub(year)?,
+        (false, true) => year.checked_neg()?,
+        (false, false) => year,
+    };
     NaiveDate::from_ymd_opt(year, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?)
 }
 
@@ -53,7 +62,7 @@ mod tests {
         for ((year, month, day), written) in dates {
             let date = NaiveDate::from_ymd_opt(year, month, day).unwrap();
             assert_eq!(text(date), written);
-            assert_eq!(parse(written), Some(date));
+            assert_eq!((parse(written), parse(&date.to_string())), (Some(date), Some(date)));
         }
         assert_eq!(parse("soon"), None);
     }

@@ -19,7 +19,7 @@ use crate::rows::{Row, Rows};
 #[derive(Clone)]
 pub struct Disputes;
 
-/// A dispute, by the PSP's id of it.
+/// The primary key of `read.disputes`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct DisputeKey {
     dispute: String,

@@ -1,7 +1,7 @@
 //! Folding the journal anew: to rebuild read models, and to prove that they equal the fold.
 //!
-//! The fold goes into temporary tables of the same names and forms, which stand in front of the real ones, so the
-//! projections' own SQL is what is run. Readers see the old content until the new one is committed.
+//! The fold goes into temporary tables of the same names and forms, which stand in front of the real ones, so that the
+//! projector's own SQL is what is run. Readers see the old content until the new one is committed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -188,11 +188,11 @@ async fn read(journal: &Journal, (position, events): (Position, i64)) -> Result<
     Ok(numbered.map(|(recorded, sequence)| Envelope::of(recorded, sequence)).collect())
 }
 
-/// Folds read models anew and puts the results in their places at once; the projector goes on from there.
+/// Folds read models anew in one pass, and puts each in its place at once; the projector goes on from there.
 /// `progress` hears how many events were folded.
 ///
 /// # Errors
-/// [`FoldError`]; the read models are as they were then.
+/// [`FoldError`]; a read model that was not put in its place yet is as it was then.
 pub async fn rebuild(
     journal: &Journal,
     projections: &[Arc<dyn AnyProjection>],
@@ -200,23 +200,21 @@ pub async fn rebuild(
 ) -> Result<Folded, FoldError> {
     let (mut fold, mut db) = Fold::begin(journal, projections).await?;
     fold.read_most(&mut db, progress).await?;
-    let names: Vec<_> = projections.iter().map(|projection| projection.name()).collect();
-    // From here on the projector waits for the checkpoints' rows; what is left to fold is little.
-    let mut tx = db.begin().await?;
-    let seen = checkpoint::lock(&mut tx, &names).await?;
-    for name in &names {
-        fold.read_up_to(&mut tx, name, seen.get(*name).copied().unwrap_or_default()).await?;
-    }
-    for table in &names {
+    for table in projections.iter().map(|projection| projection.name()) {
+        // From here on the projector waits for the checkpoint's row, and the relay for this transaction; what is left to
+        // fold is little.
+        let mut tx = db.begin().await?;
+        let seen = checkpoint::lock(&mut tx, &[table]).await?;
+        fold.read_up_to(&mut tx, table, seen.get(table).copied().unwrap_or_default()).await?;
         sqlx::query(&format!("delete from read.{table}")).execute(&mut *tx).await?;
         sqlx::query(&format!("insert into read.{table} select * from pg_temp.{table}")).execute(&mut *tx).await?;
         checkpoint::put(&mut tx, table, (fold.events, fold.position)).await?;
+        sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut *tx).await?;
+        for (_, envelope, error) in fold.parked.iter().filter(|(by, _, _)| *by == table) {
+            park(&mut *tx, table, envelope, error).await?;
+        }
+        tx.commit().await?;
     }
-    sqlx::query("delete from read.parked where projection = any($1)").bind(&names).execute(&mut *tx).await?;
-    for (projection, envelope, error) in &fold.parked {
-        park(&mut *tx, projection, envelope, error).await?;
-    }
-    tx.commit().await?;
     Ok(Folded { events: fold.events, parked: fold.parked.len() })
 }
 
@@ -230,22 +228,20 @@ pub async fn compare(
     projections: &[Arc<dyn AnyProjection>],
     progress: impl Fn(i64),
 ) -> Result<Vec<Comparison>, FoldError> {
-    let names: Vec<_> = projections.iter().map(|projection| projection.name()).collect();
     let (mut fold, mut db) = Fold::begin(journal, projections).await?;
-    let known: Vec<(String, i64)> = checkpoint::checkpoints(journal.pool()).await?;
-    let wanted = known.iter().filter(|(name, _)| names.contains(&name.as_str())).map(|(_, sequence)| *sequence);
-    let behind = wanted.min().unwrap_or_default();
-    while fold.events < behind && fold.step(&mut db, behind.saturating_sub(fold.events)).await? > 0 {
-        progress(fold.events);
-    }
-    let mut tx = db.begin().await?;
-    let seen = checkpoint::lock(&mut tx, &names).await?;
-    let mut seen: Vec<_> = names.iter().map(|name| (seen.get(*name).copied().unwrap_or_default(), *name)).collect();
+    let known = checkpoint::checkpoints(journal.pool()).await?;
+    let of = |name: &str| known.iter().find(|(known, _)| known == name).map_or(0, |(_, sequence)| *sequence);
+    let mut behind: Vec<_> = projections.iter().map(|projection| (of(projection.name()), projection.name())).collect();
     // What stands further is folded further, and compared later.
-    seen.sort_unstable();
+    behind.sort_unstable();
     let mut compared = Vec::new();
-    for (sequence, projection) in seen {
-        fold.read_up_to(&mut tx, projection, sequence).await?;
+    for (sequence, projection) in behind {
+        while fold.events < sequence && fold.step(&mut db, sequence.saturating_sub(fold.events)).await? > 0 {
+            progress(fold.events);
+        }
+        let mut tx = db.begin().await?;
+        let seen = checkpoint::lock(&mut tx, &[projection]).await?;
+        fold.read_up_to(&mut tx, projection, seen.get(projection).copied().unwrap_or_default()).await?;
         let (rows, missing, surplus) = sqlx::query_as(&format!(
             "select (select count(*) from read.{projection}),
                     (select count(*) from (table pg_temp.{projection} except table read.{projection}) as missing),
@@ -255,7 +251,8 @@ pub async fn compare(
         .await?;
         let parked = fold.parked_by(projection);
         compared.push(Comparison { projection, events: fold.events, rows, missing, surplus, parked });
+        // What the fold has read since stays folded.
+        tx.commit().await?;
     }
-    tx.rollback().await?;
     Ok(compared)
 }

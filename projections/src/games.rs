@@ -28,7 +28,7 @@ pub struct Catalogued {
     promotions: Vec<Promotion>,
 }
 
-/// A game.
+/// The primary key of `read.games`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct GameKey {
     game_id: Uuid,

@@ -30,7 +30,7 @@ pub struct Shelved {
     suspended: bool,
 }
 
-/// Which game of whom.
+/// The primary key of `read.library`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct ShelfKey {
     user_id: Uuid,

@@ -20,7 +20,7 @@ use crate::rows::{Row, Rows};
 #[derive(Clone)]
 pub struct Orders;
 
-/// A purchase.
+/// The primary key of `read.orders`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct OrderKey {
     order_id: Uuid,

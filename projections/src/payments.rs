@@ -20,7 +20,7 @@ const MOST_UNUSED: i64 = 1_000;
 #[derive(Clone)]
 pub struct Payments;
 
-/// A payment attempt.
+/// The primary key of `read.payments`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct PaymentKey {
     payment_id: Uuid,

@@ -1,10 +1,11 @@
-//! Applies events to projections: a batch and the checkpoints in one transaction, each event exactly once.
+//! Applies events to projections: what a batch changes and the checkpoints are written together, each event exactly once.
 //!
 //! An event that cannot be applied is parked with its error, and later events of the same aggregate behind it, so
 //! that one bad event never stops the rest. `ludoteca rebuild` empties the park once the cause is mended.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use sqlx::{Connection, PgConnection, PgPool};
@@ -20,6 +21,8 @@ use crate::tables::{self, Changes, Wanted};
 pub struct Projector {
     pool: PgPool,
     projections: Vec<Arc<dyn AnyProjection>>,
+    /// Whether an event was parked when it was last looked at.
+    has_parked: Arc<AtomicBool>,
 }
 
 /// An event of a batch, read once for all projections.
@@ -151,7 +154,7 @@ impl Projector {
     /// A projector for some projections.
     #[must_use]
     pub fn new(pool: PgPool, projections: Vec<Arc<dyn AnyProjection>>) -> Self {
-        Self { pool, projections }
+        Self { pool, projections, has_parked: Arc::default() }
     }
 
     /// The names of its projections.
@@ -184,17 +187,19 @@ impl Projector {
     /// [`ProjectorError`]; nothing was applied then.
     pub async fn apply(&self, batch: &[Envelope]) -> Result<Vec<&'static str>, ProjectorError> {
         let events: Vec<_> = batch.iter().map(Event::of).collect();
-        match self.apply_smoothly(&events).await {
-            Ok(true) => return Ok(Vec::new()),
-            Ok(false) | Err(ProjectorError::NotWritten(ApplyError::Poison(_))) => (),
-            Err(error) => return Err(error),
+        if !self.has_parked.load(Ordering::Relaxed) {
+            match self.apply_optimistically(&events).await {
+                Ok(true) => return Ok(Vec::new()),
+                Ok(false) | Err(ProjectorError::NotWritten(ApplyError::Poison(_))) => (),
+                Err(error) => return Err(error),
+            }
         }
-        self.apply_carefully(&events).await
+        self.apply_locked(&events).await
     }
 
     /// Reads once and writes once; whether it wrote. It does not where an event is parked, or is to be, or where another
     /// process was faster.
-    async fn apply_smoothly(&self, batch: &[Event<'_>]) -> Result<bool, ProjectorError> {
+    async fn apply_optimistically(&self, batch: &[Event<'_>]) -> Result<bool, ProjectorError> {
         let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(true) };
         let events: Vec<_> = batch.iter().collect();
         let wanted: Vec<_> = self.projections.iter().filter_map(|projection| projection.wanted(&events)).collect();
@@ -220,13 +225,14 @@ impl Projector {
     }
 
     /// Applies the batch while nobody else can move the checkpoints, and parks what cannot be applied.
-    async fn apply_carefully(&self, batch: &[Event<'_>]) -> Result<Vec<&'static str>, ProjectorError> {
+    async fn apply_locked(&self, batch: &[Event<'_>]) -> Result<Vec<&'static str>, ProjectorError> {
         let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(Vec::new()) };
         let mut tx = self.pool.begin().await?;
         let mut parked = Vec::new();
         let names: Vec<_> = self.names().collect();
         let known = checkpoint::lock(&mut tx, &names).await?;
         let mut stuck = parked_aggregates(&mut tx, &names).await?;
+        let had_parked = !stuck.is_empty();
         for projection in &self.projections {
             let name = projection.name();
             let fresh = fresh(name, known.get(name).copied().unwrap_or_default(), batch)?;
@@ -239,6 +245,7 @@ impl Projector {
         // One that stands further already stays there.
         checkpoint::advance(&mut tx, &names, last.sequence, last.position).await?;
         tx.commit().await?;
+        self.has_parked.store(had_parked || !parked.is_empty(), Ordering::Relaxed);
         Ok(parked)
     }
 }

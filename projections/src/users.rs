@@ -48,7 +48,7 @@ impl Users {
     }
 }
 
-/// A person.
+/// The primary key of `read.users`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct UserKey {
     user_id: Uuid,

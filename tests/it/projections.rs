@@ -4,7 +4,7 @@ use domain::Game;
 use journal::{AggregateKey, Append, Claims, Clock, NewEvent};
 use projections::games::Games;
 use projections::library::Library;
-use projections::{Projection, compare, rebuild};
+use projections::{Envelope, Projection, Projector, compare, rebuild};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::Executor;
@@ -143,8 +143,10 @@ async fn a_rebuild_and_a_comparison_during_traffic_see_no_difference() {
 
 #[tokio::test]
 async fn what_the_database_refuses_is_parked_and_the_others_of_its_batch_go_on() {
-    let app = TestApp::start().await;
+    let mut app = TestApp::start().await;
     let owner = journal::connect(&app.owner_url, 1).await.unwrap();
+    // What is appended while nobody projects is one batch later.
+    app.kill_role("projector").await;
     owner.execute("alter table read.games add constraint no_scorn check (title <> 'Scorned')").await.unwrap();
     let journal = app.foundation.journal();
     let details = json!({ "title": "Scorned", "description": "", "developer": "", "publisher": "", "genres": [],
@@ -169,6 +171,7 @@ async fn what_the_database_refuses_is_parked_and_the_others_of_its_batch_go_on()
         }))
     );
     appended.unwrap();
+    app.start_role("projector");
 
     eventually("it is parked", || async { (parked(&app).await, 1) }).await;
     let events = projections::parked(app.pool()).await.unwrap();
@@ -177,4 +180,35 @@ async fn what_the_database_refuses_is_parked_and_the_others_of_its_batch_go_on()
         let path = format!("/jogos/{}", game.as_str().unwrap());
         eventually("the others are there", || async { (app.visitor().get(&path).await.status, 200) }).await;
     }
+}
+
+#[tokio::test]
+async fn projectors_that_race_each_other_apply_each_event_once() {
+    let mut app = TestApp::start().await;
+    let games = [app.game("Quiet Comet", 4_990).await, app.game("Saltglass", 9_990).await];
+    let ana = app.customer("ana").await;
+    app.kill_role("projector").await;
+    for game in &games {
+        ana.buy(&[game], "pm_card_visa").await;
+    }
+    eventually("both are paid", || async { (app.events("OrderCompleted").await, 2) }).await;
+    let recorded = app.foundation.journal().committed_after(journal::Position::default(), 1_000).await.unwrap();
+    let events: Vec<_> = recorded.into_iter().zip(1..).map(|(event, n)| Envelope::of(event, n)).collect();
+
+    let race = (3..8).map(|size| {
+        let projector = Projector::new(app.pool().clone(), projections::all(&app.foundation.vault));
+        let events = events.clone();
+        tokio::spawn(async move {
+            for batch in events.chunks(size) {
+                projector.apply(batch).await.unwrap();
+            }
+        })
+    });
+    for racer in race.collect::<Vec<_>>() {
+        racer.await.unwrap();
+    }
+
+    assert_eq!(parked(&app).await, 0);
+    app.start_role("projector");
+    app.verify().await;
 }

@@ -1,7 +1,9 @@
 //! Benchmarks that print what they measured beside what they measured it against, in one run.
 //! They bring their own servers, in a folder that is removed afterwards. Run them in the release profile.
 
+mod accept;
 mod append;
+mod fill;
 mod mirror;
 mod peers;
 mod purchase;
@@ -17,6 +19,7 @@ use sqlx::PgPool;
 
 use crate::local::{Postgres, free_port, new_secret};
 
+pub use accept::{AcceptArgs, run as accept};
 pub use append::{AppendArgs, run as append};
 pub use mirror::{MirrorArgs, run as mirror};
 pub use peers::{PeersArgs, run as peers};
@@ -38,9 +41,28 @@ struct Bench {
 
 impl Bench {
     async fn start(connections: u32) -> Result<Self> {
-        let folder = std::env::temp_dir().join(new_secret("ludoteca-bench-"));
-        let password = new_secret("p");
+        let (folder, password) = (std::env::temp_dir().join(new_secret("ludoteca-bench-")), new_secret("p"));
         let postgres = Postgres::start(&folder.join("postgres"), free_port()?, &password, true).await?;
+        Self::on(folder, password, postgres, connections).await
+    }
+
+    /// One whose Postgres counts statements.
+    async fn start_counting(connections: u32) -> Result<Self> {
+        let (folder, password) = (std::env::temp_dir().join(new_secret("ludoteca-bench-")), new_secret("p"));
+        let (place, port) = (folder.join("postgres"), free_port()?);
+        let first = Postgres::start(&place, port, &password, true).await?;
+        let owner = connect(&first.url("postgres", &password, "postgres").into(), 1).await?;
+        sqlx::query("alter system set shared_preload_libraries = 'pg_stat_statements'").execute(&owner).await?;
+        owner.close().await;
+        first.stop().await?;
+        let bench =
+            Self::on(folder, password.clone(), Postgres::start(&place, port, &password, true).await?, connections);
+        let bench = bench.await?;
+        sqlx::query("create extension pg_stat_statements").execute(&bench.owner).await?;
+        Ok(bench)
+    }
+
+    async fn on(folder: PathBuf, password: String, postgres: Postgres, connections: u32) -> Result<Self> {
         let owner_url: SecretString = postgres.url("postgres", &password, "postgres").into();
         let app_url: SecretString = postgres.url("ludoteca", &password, "postgres").into();
         migrate(&owner_url, &app_url).await?;

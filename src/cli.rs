@@ -163,11 +163,11 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "file")]
         if_empty: bool,
     },
-    /// Rebuild a read model, or the claims, from the journal; also retries parked events once the cause is fixed
+    /// Rebuild read models, or the claims, from the journal; also retries parked events once the cause is fixed
     Rebuild {
         #[command(flatten)]
         store: StoreConfig,
-        /// users, games, orders, payments, library, disputes or claims
+        /// users, games, orders, payments, library, disputes, all of these in one pass, or claims
         projection: String,
     },
     /// Build the search index anew beside the live one, and swap it in
@@ -242,6 +242,8 @@ pub(crate) struct Payer {
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
+    /// Round trips to Postgres until an order is accepted
+    Accept(bench::AcceptArgs),
     /// Appends through the command layer, beside plain inserts
     Append(bench::AppendArgs),
     /// The relay, beside a raw pipelined publish

@@ -50,7 +50,7 @@ pub struct LoadArgs {
     clients: u64,
     /// Begin so many things a second, whether the store keeps up or not; without it, each client begins the next when it
     /// is done with the last
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     rate: Option<f64>,
     /// What is done, and how often: browse, search, purchase, decline and refund, such as browse=5,search=3,purchase=2
     #[arg(long, default_value = "purchase")]
@@ -66,6 +66,11 @@ pub struct LoadArgs {
     compare: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "must be a number above 0".to_owned())
 }
 
 /// A load and who makes it.

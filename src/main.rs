@@ -185,6 +185,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Replay(args) => replay::run(&args).await,
         Command::Load(args) => load::run(&args).await,
         Command::Chaos(args) => chaos::run(&args, stop).await,
+        Command::Bench(Bench::Accept(args)) => bench::accept(&args).await,
         Command::Bench(Bench::Append(args)) => bench::append(&args).await,
         Command::Bench(Bench::Mirror(args)) => bench::mirror(&args).await,
         Command::Bench(Bench::Peers(args)) => bench::peers(&args).await,

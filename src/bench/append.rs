@@ -10,7 +10,7 @@ use commands::{Actor, Commands, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::DisputePolicy;
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
-use journal::Clock;
+use journal::{Clock, Journal, Vault};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -38,7 +38,7 @@ pub struct AppendArgs {
 /// When the servers do not start or an append fails.
 pub async fn run(args: &AppendArgs) -> Result<()> {
     let bench = Bench::start(80).await?;
-    let commands = use_cases(&bench);
+    let commands = use_cases(bench.journal.clone(), bench.vault.clone());
     let time = Duration::from_secs(args.seconds);
 
     eprintln!("Appends per second, {} s each, PostgreSQL with fsync on", args.seconds);
@@ -52,15 +52,15 @@ pub async fn run(args: &AppendArgs) -> Result<()> {
     bench.stop().await
 }
 
-/// The use cases of a store on the bench.
-pub(super) fn use_cases(bench: &Bench) -> Commands {
+/// The use cases of a store.
+pub(super) fn use_cases(journal: Journal, vault: Vault) -> Commands {
     let rules = Rules {
         currency: Currency::BRL,
         refund_window: TimeDelta::zero(),
         dispute_policy: DisputePolicy::Keep,
         time_zone: Tz::UTC,
     };
-    Commands::new(bench.journal.clone(), bench.vault.clone(), rules, Clock::default())
+    Commands::new(journal, vault, rules, Clock::default())
 }
 
 /// Games created by a use case, per second.
@@ -137,7 +137,7 @@ async fn insert(pool: PgPool, sample: Sample) -> Result<()> {
     Ok(())
 }
 
-fn change() -> Result<GameChange> {
+pub(super) fn change() -> Result<GameChange> {
     let details = GameDetails {
         title: Title::parse("The Lantern Keepers of Marrow Bay")?,
         description: Description::parse("Keep the lights burning while the tide brings strangers.")?,

@@ -1,33 +1,41 @@
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use async_nats::jetstream;
 use clap::Args;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use journal::Position;
 use nats::{EVENTS, Nats};
+use projections::rebuild;
 use serde_json::json;
+use tokio::io::{AsyncWriteExt, BufWriter};
 use workers::{Relay, Step};
 
+use super::fill::fill;
 use super::{Bench, per_second};
 use crate::local::{NatsServer, free_port, new_secret};
+use crate::progress;
 use crate::table::{Output, Table};
 
 /// How many raw messages are on their way at once; the relay's own window.
 const WINDOW: usize = 512;
+
+/// How many raw messages are published at most.
+const SAMPLE: usize = 200_000;
 
 /// `ludoteca bench mirror`
 #[derive(Debug, Args)]
 pub struct MirrorArgs {
     /// How many events are in the journal
     #[arg(long, default_value_t = 100_000)]
-    events: i32,
+    events: u32,
     #[command(flatten)]
     output: Output,
 }
 
-/// Mirrors a journal full of events by the relay, beside a raw pipelined publish of the same messages.
+/// Mirrors a journal full of events by the relay, beside a raw pipelined publish of the same messages; replays the mirror
+/// to NDJSON, and rebuilds all read models from the journal.
 ///
 /// # Errors
 /// When the servers do not start or a message is not taken.
@@ -44,50 +52,60 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let (mirrored, _) = nats.extent(EVENTS).await?;
     let relayed = per_second(mirrored, begun.elapsed());
 
-    let messages = messages(&nats).await?;
+    let messages = messages(&nats, SAMPLE).await?;
     let begun = Instant::now();
     publish_raw(&server.jetstream().await?, &messages).await?;
     let raw = per_second(messages.len() as u64, begun.elapsed());
 
+    let begun = Instant::now();
+    let replayed = replay(&nats, &bench.folder.join("events.ndjson")).await?;
+    let replayed = per_second(replayed, begun.elapsed());
+
+    let begun = Instant::now();
+    let bar = progress::bar("events folded", mirrored);
+    let all = projections::all(&bench.vault);
+    let folded = rebuild(&bench.journal, &all, |events| bar.set_position(events.unsigned_abs())).await?;
+    bar.finish_and_clear();
+    ensure!(folded.parked == 0, "{} events are parked", folded.parked);
+    let rebuilt = per_second(folded.events.unsigned_abs(), begun.elapsed());
+
     eprintln!("Events per second, {mirrored} events, file storage");
-    let mut table = Table::new(["relay", "raw_publish", "ratio"]);
-    table.row([json!(relayed.round()), json!(raw.round()), json!(relayed / raw)]);
+    let mut table = Table::new(["relay", "raw_publish", "ratio", "replay_to_ndjson", "rebuild_of_all_read_models"]);
+    let rounded = |rate: f64| json!(rate.round());
+    table.row([rounded(relayed), rounded(raw), json!(relayed / raw), rounded(replayed), rounded(rebuilt)]);
     table.print(args.output);
     server.stop().await?;
     bench.stop().await
 }
 
-/// Events as a catalogue of that size would have left them, one transaction each thousand.
-async fn fill(bench: &Bench, events: i32) -> Result<()> {
-    for first in (0..events).step_by(1_000) {
-        sqlx::query(
-            r"insert into journal.events
-                 (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-               select 'game', gen_random_uuid()::text, 1, 'GamePriceChanged', '1',
-                      jsonb_build_object('type', 'GamePriceChanged', 'price',
-                                         jsonb_build_object('amount', n, 'currency', 'BRL')),
-                      jsonb_build_object('actor', 'system:bench', 'command_id', gen_random_uuid(),
-                                         'correlation_id', gen_random_uuid())
-               from generate_series($1 + 1, least($1 + 1000, $2)) as n",
-        )
-        .bind(first)
-        .bind(events)
-        .execute(&bench.owner)
-        .await?;
-    }
-    bench.journal.committed_after(Position::default(), 1).await?.first().context("the journal stayed empty")?;
-    Ok(())
-}
-
-async fn messages(nats: &Nats) -> Result<Vec<(String, bytes::Bytes)>> {
+/// The first messages of the mirror, about so many.
+async fn messages(nats: &Nats, most: usize) -> Result<Vec<(String, bytes::Bytes)>> {
     let mut replay = nats.replay(EVENTS, "events.>", 1);
     let mut messages = Vec::new();
     loop {
         let batch = replay.next_batch().await?;
-        if batch.is_empty() {
+        if batch.is_empty() || messages.len() >= most {
             return Ok(messages);
         }
         messages.extend(batch.into_iter().map(|stored| (format!("raw.{}", stored.subject), stored.payload)));
+    }
+}
+
+/// Writes all of the mirror into a file, as `ludoteca replay` does; returns how many events there were.
+async fn replay(nats: &Nats, file: &Path) -> Result<u64> {
+    let mut out = BufWriter::new(tokio::fs::File::create(file).await?);
+    let mut replay = nats.replay(EVENTS, "events.>", 1);
+    let mut events = 0_u64;
+    loop {
+        let batch = replay.next_batch().await?;
+        if batch.is_empty() {
+            out.flush().await?;
+            return Ok(events);
+        }
+        for event in &batch {
+            out.write_all(&event.as_line()).await?;
+        }
+        events = events.saturating_add(batch.len() as u64);
     }
 }
 

@@ -37,7 +37,7 @@ pub struct PeersArgs {
 /// When the servers do not start or an append fails.
 pub async fn run(args: &PeersArgs) -> Result<()> {
     let bench = Bench::start(80).await?;
-    let commands = use_cases(&bench);
+    let commands = use_cases(bench.journal.clone(), bench.vault.clone());
     let time = Duration::from_secs(args.seconds);
     let peers = Peers::start(&bench, args.seconds).await?;
     eprintln!("Durable appends of one event per second, {} s each", args.seconds);

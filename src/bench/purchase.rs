@@ -48,15 +48,18 @@ pub async fn run(args: &PurchaseArgs) -> Result<()> {
     let folder = std::env::temp_dir().join(new_secret("ludoteca-bench-"));
     let program = args.program.clone().map_or_else(std::env::current_exe, Ok)?;
     let store = Started { program, folder, port: free_port()? };
-    store.up().await?;
     let measured = async {
+        store.up().await?;
         store.count_statements().await?;
         figures(args, &store).await
     };
     let measured = measured.await;
-    store.call(&["down"]).await?;
-    std::fs::remove_dir_all(&store.folder)?;
-    measured?.print(earlier.as_ref(), args.output);
+    let stopped = store.call(&["down"]).await;
+    // Nothing is left of a store that did not start.
+    let _ = std::fs::remove_dir_all(&store.folder);
+    let measured = measured?;
+    stopped?;
+    measured.print(earlier.as_ref(), args.output);
     Ok(())
 }
 
@@ -67,6 +70,8 @@ async fn figures(args: &PurchaseArgs, started: &Started) -> Result<Figures> {
 
     eprintln!("Plain inserts, {} in flight", args.clients);
     let owner = connect(store.database(), u32::try_from(args.clients)?).await?;
+    // Where Postgres does not count statements, `load` says so.
+    let _ = sqlx::query("create extension if not exists pg_stat_statements").execute(&owner).await;
     let plain = plain_inserts(&owner, u32::try_from(args.clients)?, Duration::from_secs(4)).await?;
     owner.close().await;
     figures.add("plain one-row inserts per second".to_owned(), plain);

@@ -26,7 +26,7 @@ pub(crate) struct Used {
     pub(crate) cpu: Vec<(String, f64)>,
     /// Resident memory of the store's own processes, in MB.
     pub(crate) resident: f64,
-    /// Transactions that wrote something.
+    /// Transaction ids that were given out: to transactions and savepoints that wrote something.
     pub(crate) commits: i64,
     /// Statements in all, and those that read histories; nothing where Postgres does not count them.
     pub(crate) statements: Option<(i64, i64)>,
@@ -79,7 +79,6 @@ impl Store {
 
 /// Statements so far, and those that read the histories of aggregates.
 async fn statements(database: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
-    sqlx::query("create extension if not exists pg_stat_statements").execute(&mut *database).await?;
     sqlx::query_as(
         "select coalesce(sum(calls), 0)::bigint,
                 coalesce(sum(calls) filter (where query like 'select event_id, epoch%aggregate_id = %'), 0)::bigint

@@ -53,7 +53,8 @@ impl Figures {
     pub(crate) fn add_cost(&mut self, measured: &Measured, before: &Used, after: &Used) {
         let done: f64 = actions().map(|action| measured.done(action)).sum();
         let mut all = 0.0;
-        for ((name, after), (_, before)) in after.cpu.iter().zip(&before.cpu) {
+        for (name, after) in &after.cpu {
+            let Some((_, before)) = before.cpu.iter().find(|(known, _)| known == name) else { continue };
             let used = after - before;
             all += used;
             self.add(format!("CPU of {name}, ms per action"), used * 1_000.0 / done);
@@ -67,7 +68,8 @@ impl Figures {
             self.add("reads of histories, per action".to_owned(), each(after.1, before.1));
         } else {
             eprintln!(
-                "SKIPPED: statements (add shared_preload_libraries = 'pg_stat_statements' to postgresql.conf and start again)"
+                "SKIPPED: statements (add shared_preload_libraries = 'pg_stat_statements' to postgresql.conf, start again, and \
+                 create extension pg_stat_statements)"
             );
         }
         self.add("resident memory of the store, MB".to_owned(), after.resident);

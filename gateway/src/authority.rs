@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,9 +11,8 @@ use commands::Actor;
 use domain::user::UserEvent;
 use domain::{Role, UserId};
 use journal::{Journal, JournalError};
-use moka::sync::Cache;
 use poem::http::StatusCode;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::auth::LIFETIME;
@@ -22,6 +22,8 @@ use crate::problem::Problem;
 const EVERY: Duration = Duration::from_secs(1);
 /// How far back each look goes beyond the last one: an event may be committed some time after it was recorded.
 const OVERLAP: Duration = Duration::from_mins(1);
+/// For how long a change is remembered: all tokens that were signed before it have ended then.
+const KEPT: Duration = Duration::from_secs(LIFETIME.unsigned_abs()).saturating_add(OVERLAP);
 /// For how long what was last seen is taken to be so still.
 const GOOD_FOR: Duration = Duration::from_secs(5);
 
@@ -35,9 +37,10 @@ enum Change {
 /// What was changed during the life of an access token.
 pub struct Authority {
     journal: Journal,
-    changes: Cache<UserId, Change>,
+    /// By whom they concern, with when they were read; as long as a token may not know of them.
+    changes: Mutex<HashMap<UserId, (Instant, Change)>>,
     /// The database's time at the last look; held while somebody looks.
-    looked: Mutex<DateTime<Utc>>,
+    looked: tokio::sync::Mutex<DateTime<Utc>>,
     fresh: watch::Sender<Instant>,
 }
 
@@ -47,11 +50,10 @@ impl Authority {
     /// # Errors
     /// When the database does not answer.
     pub async fn open(journal: Journal) -> Result<Self, JournalError> {
-        let life = Duration::from_secs(LIFETIME.unsigned_abs()).saturating_add(OVERLAP);
         let now = journal.authority_changes(DateTime::<Utc>::MAX_UTC).await?.as_of;
-        let begin = now.checked_sub_signed(delta(life)).unwrap_or(now);
-        let changes = Cache::builder().time_to_live(life).build();
-        let authority = Self { journal, changes, looked: Mutex::new(begin), fresh: watch::Sender::new(Instant::now()) };
+        let begin = now.checked_sub_signed(delta(KEPT)).unwrap_or(now);
+        let (changes, looked) = (Mutex::default(), tokio::sync::Mutex::new(begin));
+        let authority = Self { journal, changes, looked, fresh: watch::Sender::new(Instant::now()) };
         authority.look().await?;
         Ok(authority)
     }
@@ -77,19 +79,18 @@ impl Authority {
         let began = Instant::now();
         let since = looked.checked_sub_signed(delta(OVERLAP)).unwrap_or(*looked);
         let found = self.journal.authority_changes(since).await?;
-        // The last one counts. One after another, an older one would hold for a moment.
-        let mut last = HashMap::new();
+        // Under one lock: no request sees an older change of somebody before their last one.
+        let mut changes = self.changes();
+        changes.retain(|_, (read, _)| read.elapsed() < KEPT);
         for (user, event) in found.changes {
             let change = match event {
                 UserEvent::UserErased {} => Change::Erased,
                 UserEvent::UserRoleChanged { role } => Change::Role(role),
                 UserEvent::UserRegistered { .. } | UserEvent::UserProfileChanged { .. } => continue,
             };
-            last.insert(user, change);
+            changes.insert(user, (began, change));
         }
-        for (user, change) in last {
-            self.changes.insert(user, change);
-        }
+        drop(changes);
         *looked = found.as_of;
         self.fresh.send_replace(began);
         Ok(())
@@ -97,9 +98,13 @@ impl Authority {
 
     /// Takes note of the role that a login has just read: that is newer than what was last looked at.
     pub(crate) fn note(&self, user: UserId, role: Role) {
-        if let Some(Change::Role(_)) = self.changes.get(&user) {
-            self.changes.insert(user, Change::Role(role));
+        if let Some((_, Change::Role(known))) = self.changes().get_mut(&user) {
+            *known = role;
         }
+    }
+
+    fn changes(&self) -> MutexGuard<'_, HashMap<UserId, (Instant, Change)>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whom a token speaks for now; nobody where they were erased.
@@ -109,9 +114,9 @@ impl Authority {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
         }
         let Actor::User { id, .. } = actor else { return Ok(Some(actor)) };
-        Ok(match self.changes.get(&id) {
-            Some(Change::Erased) => None,
-            Some(Change::Role(role)) => Some(Actor::User { id, role }),
+        Ok(match self.changes().get(&id) {
+            Some((_, Change::Erased)) => None,
+            Some((_, Change::Role(role))) => Some(Actor::User { id, role: *role }),
             None => Some(actor),
         })
     }

@@ -5,16 +5,20 @@
 //! refuse or do nothing is decided on what is read.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::StoreAggregate;
-use moka::sync::Cache;
+use lru::LruCache;
 use uuid::Uuid;
 
 use crate::history::AggregateKey;
 
 /// How many aggregates are kept; a game with a long description takes some kilobytes.
-const CAPACITY: u64 = 8_192;
+const CAPACITY: NonZeroUsize = match NonZeroUsize::new(8_192) {
+    Some(capacity) => capacity,
+    None => NonZeroUsize::MIN,
+};
 
 /// An aggregate as its first `version` events left it.
 #[derive(Debug, Clone)]
@@ -31,17 +35,21 @@ impl Snapshot {
 
 /// The aggregates by their keys; the least used give way.
 #[derive(Debug, Clone)]
-pub(crate) struct AggregateCache(Cache<AggregateKey, Snapshot>);
+pub(crate) struct AggregateCache(Arc<Mutex<LruCache<AggregateKey, Snapshot>>>);
 
 impl Default for AggregateCache {
     fn default() -> Self {
-        Self(Cache::new(CAPACITY))
+        Self(Arc::new(Mutex::new(LruCache::new(CAPACITY))))
     }
 }
 
 impl AggregateCache {
     pub(crate) fn get(&self, key: &AggregateKey) -> Option<Snapshot> {
-        self.0.get(key)
+        self.cache().get(key).cloned()
+    }
+
+    fn cache(&self) -> MutexGuard<'_, LruCache<AggregateKey, Snapshot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps an aggregate, unless a later version of it is there. What does not exist is not kept: anybody can ask for
@@ -50,11 +58,11 @@ impl AggregateCache {
         if version == 0 {
             return;
         }
-        let snapshot = Snapshot { version, aggregate: Arc::new(aggregate.clone()) };
-        self.0.entry(AggregateKey::of::<A>(id)).and_upsert_with(|known| match known {
-            Some(known) if known.value().version > version => known.into_value(),
-            Some(_) | None => snapshot,
-        });
+        let (key, aggregate) = (AggregateKey::of::<A>(id), Arc::new(aggregate.clone()));
+        let mut cache = self.cache();
+        if cache.peek(&key).is_none_or(|known| known.version <= version) {
+            cache.put(key, Snapshot { version, aggregate });
+        }
     }
 }
 

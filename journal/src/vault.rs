@@ -13,11 +13,12 @@ mod pruning;
 mod sealing;
 mod sessions;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use domain::{ClaimKind, Email, UserId};
-use moka::sync::Cache;
+use lru::LruCache;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -31,15 +32,21 @@ pub use sealing::SubjectKey;
 pub use sessions::{OpenSession, Refreshed};
 
 /// How many keys of people a process keeps open at most, and for how long.
-const MOST_OPENED: u64 = 8_192;
+const MOST_OPENED: NonZeroUsize = match NonZeroUsize::new(8_192) {
+    Some(most) => most,
+    None => NonZeroUsize::MIN,
+};
 const OPENED_FOR: Duration = Duration::from_mins(1);
+
+/// Keys of people, and since when they are open.
+type Opened = Arc<Mutex<LruCache<UserId, (Instant, Arc<SubjectKey>)>>>;
 
 /// The vault behind a pool, opened with the master key.
 #[derive(Clone)]
 pub struct Vault {
     pool: PgPool,
     keyring: Arc<Keyring>,
-    opened: Cache<UserId, Arc<SubjectKey>>,
+    opened: Opened,
     clock: Clock,
 }
 
@@ -52,7 +59,7 @@ impl Vault {
     /// and an address could be registered twice; or when the database does not answer.
     pub async fn open(pool: PgPool, master: &SecretString, clock: Clock) -> Result<Self, JournalError> {
         let keyring = Keyring::open(&pool, Master::parse(master)?).await?;
-        let opened = Cache::builder().max_capacity(MOST_OPENED).time_to_live(OPENED_FOR).build();
+        let opened = Arc::new(Mutex::new(LruCache::new(MOST_OPENED)));
         Ok(Self { pool, keyring: Arc::new(keyring), opened, clock })
     }
 
@@ -72,6 +79,10 @@ impl Vault {
 
     fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    fn opened(&self) -> MutexGuard<'_, LruCache<UserId, (Instant, Arc<SubjectKey>)>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

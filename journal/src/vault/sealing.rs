@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -7,8 +8,8 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedProfile, UserId};
 use rand::RngCore;
 
-use super::Vault;
 use super::exchange::FOREIGN_KEY_VIOLATION;
+use super::{OPENED_FOR, Vault};
 use crate::connect::once_more;
 use crate::{JournalError, is_violation};
 
@@ -79,13 +80,16 @@ impl Vault {
     /// # Errors
     /// As [`Vault::subject`].
     pub async fn cached_subject(&self, user: UserId) -> Result<Option<Arc<SubjectKey>>, JournalError> {
-        if let Some(key) = self.opened.get(&user) {
+        let opened = self.opened().get(&user).filter(|(since, _)| since.elapsed() < OPENED_FOR).cloned();
+        if let Some((_, key)) = opened {
             return Ok(Some(key));
         }
         let key = self.subject(user).await?.map(Arc::new);
-        if let Some(key) = &key {
-            self.opened.insert(user, key.clone());
-        }
+        let mut opened = self.opened();
+        match &key {
+            Some(key) => opened.put(user, (Instant::now(), key.clone())),
+            None => opened.pop(&user),
+        };
         Ok(key)
     }
 
@@ -106,7 +110,7 @@ impl Vault {
             sqlx::query(forget).bind(user.as_uuid()).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        self.opened.invalidate(&user);
+        self.opened().pop(&user);
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl<R: Row> Rows<R> {
         Ok(Changes {
             table,
             key: R::KEY,
-            columns: changed.first().map(|row| columns(row)).transpose()?.unwrap_or_default(),
+            columns: changed.first().map(columns).transpose()?.unwrap_or_default(),
             gone: if gone.is_empty() { None } else { Some(json(serde_json::to_string(&gone))?) },
             rows: if changed.is_empty() { None } else { Some(json(serde_json::to_string(&changed))?) },
         })

@@ -40,20 +40,20 @@ pub(crate) async fn read(
     projections: &[&str],
     wanted: &[Wanted],
 ) -> sqlx::Result<(Vec<Checkpoint>, Found)> {
-    let mut query = "select projection as source, sequence, xmin::text as version, null as row
-                     from read.checkpoints where projection = any($1)"
-        .to_owned();
-    for (n, Wanted { table, key, .. }) in wanted.iter().enumerate() {
+    let checkpoints = "select projection as source, sequence, xmin::text as version, null as row
+                       from read.checkpoints where projection = any($1)";
+    let rows = wanted.iter().enumerate().map(|(n, Wanted { table, key, .. })| {
         let parameter = n.saturating_add(2);
         let same: Vec<_> = key.iter().map(|column| format!("kept.{column} = wanted.{column}")).collect();
         // `offset 0` keeps the planner with the index, however many rows it takes to be wanted.
-        query += &format!(
-            " union all select '{table}', null, null, to_jsonb(found)::text
-              from jsonb_populate_recordset(null::{table}, ${parameter}::text::jsonb) as wanted
-              cross join lateral (select * from {table} as kept where {} offset 0) as found",
+        format!(
+            "select '{table}', null, null, to_jsonb(found)::text
+             from jsonb_populate_recordset(null::{table}, ${parameter}::text::jsonb) as wanted
+             cross join lateral (select * from {table} as kept where {} offset 0) as found",
             same.join(" and ")
-        );
-    }
+        )
+    });
+    let query = std::iter::once(checkpoints.to_owned()).chain(rows).collect::<Vec<_>>().join(" union all ");
     let bound = wanted.iter().fold(sqlx::query(&query).bind(projections), |query, wanted| query.bind(&wanted.keys));
     let (mut checkpoints, mut found) = (Vec::new(), Found::new());
     for row in bound.fetch_all(db).await? {
@@ -85,13 +85,13 @@ pub(crate) async fn write_where_unmoved(
            from (select from read.checkpoints, set_config('synchronous_commit', 'off', true)
                  where (projection, xmin::text) in (select * from unnest($1::text[], $2::text[]))
                  order by projection for update of checkpoints) as locked)";
-    let mut query = guard.to_owned();
     let statements = statements(changes, |n| n.saturating_add(7), Some("held"));
-    for (n, (statement, _)) in statements.iter().enumerate() {
-        query += &format!(", change_{n} as ({statement})");
-    }
-    query += " update read.checkpoints set sequence = $3, epoch = $4, tx_id = $5::text::xid8, position = $6
-               from held where held.ours and projection = any($1) and sequence < $3";
+    let changing = statements.iter().enumerate().map(|(n, (statement, _))| format!("change_{n} as ({statement})"));
+    let with = std::iter::once(guard.to_owned()).chain(changing).collect::<Vec<_>>().join(", ");
+    let query = format!(
+        "{with} update read.checkpoints set sequence = $3, epoch = $4, tx_id = $5::text::xid8, position = $6
+         from held where held.ours and projection = any($1) and sequence < $3"
+    );
     let names: Vec<_> = checkpoints.iter().map(|checkpoint| checkpoint.projection.as_str()).collect();
     let versions: Vec<_> = checkpoints.iter().map(|checkpoint| checkpoint.version.as_str()).collect();
     let bound = sqlx::query(&query)

@@ -180,7 +180,7 @@ impl Relay {
                 stop.run_until_cancelled(tokio::time::sleep_until(due)).await;
             }
             // This read is the answer to all of them.
-            while let Some(Some(_)) = wakes.next().now_or_never() {
+            while let Some(Some(())) = wakes.next().now_or_never() {
                 woken = Instant::now();
             }
             due = Instant::now().checked_add(MIN_INTERVAL).unwrap_or(due);

@@ -15,7 +15,7 @@ use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
 use domain::user::UserEvent;
 use domain::{StoreEvent, UserId};
-use futures::{FutureExt, StreamExt, stream};
+use futures::future::join_all;
 use journal::vault::MailEntry;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -194,14 +194,13 @@ impl Notifier {
         let vault = self.shared.commands.vault();
         let entries = vault.next_mails(LEASE, AT_ONCE.into()).await?;
         let found = !entries.is_empty();
-        let sending = stream::iter(entries).map(|entry| self.send(entry).boxed()).buffer_unordered(AT_ONCE.into());
-        // Those that were sent at about the same time are noted together, and none waits for a slow one.
-        let mut sent = sending.ready_chunks(SLOTS.into());
-        while let Some(sent) = sent.next().await {
-            let sent: Vec<Uuid> = sent.into_iter().flatten().collect();
-            if let Err(error) = vault.mails_sent(&sent).await {
-                tracing::warn!(%error, mails = sent.len(), "Could not record mails as sent; they may be sent again");
-            }
+        // All of them go on until the last is done: one that is put aside would keep the connection that it holds.
+        let sent = join_all(entries.into_iter().map(|entry| self.send(entry))).await;
+        let sent: Vec<Uuid> = sent.into_iter().flatten().collect();
+        if !sent.is_empty()
+            && let Err(error) = vault.mails_sent(&sent).await
+        {
+            tracing::warn!(%error, mails = sent.len(), "Could not record mails as sent; they may be sent again");
         }
         Ok(found)
     }

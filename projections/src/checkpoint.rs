@@ -32,28 +32,24 @@ pub(crate) async fn advance(
     sequence: i64,
     position: Position,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
-         where projection = any($1) and sequence < $2",
-    )
-    .bind(projections)
-    .bind(sequence)
-    .bind(position.epoch)
-    .bind(position.tx_id.to_string())
-    .bind(position.position)
-    .execute(db)
-    .await
-    .map(drop)
+    set(db, (projections, "sequence < $2"), (sequence, position)).await
 }
 
 /// Puts a checkpoint to a sequence, which may be an earlier one.
 pub(crate) async fn put(db: &mut PgConnection, projection: &str, at: (i64, Position)) -> sqlx::Result<()> {
-    let (sequence, position) = at;
-    sqlx::query(
+    set(db, (&[projection], "true"), at).await
+}
+
+async fn set(
+    db: &mut PgConnection,
+    (projections, which): (&[&str], &str),
+    (sequence, position): (i64, Position),
+) -> sqlx::Result<()> {
+    sqlx::query(&format!(
         "update read.checkpoints set sequence = $2, epoch = $3, tx_id = $4::text::xid8, position = $5
-         where projection = $1",
-    )
-    .bind(projection)
+         where projection = any($1) and {which}"
+    ))
+    .bind(projections)
     .bind(sequence)
     .bind(position.epoch)
     .bind(position.tx_id.to_string())

@@ -3,6 +3,7 @@
 
 use async_nats::jetstream::context::PublishErrorKind;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 
 use crate::connect::{Nats, NatsError};
@@ -26,35 +27,58 @@ pub enum PublishError {
     Nats(#[from] NatsError),
 }
 
-impl Nats {
-    /// Appends messages to a stream whose last sequence must be `after`; returns the new last sequence.
+/// Messages on their way to the end of a stream.
+pub struct Pipeline {
+    nats: Nats,
+    /// The sequence of the last one that was sent, once it is stored.
+    last: u64,
+    confirmed: u64,
+    on_the_way: FuturesOrdered<BoxFuture<'static, Ack>>,
+}
+
+impl Pipeline {
+    /// Sends messages, without waiting for the last of them to be stored.
     ///
     /// # Errors
     /// [`PublishError`]; how many were stored must then be read from the stream.
-    pub async fn publish_in_order(
-        &self,
-        after: u64,
-        messages: impl IntoIterator<Item = Outgoing>,
-    ) -> Result<u64, PublishError> {
-        let mut last = after;
-        let mut confirmed = after;
-        let mut on_the_way = FuturesOrdered::new();
+    pub async fn send(&mut self, messages: impl IntoIterator<Item = Outgoing>) -> Result<(), PublishError> {
         for message in messages {
-            if on_the_way.len() >= WINDOW
-                && let Some(ack) = on_the_way.next().await
-            {
-                confirmed = sequence_of(ack)?;
+            if self.on_the_way.len() >= WINDOW {
+                self.confirm().await?;
             }
             let subject = message.subject.clone();
-            let publish = message.into_publish().expected_last_sequence(last);
-            let ack = self.jetstream().send_publish(subject, publish).await.map_err(publish_error)?;
-            on_the_way.push_back(ack.into_future());
-            last = last.saturating_add(1);
+            let publish = message.into_publish().expected_last_sequence(self.last);
+            let ack = self.nats.jetstream().send_publish(subject, publish).await.map_err(publish_error)?;
+            self.on_the_way.push_back(ack.into_future());
+            self.last = self.last.saturating_add(1);
         }
-        while let Some(ack) = on_the_way.next().await {
-            confirmed = sequence_of(ack)?;
+        Ok(())
+    }
+
+    /// Waits until all are stored; returns the stream's new last sequence.
+    ///
+    /// # Errors
+    /// As [`Pipeline::send`].
+    pub async fn finish(mut self) -> Result<u64, PublishError> {
+        while !self.on_the_way.is_empty() {
+            self.confirm().await?;
         }
-        if confirmed == last { Ok(last) } else { Err(PublishError::Fenced) }
+        if self.confirmed == self.last { Ok(self.last) } else { Err(PublishError::Fenced) }
+    }
+
+    async fn confirm(&mut self) -> Result<(), PublishError> {
+        if let Some(ack) = self.on_the_way.next().await {
+            self.confirmed = ack.map_err(publish_error)?.sequence;
+        }
+        Ok(())
+    }
+}
+
+impl Nats {
+    /// A way to the end of a stream whose last sequence must be `after`.
+    #[must_use]
+    pub fn pipeline(&self, after: u64) -> Pipeline {
+        Pipeline { nats: self.clone(), last: after, confirmed: after, on_the_way: FuturesOrdered::new() }
     }
 
     /// The stream's last message; nothing where it never held one.
@@ -76,10 +100,6 @@ impl Nats {
 }
 
 type Ack = Result<async_nats::jetstream::publish::PublishAck, async_nats::jetstream::context::PublishError>;
-
-fn sequence_of(ack: Ack) -> Result<u64, PublishError> {
-    ack.map(|ack| ack.sequence).map_err(publish_error)
-}
 
 fn publish_error(error: async_nats::jetstream::context::PublishError) -> PublishError {
     match error.kind() {

@@ -23,6 +23,8 @@ use crate::metrics::{HELD_BACK, MIRRORED, RELAY_HALTED, RELAY_LAG};
 use crate::mirrored::{MESSAGE_ID, POSITION};
 
 const BATCH: i64 = 1_000;
+/// How many full batches follow one another before the last is waited for, and it is looked who leads and who stops.
+const BATCHES: usize = 16;
 /// The journal is read this often at least, whether anybody woke us or not.
 const POLL: Duration = Duration::from_secs(1);
 /// How often it is read at most: what is appended meanwhile is read together.
@@ -216,19 +218,27 @@ impl Relay {
             Some(batch) => batch,
             None => Batch::read(self.journal.clone(), tail.position).await?,
         };
-        let Some(position) = batch.end else {
+        let Some(mut position) = batch.end else {
             self.reach(tail);
             return Ok(Step::Idle);
         };
         // Any surprise ends the step with no tail, and the next one finds out where the mirror ends.
         self.tail = None;
-        // While the mirror writes this batch, another core reads the next one.
-        let full = i64::try_from(batch.messages.len()).is_ok_and(|events| events >= BATCH);
-        let next = full.then(|| tokio::spawn(Batch::read(self.journal.clone(), position)));
-        let sequence = self.nats.publish_in_order(tail.sequence, batch.messages).await?;
-        if let Some(next) = next {
-            self.next = next.await.ok().transpose()?;
+        let mut pipeline = self.nats.pipeline(tail.sequence);
+        let mut batch = Some(batch);
+        for _ in 0..BATCHES {
+            let Some(Batch { messages, end: Some(end) }) = batch.take() else { break };
+            position = end;
+            // While the mirror writes this batch, another core reads the next one.
+            let full = i64::try_from(messages.len()).is_ok_and(|events| events >= BATCH);
+            let next = full.then(|| tokio::spawn(Batch::read(self.journal.clone(), position)));
+            pipeline.send(messages).await?;
+            if let Some(next) = next {
+                batch = next.await.ok().transpose()?;
+            }
         }
+        let sequence = pipeline.finish().await?;
+        self.next = batch;
         self.reach(Tail { sequence, position });
         MIRRORED.inc_by(sequence.saturating_sub(tail.sequence));
         Ok(Step::Worked)

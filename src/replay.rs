@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 use crate::progress;
 
+/// How much is written at once: a write to a file is handed to a thread, which costs more than a small one.
+const BUFFER: usize = 1 << 20;
+
 /// What to replay.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -56,7 +59,7 @@ pub async fn run(args: &ReplayArgs) -> Result<()> {
         Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
         None => Box::new(tokio::io::stdout()),
     };
-    let written = write(args, &nats, subject, &mut BufWriter::new(&mut output)).await;
+    let written = write(args, &nats, subject, &mut BufWriter::with_capacity(BUFFER, &mut output)).await;
     // Whoever reads, such as `head`, has had enough.
     let closed = |error: &anyhow::Error| {
         error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

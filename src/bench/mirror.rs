@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -9,14 +9,14 @@ use futures::stream::FuturesOrdered;
 use nats::{EVENTS, Nats};
 use projections::rebuild;
 use serde_json::json;
-use tokio::io::{AsyncWriteExt, BufWriter};
 use workers::{Relay, Step};
 
 use super::fill::fill;
 use super::{Bench, per_second};
 use crate::local::{NatsServer, free_port, new_secret};
-use crate::progress;
+use crate::replay::ReplayArgs;
 use crate::table::{Output, Table};
+use crate::{progress, replay};
 
 /// How many raw messages are on their way at once; the relay's own window.
 const WINDOW: usize = 512;
@@ -58,8 +58,8 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let raw = per_second(messages.len() as u64, begun.elapsed());
 
     let begun = Instant::now();
-    let replayed = replay(&nats, &bench.folder.join("events.ndjson")).await?;
-    let replayed = per_second(replayed, begun.elapsed());
+    replay::run(&everything(&server, bench.folder.join("events.ndjson"))).await?;
+    let replayed = per_second(mirrored, begun.elapsed());
 
     let begun = Instant::now();
     let bar = progress::bar("events folded", mirrored);
@@ -78,6 +78,20 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     bench.stop().await
 }
 
+/// What `ludoteca replay --output FILE` asks for.
+fn everything(server: &NatsServer, file: PathBuf) -> ReplayArgs {
+    ReplayArgs {
+        nats_url: server.url().into(),
+        from: 1,
+        to: u64::MAX,
+        aggregate: None,
+        id: None,
+        kind: None,
+        follow: false,
+        output: Some(file),
+    }
+}
+
 /// The first messages of the mirror, about so many.
 async fn messages(nats: &Nats, most: usize) -> Result<Vec<(String, bytes::Bytes)>> {
     let mut replay = nats.replay(EVENTS, "events.>", 1);
@@ -88,24 +102,6 @@ async fn messages(nats: &Nats, most: usize) -> Result<Vec<(String, bytes::Bytes)
             return Ok(messages);
         }
         messages.extend(batch.into_iter().map(|stored| (format!("raw.{}", stored.subject), stored.payload)));
-    }
-}
-
-/// Writes all of the mirror into a file, as `ludoteca replay` does; returns how many events there were.
-async fn replay(nats: &Nats, file: &Path) -> Result<u64> {
-    let mut out = BufWriter::new(tokio::fs::File::create(file).await?);
-    let mut replay = nats.replay(EVENTS, "events.>", 1);
-    let mut events = 0_u64;
-    loop {
-        let batch = replay.next_batch().await?;
-        if batch.is_empty() {
-            out.flush().await?;
-            return Ok(events);
-        }
-        for event in &batch {
-            out.write_all(&event.as_line()).await?;
-        }
-        events = events.saturating_add(batch.len() as u64);
     }
 }
 

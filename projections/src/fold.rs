@@ -3,9 +3,10 @@
 //! The fold goes into temporary tables of the same names and forms, which stand in front of the real ones, so that the
 //! projector's own SQL is what is run. Readers see the old content until the new one is committed.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use journal::{Journal, JournalError, Position, connect_patiently};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
@@ -79,44 +80,58 @@ impl Comparison {
     }
 }
 
+/// A projection that is being folded, in tables of a connection of its own.
+pub(crate) struct Folding<'a> {
+    projection: &'a dyn AnyProjection,
+    stuck: HashSet<String>,
+    parked: Vec<(Envelope, String)>,
+}
+
+impl Folding<'_> {
+    async fn apply(&mut self, db: &mut PgConnection, events: &[&Event<'_>]) -> Result<(), ApplyError> {
+        let parked = apply_all(self.projection, db, events, &mut self.stuck).await?;
+        self.parked.extend(parked.into_iter().map(|Parked { envelope, error }| (envelope.clone(), error)));
+        Ok(())
+    }
+}
+
 /// A fold under way: of some projections, in one pass.
 pub(crate) struct Fold<'a> {
     journal: &'a Journal,
-    projections: &'a [Arc<dyn AnyProjection>],
     /// How many events are folded.
     pub(crate) events: i64,
     /// Where the last of them stands.
     pub(crate) position: Position,
-    stuck: HashMap<&'static str, HashSet<String>>,
-    parked: Vec<(&'static str, Envelope, String)>,
+    folding: VecDeque<(Folding<'a>, PgConnection)>,
     /// What was read and is not folded yet, and what is being read meanwhile.
     ready: VecDeque<Envelope>,
     coming: Option<JoinHandle<Result<Vec<Envelope>, JournalError>>>,
 }
 
 impl<'a> Fold<'a> {
-    /// On a connection of its own: a pooled one may have planned its statements for the real tables.
+    /// On connections of its own: a pooled one may have planned its statements for the real tables.
     pub(crate) async fn begin(
         journal: &'a Journal,
         projections: &'a [Arc<dyn AnyProjection>],
-    ) -> Result<(Self, PgConnection), FoldError> {
-        let mut db = connect_patiently(journal.pool()).await?;
-        for table in projections.iter().map(|projection| projection.name()) {
-            sqlx::query(&format!("create temporary table {table} (like read.{table} including all)"))
-                .execute(&mut db)
-                .await?;
+    ) -> Result<Self, FoldError> {
+        let mut folding = VecDeque::new();
+        for projection in projections {
+            let (mut db, table) = (connect_patiently(journal.pool()).await?, projection.name());
+            let key = projection.key().join(", ");
+            // Nobody searches these tables, so all indexes but one would be kept for nothing.
+            let columns = format!("like read.{table} including all excluding indexes, primary key ({key})");
+            let create = format!("create temporary table {table} ({columns})");
+            sqlx::query(&create).execute(&mut db).await?;
+            let projection = projection.as_ref();
+            folding.push_back((Folding { projection, stuck: HashSet::new(), parked: Vec::new() }, db));
         }
-        let fold = Self {
-            journal,
-            projections,
-            events: 0,
-            position: Position::default(),
-            stuck: HashMap::new(),
-            parked: Vec::new(),
-            ready: VecDeque::new(),
-            coming: None,
-        };
-        Ok((fold, db))
+        let (ready, coming) = (VecDeque::new(), None);
+        Ok(Self { journal, events: 0, position: Position::default(), folding, ready, coming })
+    }
+
+    /// The next projection, which is not folded with the others any more.
+    pub(crate) fn take(&mut self) -> Option<(Folding<'a>, PgConnection)> {
+        self.folding.pop_front()
     }
 
     /// The next events, at most `limit`. Those behind them are read meanwhile.
@@ -137,26 +152,28 @@ impl<'a> Fold<'a> {
         Ok(self.ready.drain(..limit).collect())
     }
 
-    /// Folds the next events; returns how many there were.
-    async fn step(&mut self, db: &mut PgConnection, limit: i64) -> Result<i64, FoldError> {
+    /// Folds the next events, at most `limit`, into all projections at once, one that was taken among them; returns how many
+    /// there were.
+    async fn step(
+        &mut self,
+        taken: Option<(&mut Folding<'a>, &mut PgConnection)>,
+        limit: i64,
+    ) -> Result<i64, FoldError> {
         let batch = self.read(limit).await?;
         let Some(last) = batch.last() else { return Ok(0) };
         let events: Vec<_> = batch.iter().map(Event::of).collect();
         let events: Vec<_> = events.iter().collect();
-        for projection in self.projections {
-            let name = projection.name();
-            let parked = apply_all(projection.as_ref(), db, &events, self.stuck.entry(name).or_default()).await?;
-            self.parked.extend(parked.into_iter().map(|Parked { envelope, error }| (name, envelope.clone(), error)));
-        }
+        let others = self.folding.iter_mut().map(|(folding, db)| (folding, db));
+        try_join_all(taken.into_iter().chain(others).map(|(folding, db)| folding.apply(db, &events))).await?;
         let count = last.sequence.saturating_sub(self.events);
         (self.events, self.position) = (last.sequence, last.position);
         Ok(count)
     }
 
     /// Folds what the journal holds now; what comes meanwhile is left for later.
-    pub(crate) async fn read_most(&mut self, db: &mut PgConnection, progress: impl Fn(i64)) -> Result<(), FoldError> {
+    pub(crate) async fn read_most(&mut self, progress: impl Fn(i64)) -> Result<(), FoldError> {
         let (events, _) = self.journal.extent().await?;
-        while self.events < events && self.step(db, i64::MAX).await? > 0 {
+        while self.events < events && self.step(None, i64::MAX).await? > 0 {
             progress(self.events);
         }
         Ok(())
@@ -165,20 +182,17 @@ impl<'a> Fold<'a> {
     /// Folds up to a sequence, and no further.
     async fn read_up_to(
         &mut self,
+        taken: &mut Folding<'a>,
         db: &mut PgConnection,
-        projection: &'static str,
         sequence: i64,
     ) -> Result<(), FoldError> {
         while self.events < sequence {
-            if self.step(db, sequence.saturating_sub(self.events)).await? == 0 {
+            if self.step(Some((taken, db)), sequence.saturating_sub(self.events)).await? == 0 {
+                let projection = taken.projection.name();
                 return Err(FoldError::Ahead { projection, checkpoint: sequence, end: self.events });
             }
         }
         Ok(())
-    }
-
-    fn parked_by(&self, projection: &str) -> usize {
-        self.parked.iter().filter(|(by, _, _)| *by == projection).count()
     }
 }
 
@@ -198,24 +212,27 @@ pub async fn rebuild(
     projections: &[Arc<dyn AnyProjection>],
     progress: impl Fn(i64),
 ) -> Result<Folded, FoldError> {
-    let (mut fold, mut db) = Fold::begin(journal, projections).await?;
-    fold.read_most(&mut db, progress).await?;
-    for table in projections.iter().map(|projection| projection.name()) {
+    let mut fold = Fold::begin(journal, projections).await?;
+    fold.read_most(progress).await?;
+    let mut parked = 0_usize;
+    while let Some((mut folding, mut db)) = fold.take() {
+        let table = folding.projection.name();
         // From here on the projector waits for the checkpoint's row, and the relay for this transaction; what is left to
         // fold is little.
         let mut tx = db.begin().await?;
         let seen = checkpoint::lock(&mut tx, &[table]).await?;
-        fold.read_up_to(&mut tx, table, seen.get(table).copied().unwrap_or_default()).await?;
+        fold.read_up_to(&mut folding, &mut tx, seen.get(table).copied().unwrap_or_default()).await?;
         sqlx::query(&format!("delete from read.{table}")).execute(&mut *tx).await?;
         sqlx::query(&format!("insert into read.{table} select * from pg_temp.{table}")).execute(&mut *tx).await?;
         checkpoint::put(&mut tx, table, (fold.events, fold.position)).await?;
         sqlx::query("delete from read.parked where projection = $1").bind(table).execute(&mut *tx).await?;
-        for (_, envelope, error) in fold.parked.iter().filter(|(by, _, _)| *by == table) {
+        for (envelope, error) in &folding.parked {
             park(&mut *tx, table, envelope, error).await?;
         }
         tx.commit().await?;
+        parked = parked.saturating_add(folding.parked.len());
     }
-    Ok(Folded { events: fold.events, parked: fold.parked.len() })
+    Ok(Folded { events: fold.events, parked })
 }
 
 /// Compares read models with the fold of the journal, each up to where it stands.
@@ -228,20 +245,21 @@ pub async fn compare(
     projections: &[Arc<dyn AnyProjection>],
     progress: impl Fn(i64),
 ) -> Result<Vec<Comparison>, FoldError> {
-    let (mut fold, mut db) = Fold::begin(journal, projections).await?;
+    let mut fold = Fold::begin(journal, projections).await?;
     let known = checkpoint::checkpoints(journal.pool()).await?;
     let of = |name: &str| known.iter().find(|(known, _)| known == name).map_or(0, |(_, sequence)| *sequence);
-    let mut behind: Vec<_> = projections.iter().map(|projection| (of(projection.name()), projection.name())).collect();
     // What stands further is folded further, and compared later.
-    behind.sort_unstable();
+    fold.folding.make_contiguous().sort_by_key(|(folding, _)| of(folding.projection.name()));
     let mut compared = Vec::new();
-    for (sequence, projection) in behind {
-        while fold.events < sequence && fold.step(&mut db, sequence.saturating_sub(fold.events)).await? > 0 {
+    while let Some((mut folding, mut db)) = fold.take() {
+        let projection = folding.projection.name();
+        let behind = |fold: &Fold<'_>| of(projection).saturating_sub(fold.events);
+        while behind(&fold) > 0 && fold.step(Some((&mut folding, &mut db)), behind(&fold)).await? > 0 {
             progress(fold.events);
         }
         let mut tx = db.begin().await?;
         let seen = checkpoint::lock(&mut tx, &[projection]).await?;
-        fold.read_up_to(&mut tx, projection, seen.get(projection).copied().unwrap_or_default()).await?;
+        fold.read_up_to(&mut folding, &mut tx, seen.get(projection).copied().unwrap_or_default()).await?;
         let (rows, missing, surplus) = sqlx::query_as(&format!(
             "select (select count(*) from read.{projection}),
                     (select count(*) from (table pg_temp.{projection} except table read.{projection}) as missing),
@@ -249,9 +267,8 @@ pub async fn compare(
         ))
         .fetch_one(&mut *tx)
         .await?;
-        let parked = fold.parked_by(projection);
+        let parked = folding.parked.len();
         compared.push(Comparison { projection, events: fold.events, rows, missing, surplus, parked });
-        // What the fold has read since stays folded.
         tx.commit().await?;
     }
     Ok(compared)

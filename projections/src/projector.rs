@@ -43,6 +43,9 @@ pub trait AnyProjection: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
+    /// The columns of its table's primary key.
+    fn key(&self) -> &'static [&'static str];
+
     /// The rows that events may touch; nothing where it looks at none of them.
     fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted>;
 
@@ -59,6 +62,10 @@ pub trait AnyProjection: Send + Sync {
 impl<P: Projection> AnyProjection for P {
     fn name(&self) -> &'static str {
         P::NAME
+    }
+
+    fn key(&self) -> &'static [&'static str] {
+        P::Row::KEY
     }
 
     fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted> {

@@ -85,8 +85,9 @@ pub async fn reindex(
     let mut writer = Writer::turn(pool).await?;
     engine.begin().await?;
     let games: [Arc<dyn AnyProjection>; 1] = [Arc::new(Games)];
-    let (mut fold, mut db) = Fold::begin(journal, &games).await?;
-    fold.read_most(&mut db, |events| progress(Progress::Folded(events))).await?;
+    let mut fold = Fold::begin(journal, &games).await?;
+    fold.read_most(|events| progress(Progress::Folded(events))).await?;
+    let Some((_, mut db)) = fold.take() else { return Ok(0) };
     let total: i64 = sqlx::query_scalar("select count(*) from games where not retired").fetch_one(&mut db).await?;
     let (mut after, mut indexed, mut refused) = (Uuid::nil(), 0_i64, 0_i64);
     loop {

@@ -36,7 +36,19 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
         // Compiling a statement takes longer than running ours; facets are counted in memory.
         .options([("search_path", "read,public"), ("jit", "off"), ("work_mem", "32MB")])
         .options(LIMITS);
-    let pool = PgPoolOptions::new()
+    Ok(pool_of(connections).connect_with(options).await?)
+}
+
+/// Connections beside a pool's for somebody who makes the same few statements again and again: those are planned once,
+/// whatever they are given, and nobody else's turn is waited for. They are opened when they are needed.
+#[must_use]
+pub fn connections_of_its_own(like: &PgPool, connections: u32) -> PgPool {
+    let options = like.connect_options().as_ref().clone().options([("plan_cache_mode", "force_generic_plan")]);
+    pool_of(connections).connect_lazy_with(options)
+}
+
+fn pool_of(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
@@ -48,9 +60,6 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
                 Ok(true)
             })
         })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
 }
 
 /// A connection of its own for work on all there is, which takes as long as it takes.

@@ -25,7 +25,7 @@ impl Journal {
     /// [`JournalError::NeedsRebase`] when it was restored into another cluster; else when it does not answer.
     pub async fn open(pool: PgPool) -> Result<Self, JournalError> {
         epoch::check(&pool).await?;
-        let writer = Writer::start(pool.clone());
+        let writer = Writer::start(&pool);
         Ok(Self { pool, writer, appended: Arc::new(Notify::new()), cache: AggregateCache::default() })
     }
 

@@ -3,18 +3,22 @@
 //! Whatever was asked for while earlier batches were being committed makes the next one. Nobody waits for company.
 
 use std::io;
-use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::JournalError;
 use crate::append::{Append, AppendError};
 use crate::batch::Batch;
+use crate::connect::connections_of_its_own;
 use crate::position::Position;
 
 /// How many batches may be in flight: while one is being made durable, another is being executed.
 const IN_FLIGHT: usize = 2;
+/// One for each batch in flight, and more for a batch whose commands are appended alone.
+const CONNECTIONS: u32 = 4;
 /// How many commands may wait; whoever comes then waits to be let in.
 const QUEUE: usize = 1_024;
 
@@ -37,9 +41,9 @@ pub(crate) struct Writer(mpsc::Sender<Pending>);
 
 impl Writer {
     /// Starts the task; it ends with the last clone of this.
-    pub(crate) fn start(pool: PgPool) -> Self {
+    pub(crate) fn start(pool: &PgPool) -> Self {
         let (queue, pending) = mpsc::channel(QUEUE);
-        tokio::spawn(write(pool, pending));
+        tokio::spawn(write(connections_of_its_own(pool, CONNECTIONS), pending));
         Self(queue)
     }
 
@@ -57,24 +61,28 @@ fn gone() -> JournalError {
 }
 
 async fn write(pool: PgPool, mut queue: mpsc::Receiver<Pending>) {
-    let slots = Arc::new(Semaphore::new(IN_FLIGHT));
+    let mut in_flight = FuturesUnordered::new();
     let mut waiting = vec![];
-    while let Ok(slot) = slots.clone().acquire_owned().await {
-        if waiting.is_empty() {
-            let Some(pending) = queue.recv().await else { return };
-            waiting.push(pending);
+    loop {
+        let may_begin = in_flight.len() < IN_FLIGHT;
+        tokio::select! {
+            Some(()) = in_flight.next() => (),
+            pending = queue.recv(), if may_begin && waiting.is_empty() => match pending {
+                Some(pending) => waiting.push(pending),
+                None => break,
+            },
+            else => break,
         }
         // Whoever just heard of the last commit gets to say what comes next.
         tokio::task::yield_now().await;
         while let Ok(pending) = queue.try_recv() {
             waiting.push(pending);
         }
-        let (batch, rest) = Batch::of(waiting);
-        waiting = rest;
-        let pool = pool.clone();
-        tokio::spawn(async move {
-            batch.append(&pool).await;
-            drop(slot);
-        });
+        while in_flight.len() < IN_FLIGHT && !waiting.is_empty() {
+            let (batch, rest) = Batch::of(waiting);
+            waiting = rest;
+            in_flight.push(batch.append(&pool));
+        }
     }
+    while in_flight.next().await.is_some() {}
 }

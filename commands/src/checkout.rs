@@ -14,25 +14,16 @@ impl Commands {
     /// # Errors
     /// A refusal where somebody else changed the order meanwhile, and those of every use case; asking again is safe.
     pub async fn follow_up(&self, context: &Context, order: OrderId) -> Result<Vec<(PaymentId, Errand)>, CommandError> {
-        let (mut known, mut payments, read) = self.read_order(order).await?;
+        let (mut known, payments, read) = self.read_order(order).await?;
         let mut read = Some(read);
-        let given = |read: Option<Histories>| read.map_or(Read::All, Read::Given);
         loop {
             let (mut told, mut errands) = (false, vec![]);
             for next in follow_ups(order, &known, &payments, self.rules.dispute_policy) {
                 match next {
-                    FollowUp::BeginPayment => {
-                        match self.begin_first_payment(context, order, given(read.take())).await? {
-                            // Somebody gave the order up meanwhile.
-                            Payment::New => (known, payments, _) = self.read_order(order).await?,
-                            begun => payments = vec![begun],
-                        }
-                        told = true;
-                    }
                     FollowUp::Tell(command) => {
                         let tell = |_: &Loaded<Order>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
-                        known =
-                            self.execute_on(context, order.as_uuid(), (&[], given(read.take())), tell).await?.aggregate;
+                        let read = read.take().map_or(Read::All, Read::Given);
+                        known = self.execute_on(context, order.as_uuid(), (&[], read), tell).await?.aggregate;
                         told = true;
                     }
                     FollowUp::Send(payment, errand) => errands.push((payment, errand)),
@@ -42,6 +33,13 @@ impl Commands {
                 return Ok(errands);
             }
         }
+    }
+
+    /// Whether this process knows that a payment completed its order. What happens to either afterwards is news of its own.
+    #[must_use]
+    pub fn is_completed_by(&self, order: OrderId, payment: PaymentId) -> bool {
+        let known = self.journal.known::<Order>(order.as_uuid());
+        matches!(known, Some(Order::Completed { payment: Some(by), .. }) if by == payment)
     }
 
     /// Gives up what somebody who was erased has not paid yet, and pays back what they paid since: nobody could reach

@@ -7,7 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use cqrs_es::DomainEvent;
 use cqrs_es::event_sink::EventSink;
 use domain::{EventId, StoreAggregate, UnreadableEvent};
-use journal::{AggregateKey, Append, AppendError, Histories, JournalError, Loaded, NewEvent, Position};
+use journal::{AggregateKey, Append, AppendError, Change, Histories, JournalError, Loaded, NewEvent, Position};
 use uuid::Uuid;
 
 use crate::Commands;
@@ -68,11 +68,29 @@ impl Commands {
         &self,
         context: &Context,
         id: Uuid,
-        (others, read): (&[AggregateKey], Read),
+        leaning: (&[AggregateKey], Read),
         decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
     ) -> Result<Receipt<A>, CommandError>
     where
         A: StoreAggregate<Error: Into<CommandError>>,
+        E: Into<CommandError>,
+    {
+        self.execute_with::<A, A, E>(context, id, leaning, decide, |_, _| None).await
+    }
+
+    /// As [`Commands::execute_on`], where something follows for another aggregate: `follows` names it and what it is told,
+    /// looking at the first as it will be. Its events are appended with those of the first, or none are.
+    pub(crate) async fn execute_with<A, B, E>(
+        &self,
+        context: &Context,
+        id: Uuid,
+        (others, read): (&[AggregateKey], Read),
+        decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+        follows: impl Fn(&A, &Histories) -> Option<(Uuid, B::Command)>,
+    ) -> Result<Receipt<A>, CommandError>
+    where
+        A: StoreAggregate<Error: Into<CommandError>>,
+        B: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
         // The first events of appends whose answers were lost: where one of them is found, its append was not.
@@ -90,7 +108,7 @@ impl Commands {
             Read::New => self.journal.cached(others).await?,
             Read::Given(histories) => histories,
         };
-        let refused = match self.round(context, id, (others, histories), &decide, &lost).await {
+        let refused = match self.round::<A, B, E>(context, id, (others, histories), (&decide, &follows), &lost).await {
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
@@ -100,7 +118,7 @@ impl Commands {
                 return Ok(receipt);
             }
             let histories = self.journal.histories(&[others, &[key]].concat()).await?;
-            self.round(context, id, (others, histories), &decide, &lost).await
+            self.round::<A, B, E>(context, id, (others, histories), (&decide, &follows), &lost).await
         };
         if again(&refused) {
             return round.retry(retry_policy()).when(again).await;
@@ -108,16 +126,20 @@ impl Commands {
         self.replayed(context).await?.ok_or(refused)
     }
 
-    async fn round<A, E>(
+    async fn round<A, B, E>(
         &self,
         context: &Context,
         id: Uuid,
         (others, mut histories): (&[AggregateKey], Histories),
-        decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+        (decide, follows): (
+            &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+            &impl Fn(&A, &Histories) -> Option<(Uuid, B::Command)>,
+        ),
         lost: &Mutex<Vec<(Uuid, String)>>,
     ) -> Result<Receipt<A>, CommandError>
     where
         A: StoreAggregate<Error: Into<CommandError>>,
+        B: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
         let is_certain = !histories.is_cached();
@@ -128,30 +150,31 @@ impl Commands {
             return Ok(Receipt { id, position: None, version, aggregate: loaded.aggregate, replayed: false });
         }
         let commands = decide(&loaded, &histories).map_err(|error| uncertain(error.into()))?;
-        let mut aggregate = loaded.aggregate;
-        let sink = EventSink::default();
-        for command in commands {
-            aggregate.handle(command, &(), &sink).await.map_err(|error| uncertain(error.into()))?;
-        }
-        let events = sink.collect().await;
-        let key = AggregateKey::of::<A>(id);
-        if events.is_empty() {
+        let (aggregate, change) = self.change(context, id, loaded, commands).await.map_err(uncertain)?;
+        let Some(change) = change else {
             if !is_certain {
                 return Err(CommandError::Conflict);
             }
-            self.keep_answer(context, key, version).await?;
+            self.keep_answer(context, AggregateKey::of::<A>(id), version).await?;
             return Ok(Receipt { id, position: None, version, aggregate, replayed: false });
-        }
-        let facts: Vec<_> = events.iter().map(|event| A::store_event(id, event.clone())).collect();
-        let append = Append {
-            aggregate: key,
-            events: new_events::<A>(context, (id, aggregate.partition(id)), version, events)?,
-            claims: self.vault.claims(&facts).await?,
-            leans_on: others.iter().map(|other| (*other, histories.version(*other))).collect(),
-            answer: context.repeatable.clone(),
         };
-        let version = version.saturating_add(append.events.len());
-        let first = append.events.first().map(|event| (event.event_id, event.event_type.clone()));
+        let version = version.saturating_add(change.events.len());
+        let first = change.events.first().map(|event| (event.event_id, event.event_type.clone()));
+        let mut leans_on: Vec<_> = others.iter().map(|other| (*other, histories.version(*other))).collect();
+        let (mut changes, mut follower) = (vec![change], None);
+        if let Some((other, command)) = follows(&aggregate, &histories) {
+            let because = first.as_ref().map(|(event, _)| *event);
+            let context = Context { causation: because, ..context.clone() };
+            let loaded = histories.take::<B>(other)?;
+            let before = loaded.version();
+            let (after, change) = self.change(&context, other, loaded, vec![command]).await.map_err(uncertain)?;
+            if let Some(change) = change {
+                follower = Some((other, before.saturating_add(change.events.len()), after));
+                leans_on.retain(|(leant, _)| *leant != change.aggregate);
+                changes.push(change);
+            }
+        }
+        let append = Append { changes, leans_on, answer: context.repeatable.clone() };
         let position = match self.journal.append(append).await {
             Err(AppendError::Journal(JournalError::Database(error))) if journal::broke_off(&error) => {
                 lost.lock().unwrap_or_else(PoisonError::into_inner).extend(first);
@@ -160,7 +183,37 @@ impl Commands {
             appended => appended?,
         };
         self.journal.cache(id, version, &aggregate);
+        if let Some((id, version, follower)) = follower {
+            self.journal.cache(id, version, &follower);
+        }
         Ok(Receipt { id, position: Some(position), version, aggregate, replayed: false })
+    }
+
+    /// An aggregate as commands leave it, and what happens to it by them.
+    async fn change<A>(
+        &self,
+        context: &Context,
+        id: Uuid,
+        loaded: Loaded<A>,
+        commands: Vec<A::Command>,
+    ) -> Result<(A, Option<Change>), CommandError>
+    where
+        A: StoreAggregate<Error: Into<CommandError>>,
+    {
+        let version = loaded.version();
+        let mut aggregate = loaded.aggregate;
+        let sink = EventSink::default();
+        for command in commands {
+            aggregate.handle(command, &(), &sink).await.map_err(Into::into)?;
+        }
+        let events = sink.collect().await;
+        if events.is_empty() {
+            return Ok((aggregate, None));
+        }
+        let facts: Vec<_> = events.iter().map(|event| A::store_event(id, event.clone())).collect();
+        let events = new_events::<A>(context, (id, aggregate.partition(id)), version, events)?;
+        let change = Change { aggregate: AggregateKey::of::<A>(id), events, claims: self.vault.claims(&facts).await? };
+        Ok((aggregate, Some(change)))
     }
 
     /// What an equal request came to within the last day, as it was then.

@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
 use domain::game::Game;
 use domain::order::{CancelReason, Line, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
-use domain::payment::PaymentMethod;
+use domain::payment::{PaymentCommand, PaymentMethod};
 use domain::user::UserError;
-use domain::{GameId, Money, OrderId, PaymentId, User};
+use domain::{GameId, Money, OrderId, Payment, PaymentId, User};
 use journal::{AggregateKey, Histories};
 use uuid::Uuid;
 
@@ -62,15 +62,24 @@ impl Commands {
         leans_on.dedup();
         let now = self.clock.now();
         let receipt = self
-            .execute_on(context, order.as_uuid(), (&leans_on, Read::New), |_, others| {
-                let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
-                    return Err(UserError::UserErased.into());
-                };
-                let buyer_age = key.open(&profile)?.birth_date.age_on(self.today());
-                let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<_, _>>()?;
-                let payment_method = payment_method.clone();
-                Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])
-            })
+            .execute_with::<_, Payment, _>(
+                context,
+                order.as_uuid(),
+                (&leans_on, Read::New),
+                |_, others| {
+                    let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
+                        return Err(UserError::UserErased.into());
+                    };
+                    let buyer_age = key.open(&profile)?.birth_date.age_on(self.today());
+                    let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<_, _>>()?;
+                    let payment_method = payment_method.clone();
+                    Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])
+                },
+                |placed: &Order, _| {
+                    let payment = PaymentId::for_attempt(order, 1).as_uuid();
+                    Some((payment, PaymentCommand::Initiate(placed.first_terms(order)?)))
+                },
+            )
             .await?;
         placed(receipt)
     }

@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use domain::checkout::news;
 use domain::order::Order;
 use domain::payment::{Failure, NextAction, Payment, PaymentCommand, PaymentMethod, PspReference, Terms};
 use domain::{OrderId, PaymentId};
@@ -24,25 +25,6 @@ pub struct PaymentState {
 }
 
 impl Commands {
-    /// Begins an order's first payment, if the order still waits for one; `read` is what is known of both.
-    pub(crate) async fn begin_first_payment(
-        &self,
-        context: &Context,
-        order: OrderId,
-        read: Read,
-    ) -> Result<Payment, CommandError> {
-        let payment = PaymentId::for_attempt(order, 1).as_uuid();
-        let begin = |_: &Loaded<Payment>, others: &Histories| {
-            let known = others.aggregate::<Order>(order.as_uuid())?;
-            let Order::Open { buyer, total, failed_attempts: 0, payment_method, .. } = known else {
-                return Ok(vec![]);
-            };
-            let terms = Terms { order, buyer, attempt: 1, amount: total, method: payment_method };
-            Ok::<_, CommandError>(vec![PaymentCommand::Initiate(terms)])
-        };
-        Ok(self.execute_on(context, payment, (&leans_on(order), read), begin).await?.aggregate)
-    }
-
     /// Begins another payment of an order whose last one failed.
     ///
     /// # Errors
@@ -83,7 +65,7 @@ impl Commands {
         payment: PaymentId,
         reference: PspReference,
     ) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::Submit { reference }).await.map(news)
+        self.pay(context, payment, PaymentCommand::Submit { reference }).await.map(|receipt| is_news(&receipt))
     }
 
     /// Notes that a payment waits for the buyer or the bank. Returns whether it was not known yet.
@@ -96,7 +78,7 @@ impl Commands {
         payment: PaymentId,
         next_action: Option<NextAction>,
     ) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::RecordPending { next_action }).await.map(news)
+        self.pay(context, payment, PaymentCommand::RecordPending { next_action }).await.map(|receipt| is_news(&receipt))
     }
 
     /// Notes that the money came. Returns whether it was not known yet.
@@ -106,10 +88,10 @@ impl Commands {
     pub async fn succeed_payment(
         &self,
         context: &Context,
-        payment: PaymentId,
+        about: (OrderId, PaymentId),
         reference: PspReference,
     ) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::Succeed { reference }).await.map(news)
+        self.end(context, about, PaymentCommand::Succeed { reference }).await
     }
 
     /// Notes that the money will not come. Returns whether it was not known yet.
@@ -119,18 +101,18 @@ impl Commands {
     pub async fn fail_payment(
         &self,
         context: &Context,
-        payment: PaymentId,
+        about: (OrderId, PaymentId),
         failure: Failure,
     ) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::Fail(failure)).await.map(news)
+        self.end(context, about, PaymentCommand::Fail(failure)).await
     }
 
     /// Notes that a payment was given up. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
-    pub async fn cancel_payment(&self, context: &Context, payment: PaymentId) -> Result<bool, CommandError> {
-        self.pay(context, payment, PaymentCommand::Cancel).await.map(news)
+    pub async fn cancel_payment(&self, context: &Context, about: (OrderId, PaymentId)) -> Result<bool, CommandError> {
+        self.end(context, about, PaymentCommand::Cancel).await
     }
 
     /// A payment and its order as the journal knows them.
@@ -181,6 +163,25 @@ impl Commands {
         self.load::<Payment>(payment.as_uuid()).await?.begun_at().ok_or(CommandError::NotFound)
     }
 
+    /// Notes how a payment ended, and with it what that means for its order.
+    async fn end(
+        &self,
+        context: &Context,
+        (order, payment): (OrderId, PaymentId),
+        command: PaymentCommand,
+    ) -> Result<bool, CommandError> {
+        let decide = |_: &Loaded<Payment>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
+        let tell = |ended: &Payment, others: &Histories| {
+            // How it ended is noted even where this program cannot read its order.
+            let known = others.aggregate::<Order>(order.as_uuid()).ok()?;
+            let news = news(&known, payment, (ended.terms()?.attempt, ended), self.rules.dispute_policy).next();
+            Some((order.as_uuid(), news?))
+        };
+        let leaning = (&leans_on(order)[..], Read::Cached);
+        let ended = self.execute_with::<_, Order, _>(context, payment.as_uuid(), leaning, decide, tell).await?;
+        Ok(is_news(&ended))
+    }
+
     pub(crate) async fn pay(
         &self,
         context: &Context,
@@ -193,7 +194,7 @@ impl Commands {
 }
 
 /// Whether anything was recorded: a fact that is known already is no news.
-fn news(receipt: Receipt<Payment>) -> bool {
+fn is_news(receipt: &Receipt<Payment>) -> bool {
     receipt.position.is_some()
 }
 

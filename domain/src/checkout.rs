@@ -13,8 +13,6 @@ mod tests;
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FollowUp {
-    /// Begin the first payment.
-    BeginPayment,
     /// Have the order told.
     Tell(OrderCommand),
     /// Have the payment worker do something at the PSP.
@@ -40,18 +38,24 @@ pub enum Errand {
 /// What follows; `payments` are the order's, by attempt, from the first.
 #[must_use]
 pub fn follow_ups(id: OrderId, order: &Order, payments: &[Payment], policy: DisputePolicy) -> Vec<FollowUp> {
-    let begun = payments.first().is_some_and(|first| *first != Payment::New);
-    let first = matches!(order, Order::Open { failed_attempts: 0, .. }) && !begun;
-    let mut next = if first { vec![FollowUp::BeginPayment] } else { vec![] };
+    let mut next = vec![];
     for (attempt, payment) in (1..).zip(payments) {
         let name = PaymentId::for_attempt(id, attempt);
         next.extend(errands(order, name, payment).into_iter().map(|errand| FollowUp::Send(name, errand)));
-        let news = tidings(order, name, attempt, payment, policy);
-        // What the order knows already, or will have nothing of, need not be told.
-        let heard = |command: &OrderCommand| order.decide(command.clone()).is_ok_and(|events| !events.is_empty());
-        next.extend(news.into_iter().filter(heard).map(FollowUp::Tell));
+        next.extend(news(order, name, (attempt, payment), policy).map(FollowUp::Tell));
     }
     next
+}
+
+/// What an order is to be told of one of its payments: nothing that it knows already or will have nothing of.
+pub fn news(
+    order: &Order,
+    name: PaymentId,
+    (attempt, payment): (u32, &Payment),
+    policy: DisputePolicy,
+) -> impl Iterator<Item = OrderCommand> {
+    let heard = |command: &OrderCommand| order.decide(command.clone()).is_ok_and(|events| !events.is_empty());
+    tidings(order, name, attempt, payment, policy).into_iter().filter(heard)
 }
 
 /// What is left to do at the PSP for one payment of an order.

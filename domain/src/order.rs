@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::aggregate;
 use crate::game::AgeRating;
 use crate::money::{Money, Price};
-use crate::payment::PaymentMethod;
+use crate::payment::{PaymentMethod, Terms};
 use crate::text::Title;
-use crate::{GameId, PaymentId, UserId};
+use crate::{GameId, OrderId, PaymentId, UserId};
 
 mod command;
 mod dispute;
@@ -153,6 +153,13 @@ impl Order {
             Self::Open { lines, .. } | Self::Completed { lines, .. } => lines,
             Self::New | Self::Cancelled { .. } | Self::Refunded { .. } => &[],
         }
+    }
+
+    /// What its first payment is about; nothing where there is nothing to pay.
+    #[must_use]
+    pub fn first_terms(&self, order: OrderId) -> Option<Terms> {
+        let Self::Open { buyer, total, failed_attempts: 0, payment_method, .. } = self else { return None };
+        Some(Terms { order, buyer: *buyer, attempt: 1, amount: *total, method: payment_method.clone() })
     }
 
     /// What is on its way back.

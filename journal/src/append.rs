@@ -28,19 +28,35 @@ pub struct NewEvent {
     pub metadata: Value,
 }
 
-/// The outcome of a command.
+/// What happened to an aggregate.
 #[derive(Debug, Clone)]
-pub struct Append {
+pub struct Change {
     /// Whose events.
     pub aggregate: AggregateKey,
     /// At least one; it holds only if the aggregate has no more events than stand before the first of these.
     pub events: Vec<NewEvent>,
     /// What they take and give up.
     pub claims: Claims,
+}
+
+/// The outcome of a command.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// What the command was about, and then what followed for other aggregates, in the order in which they are to stand in
+    /// the journal.
+    pub changes: Vec<Change>,
     /// What else was read for the decision, and how many events it had: the append holds only if it has no more.
     pub leans_on: Vec<(AggregateKey, usize)>,
-    /// What a repeat of the request is known by.
+    /// What a repeat of the request is known by; it is answered with the first of the changes.
     pub answer: Option<FirstAnswer>,
+}
+
+impl Append {
+    /// What happened to one aggregate, whatever else there was.
+    #[must_use]
+    pub fn of(change: Change) -> Self {
+        Self { changes: vec![change], leans_on: vec![], answer: None }
+    }
 }
 
 /// Why nothing was appended.
@@ -59,7 +75,7 @@ pub enum AppendError {
 
 impl Journal {
     /// Appends the outcome of a command, in one transaction with whatever else is being appended; returns where the last
-    /// event stands.
+    /// event of its first change stands.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was written, unless the connection broke or the database took too long.

@@ -102,9 +102,11 @@ impl Batch {
 
 fn touched(append: &Append) -> Vec<(Touched, Touch)> {
     let leant = append.leans_on.iter().map(|(key, _)| (Touched::Aggregate(*key), Touch::Leans));
-    let taken = append.claims.taken.iter().map(|claim| (Touched::Claim(claim.clone()), Touch::Changes));
+    let taken = append.changes.iter().flat_map(|change| &change.claims.taken);
+    let taken = taken.map(|claim| (Touched::Claim(claim.clone()), Touch::Changes));
     let answer = append.answer.iter().map(|answer| (Touched::Answer(answer.key), Touch::Changes));
-    leant.chain(taken).chain(answer).chain([(Touched::Aggregate(append.aggregate), Touch::Changes)]).collect()
+    let changed = append.changes.iter().map(|change| (Touched::Aggregate(change.aggregate), Touch::Changes));
+    leant.chain(taken).chain(answer).chain(changed).collect()
 }
 
 /// Returns what became of each, in their order.
@@ -145,9 +147,10 @@ fn outcomes(appends: &[&Append], rows: &[PgRow]) -> sqlx::Result<Vec<Result<Posi
             }
         }
     }
-    let outcome = |(append, n): (&&Append, i32)| match (lost.remove(&n), append.events.last()) {
+    let last = |append: &&Append| append.changes.first()?.events.last().map(|last| last.event_id);
+    let outcome = |(append, n): (&&Append, i32)| match (lost.remove(&n), last(append)) {
         (Some(error), _) => Err(error),
-        (None, Some(last)) => positions.get(&last.event_id).copied().ok_or(AppendError::Conflict),
+        (None, Some(last)) => positions.get(&last).copied().ok_or(AppendError::Conflict),
         (None, None) => Ok(Position::default()),
     };
     Ok(appends.iter().zip(0..).map(outcome).collect())

@@ -204,6 +204,12 @@ impl Journal {
         Ok(Histories { cached, ..self.histories(&unknown).await? })
     }
 
+    /// An aggregate as this process read or wrote it lately, if it did; it may be out of date.
+    #[must_use]
+    pub fn known<A: StoreAggregate>(&self, id: Uuid) -> Option<A> {
+        self.cache.get(&AggregateKey::of::<A>(id))?.aggregate()
+    }
+
     /// Keeps an aggregate in the cache as an append of this process left it.
     pub fn cache<A: StoreAggregate>(&self, id: Uuid, version: usize, aggregate: &A) {
         self.cache.keep(id, version, aggregate);

@@ -24,7 +24,7 @@ pub mod vault;
 mod writer;
 
 pub use answer::{Answered, FirstAnswer};
-pub use append::{Append, AppendError, NewEvent};
+pub use append::{Append, AppendError, Change, NewEvent};
 pub use authority::AuthorityChanges;
 pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use clock::Clock;

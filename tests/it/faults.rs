@@ -121,10 +121,25 @@ async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charge
     let reference = PspReference::parse(&intent).unwrap();
     let commands = &app.foundation.shared.commands;
     let context = commands.context(commands::Actor::System("test"));
-    commands.succeed_payment(&context, payment, reference).await.unwrap();
+    commands.succeed_payment(&context, (order, payment), reference).await.unwrap();
     assert_eq!(app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().0, 1, "the work is still queued");
     app.start_role("payments");
     ends_with_one_charge(&app, &ana, order).await;
+}
+
+#[tokio::test]
+async fn money_that_arrives_for_a_cancelled_order_goes_back() {
+    let mut app = TestApp::start().await;
+    let (ana, order, payment) = waiting(&mut app, "pm_card_visa").await;
+    let intent = submit(&app, payment).await;
+    app.ask_psp(&format!("/v1/payment_intents/{intent}/confirm"), &[]).await;
+    // It was charged, and its buyer gives it up before anybody here has heard of that.
+    ana.delete(&format!("/pedidos/{order}")).await.expect(204);
+    app.start_role("payments");
+    eventually("the money goes back", || async { (app.events("PaymentRefunded").await, 1) }).await;
+    ana.sees_order(&order.to_string(), "cancelled").await;
+    assert_eq!(ana.library().await, Vec::<String>::new());
+    app.verify().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use domain::{ClaimKind, Order};
 use futures::future::join_all;
 use journal::{
-    AggregateKey, Append, AppendError, ClaimKey, Claims, Clock, FirstAnswer, Journal, JournalError, NewEvent, Position,
+    AggregateKey, Append, AppendError, Change, ClaimKey, Claims, Clock, Journal, JournalError, NewEvent, Position,
     Recorded, Release,
 };
 use serde_json::json;
@@ -10,6 +10,8 @@ use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::support::{TestApp, eventually, new_database};
+
+mod batches;
 
 async fn open(connections: u32) -> (Journal, secrecy::SecretString) {
     let (owner, app) = new_database().await;
@@ -39,8 +41,11 @@ fn event(sequence: i64) -> NewEvent {
 }
 
 async fn append(journal: &Journal, id: Uuid, event: NewEvent, claims: Claims) -> Result<Position, AppendError> {
-    let aggregate = AggregateKey::of::<Order>(id);
-    journal.append(Append { aggregate, events: vec![event], claims, leans_on: vec![], answer: None }).await
+    journal.append(Append::of(change(id, event, claims))).await
+}
+
+fn change(id: Uuid, event: NewEvent, claims: Claims) -> Change {
+    Change { aggregate: AggregateKey::of::<Order>(id), events: vec![event], claims }
 }
 
 #[tokio::test]
@@ -95,11 +100,8 @@ async fn an_append_that_leans_on_what_has_moved_is_a_conflict_and_writes_nothing
     let lean = |version| {
         let journal = journal.clone();
         async move {
-            let aggregate = AggregateKey::of::<Order>(order);
-            let events = vec![event(1)];
             let leans_on = vec![(AggregateKey::of::<Order>(game), version)];
-            let claims = Claims::default();
-            journal.append(Append { aggregate, events, claims, leans_on, answer: None }).await
+            journal.append(Append { leans_on, ..of(order, event(1)) }).await
         }
     };
 
@@ -121,11 +123,8 @@ async fn what_leans_on_an_aggregate_never_stands_behind_the_change_that_ended_it
         let leaning = (0..8).map(|_| {
             let journal = journal.clone();
             async move {
-                let aggregate = AggregateKey::of::<Order>(Clock::default().new_id());
-                let events = vec![event(1)];
                 let leans_on = vec![(AggregateKey::of::<Order>(game), round)];
-                let claims = Claims::default();
-                journal.append(Append { aggregate, events, claims, leans_on, answer: None }).await
+                journal.append(Append { leans_on, ..of(Clock::default().new_id(), event(1)) }).await
             }
         });
         let change = append(&journal, game, event(i64::try_from(round).unwrap() + 1), Claims::default());
@@ -155,131 +154,8 @@ async fn the_store_cannot_say_itself_where_an_event_stands_or_when_it_was_record
     }
 }
 
-/// Commands that wait while both of the writer's batches are held up, and so share the next.
-async fn at_once(journal: &Journal, appends: Vec<Append>) -> Vec<Result<Position, AppendError>> {
-    let mut holder = journal.pool().acquire().await.unwrap();
-    let held = [Clock::default().new_id(), Clock::default().new_id()];
-    for id in held {
-        let lock = "select pg_advisory_lock(hashtextextended('order ' || $1, 0))";
-        sqlx::query(lock).bind(id.to_string()).execute(&mut *holder).await.unwrap();
-    }
-    let append_all = |appends: Vec<Append>| {
-        appends.into_iter().map(|append| {
-            let journal = journal.clone();
-            tokio::spawn(async move { journal.append(append).await })
-        })
-    };
-    let mut first = vec![];
-    for (n, id) in (1..).zip(held) {
-        first.extend(append_all(vec![of(id, event(1))]));
-        let waiting = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
-                       where not granted and locktype = 'advisory' and datname = current_database()";
-        let waiting = || async { sqlx::query_scalar::<_, i64>(waiting).fetch_one(journal.pool()).await.unwrap() };
-        eventually("the batch is held up", || async { (waiting().await, n) }).await;
-    }
-    let outcomes: Vec<_> = append_all(appends).collect();
-    // On the one thread of a test each of them runs until it waits.
-    tokio::task::yield_now().await;
-    sqlx::query("select pg_advisory_unlock_all()").execute(&mut *holder).await.unwrap();
-    for first in join_all(first).await {
-        first.unwrap().unwrap();
-    }
-    join_all(outcomes).await.into_iter().map(Result::unwrap).collect()
-}
-
 fn of(id: Uuid, event: NewEvent) -> Append {
-    let aggregate = AggregateKey::of::<Order>(id);
-    Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None }
-}
-
-#[tokio::test]
-async fn commands_that_share_a_transaction_win_and_lose_each_for_itself() {
-    let (journal, _) = open(6).await;
-    let new = || Clock::default().new_id();
-    let claim = |key: &str| ClaimKey { kind: ClaimKind::Ownership, key: key.to_owned() };
-    let takes = |key: &str| Claims { taken: vec![claim(key)], released: vec![] };
-    let (known, holder) = (new(), new());
-    append(&journal, known, event(1), Claims::default()).await.unwrap();
-    append(&journal, holder, event(1), takes("held")).await.unwrap();
-    let answer = |n| Some(FirstAnswer { key: [n; 32], fingerprint: [0; 32], caller: None });
-
-    let outcomes = at_once(
-        &journal,
-        vec![
-            of(new(), event(1)),
-            of(known, event(1)),
-            Append { claims: takes("held"), answer: answer(1), ..of(new(), event(1)) },
-            Append { leans_on: vec![(AggregateKey::of::<Order>(known), 0)], ..of(new(), event(1)) },
-            Append { claims: takes("free"), answer: answer(2), ..of(new(), event(1)) },
-            Append {
-                claims: Claims { taken: vec![], released: vec![Release::One(claim("held"))] },
-                ..of(holder, event(2))
-            },
-            Append { claims: takes("twins"), ..of(new(), event(1)) },
-            Append { claims: takes("twins"), ..of(new(), event(1)) },
-            Append { answer: answer(3), ..of(new(), event(1)) },
-            Append { answer: answer(3), ..of(new(), event(1)) },
-        ],
-    )
-    .await;
-
-    let seen = |outcome: &Result<_, _>| match outcome {
-        Ok(_) => "appended",
-        Err(AppendError::Conflict) => "conflict",
-        Err(AppendError::Claimed(_)) => "claimed",
-        Err(AppendError::Journal(error)) => panic!("{error}"),
-    };
-    let mut seen: Vec<_> = outcomes.iter().map(seen).collect();
-    // Of two that want the same, whichever comes first.
-    seen[6..8].sort_unstable();
-    seen[8..].sort_unstable();
-    assert_eq!(seen[..6], ["appended", "conflict", "claimed", "conflict", "appended", "appended"]);
-    assert_eq!(seen[6..], ["appended", "claimed", "appended", "conflict"]);
-    let together = |n: usize| outcomes[n].as_ref().unwrap().tx_id;
-    assert!([4, 5].iter().all(|n| together(*n) == together(0)), "{outcomes:?}");
-    assert_eq!(journal.holder(&claim("held")).await.unwrap(), None);
-    assert_eq!(journal.extent().await.unwrap().0, 2 + 2 + 5);
-}
-
-#[tokio::test]
-async fn baskets_in_opposite_order_wait_for_one_another_and_never_in_a_circle() {
-    let (journal, _) = open(16).await;
-    for round in 0..20 {
-        let claim = |n: usize| ClaimKey { kind: ClaimKind::Ownership, key: format!("user:game-{round}-{n}") };
-        let buyers =
-            (0..8).map(|buyer| {
-                let journal = journal.clone();
-                let mut taken: Vec<ClaimKey> = (0..50).map(claim).collect();
-                if buyer % 2 == 0 {
-                    taken.reverse();
-                }
-                async move {
-                    append(&journal, Clock::default().new_id(), event(1), Claims { taken, released: vec![] }).await
-                }
-            });
-        let outcomes = join_all(buyers).await;
-        // A deadlock would be a conflict.
-        let refused = |outcome: &&Result<_, _>| matches!(outcome, Err(AppendError::Claimed(_)));
-        assert_eq!(outcomes.iter().filter(refused).count(), 7, "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_thousand_racing_writers_give_each_sequence_exactly_one_winner() {
-    let (journal, _) = open(16).await;
-    let id = Clock::default().new_id();
-    for sequence in 1..=4 {
-        let racers = (0..250).map(|_| {
-            let journal = journal.clone();
-            async move { append(&journal, id, event(sequence), Claims::default()).await }
-        });
-        let outcomes = join_all(racers).await;
-        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        let conflicts = outcomes.iter().filter(|outcome| matches!(outcome, Err(AppendError::Conflict))).count();
-        assert_eq!((won, conflicts), (1, 249), "sequence {sequence}");
-    }
-    assert_eq!(journal.extent().await.unwrap().0, 4);
+    Append::of(change(id, event, Claims::default()))
 }
 
 #[tokio::test]

@@ -124,24 +124,18 @@ async fn cancelling_an_order_gives_a_payment_under_way_up() {
 }
 
 #[tokio::test]
-async fn money_that_arrives_for_a_cancelled_order_goes_back() {
-    let mut app = TestApp::start().await;
-    let ana = app.customer("ana").await;
-    let game = app.game("Summit", 5_990).await;
-    app.kill_role("payments").await;
+async fn an_order_begins_in_one_commit_with_its_payment_and_is_completed_in_one_with_its_success() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
     let order = ana.buy(&[&game], "pm_card_visa").await;
-    let queued = || async { app.foundation.shared.nats.extent(nats::PAYMENTS).await.unwrap().0 == 1 };
-    eventually("its payment waits in the queue", queued).await;
-    // The charge succeeds, but nobody completes the order before the buyer gives it up.
-    app.kill_role("checkout").await;
-    app.start_role("payments");
-    eventually("it is charged", || async { (app.events("PaymentSucceeded").await, 1) }).await;
-    ana.delete(&format!("/pedidos/{order}")).await.expect(204);
-    app.start_role("checkout");
-    eventually("the money goes back", || async { (app.events("PaymentRefunded").await, 1) }).await;
-    ana.sees_order(&order, "cancelled").await;
-    assert_eq!(ana.library().await, Vec::<String>::new());
-    app.verify().await;
+    ana.sees_order(&order, "completed").await;
+    let followed = "select cause.event_type, effect.event_type from journal.events cause
+                    join journal.events effect on effect.metadata ->> 'causation_id' = cause.event_id::text
+                     and effect.tx_id = cause.tx_id and effect.position > cause.position
+                    where effect.event_type in ('PaymentInitiated', 'OrderCompleted') order by effect.position";
+    let followed: Vec<(String, String)> = sqlx::query_as(followed).fetch_all(app.pool()).await.unwrap();
+    let named: Vec<_> = followed.iter().map(|(cause, effect)| (cause.as_str(), effect.as_str())).collect();
+    assert_eq!(named, [("OrderCreated", "PaymentInitiated"), ("PaymentSucceeded", "OrderCompleted")]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use domain::Game;
-use journal::{AggregateKey, Append, Claims, Clock, NewEvent};
+use journal::{AggregateKey, Append, Change, Claims, Clock, NewEvent};
 use projections::games::Games;
 use projections::library::Library;
 use projections::{Envelope, Projection, Projector, compare, rebuild};
@@ -44,7 +44,7 @@ async fn append_poison(app: &TestApp, game: &str, sequence: i64) {
         metadata: json!({}),
     };
     let aggregate = AggregateKey::of::<Game>(game.parse().unwrap());
-    let append = Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None };
+    let append = Append::of(Change { aggregate, events: vec![event], claims: Claims::default() });
     app.foundation.journal().append(append).await.unwrap();
 }
 
@@ -161,7 +161,7 @@ async fn what_the_database_refuses_is_parked_and_the_others_of_its_batch_go_on()
         metadata: json!({}),
     };
     let aggregate = AggregateKey::of::<Game>(scorned);
-    let append = Append { aggregate, events: vec![event], claims: Claims::default(), leans_on: vec![], answer: None };
+    let append = Append::of(Change { aggregate, events: vec![event], claims: Claims::default() });
     let (appended, others) = tokio::join!(
         journal.append(append),
         futures::future::join_all((0..8).map(|n| {

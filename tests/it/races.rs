@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use commands::Actor;
+use domain::checkout::{Errand, errands};
 use domain::game::Game;
 use domain::order::OrderEvent;
+use domain::payment::PspReference;
 use domain::user::User;
 use domain::{GameId, OrderId, PaymentId, StoreEvent, UserId};
 use futures::future::join_all;
@@ -134,23 +136,27 @@ async fn claims_follow_from_the_journal_and_are_restored_from_it() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_begun_while_its_order_is_given_up_is_not_begun_and_holds_nobody_up() {
+async fn an_order_that_is_given_up_while_its_money_comes_is_not_completed_and_the_money_goes_back() {
     let mut app = TestApp::start().await;
     let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
-    for role in ["checkout", "reconciler"] {
+    for role in ["payments", "reconciler", "webhooks"] {
         app.kill_role(role).await;
     }
     let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
     let payment = PaymentId::for_attempt(order, 1);
-    let mut owner = PgConnection::connect(app.owner_url.expose_secret()).await.unwrap();
-    let mut held = owner.begin().await.unwrap();
-    let lock = "select pg_advisory_xact_lock(hashtextextended('payment ' || $1, 0))";
-    sqlx::query(lock).bind(payment.to_string()).execute(&mut *held).await.unwrap();
-
     let commands = app.foundation.shared.commands.clone();
     let context = commands.context(Actor::System("test"));
-    let following = tokio::spawn(async move { commands.follow_up(&context, order).await });
-    eventually("the payment is about to be begun", || async {
+    let reference = PspReference::parse("pi_1").unwrap();
+    commands.submit_payment(&context, payment, reference.clone()).await.unwrap();
+    // This process knows the order as it was before it was given up.
+    commands.order_with_payments(order).await.unwrap();
+    let mut owner = PgConnection::connect(app.owner_url.expose_secret()).await.unwrap();
+    let mut held = owner.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock(hashtextextended('order ' || $1, 0))";
+    sqlx::query(lock).bind(order.to_string()).execute(&mut *held).await.unwrap();
+
+    let paying = tokio::spawn(async move { commands.succeed_payment(&context, (order, payment), reference).await });
+    eventually("the money is about to be noted", || async {
         let waiting = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
                        where not granted and locktype = 'advisory' and datname = current_database()";
         (sqlx::query_scalar::<_, i64>(waiting).fetch_one(app.pool()).await.unwrap(), 1)
@@ -164,7 +170,9 @@ async fn a_payment_that_is_begun_while_its_order_is_given_up_is_not_begun_and_ho
     sqlx::query(cancel).bind(order.to_string()).execute(&mut *held).await.unwrap();
     held.commit().await.unwrap();
 
-    let errands = tokio::time::timeout(PATIENCE, following).await.expect("it comes to an end").unwrap().unwrap();
-    assert!(errands.is_empty(), "{errands:?}");
-    assert_eq!(app.events("PaymentInitiated").await, 0);
+    let noted = tokio::time::timeout(PATIENCE, paying).await.expect("it comes to an end").unwrap().unwrap();
+    assert!(noted);
+    assert_eq!((app.events("PaymentSucceeded").await, app.events("OrderCompleted").await), (1, 0));
+    let (known, payments) = app.foundation.shared.commands.order_with_payments(order).await.unwrap();
+    assert_eq!(errands(&known, payment, &payments[0]), [Errand::PayBack]);
 }

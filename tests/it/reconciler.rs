@@ -102,7 +102,10 @@ async fn a_charge_that_succeeded_for_a_cancelled_order_is_found_and_paid_back() 
     let commands = &app.foundation.shared.commands;
     let context = commands.context(Actor::System("test"));
     eventually("it is pending", || async { app.events("PaymentPending").await == 1 }).await;
-    commands.cancel_payment(&context, PaymentId::parse(payment).unwrap()).await.unwrap();
+    commands
+        .cancel_payment(&context, (OrderId::parse(&order).unwrap(), PaymentId::parse(payment).unwrap()))
+        .await
+        .unwrap();
     ana.delete(&format!("/pedidos/{order}")).await.expect(204);
     eventually("the PSP has the money", || async { app.psp_status(payment).await == "succeeded" }).await;
 

@@ -138,9 +138,8 @@ async fn a_delivery_about_a_payment_that_this_program_cannot_read_holds_up_no_ot
         metadata: json!({}),
     };
     let aggregate = journal::AggregateKey::of::<domain::Payment>(strange);
-    let (claims, leans_on) = (journal::Claims::default(), vec![]);
-    let append = journal::Append { aggregate, events: vec![unreadable], claims, leans_on, answer: None };
-    app.foundation.journal().append(append).await.unwrap();
+    let change = journal::Change { aggregate, events: vec![unreadable], claims: journal::Claims::default() };
+    app.foundation.journal().append(journal::Append::of(change)).await.unwrap();
     let object = json!({ "id": "pi_strange", "metadata": { "payment_id": strange.to_string() } });
     let body = event("evt_strange", "payment_intent.succeeded", &object);
     deliver(&app, &body, signed(&body)).await.expect(200);

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use domain::{OrderId, UserId};
+use domain::checkout::Errand;
+use domain::{OrderId, PaymentId, UserId};
 use futures::future::join_all;
 use nats::{ConsumerSpec, Delivery, EVENTS, Verdict};
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,7 @@ use crate::lane::LANES;
 use crate::mirrored::Mirrored;
 
 /// What may have something follow.
-const TRIGGERS: [&str; 11] = [
-    "order.OrderCreated",
+const TRIGGERS: [&str; 10] = [
     "order.OrderCancelled",
     "order.OrderRefundRequested",
     "payment.PaymentInitiated",
@@ -70,18 +70,25 @@ impl Checkout {
 
     async fn follow_up(&self, delivery: &Delivery) -> anyhow::Result<()> {
         let mirrored = Mirrored::try_from(delivery)?;
-        let Mirrored { envelope, correlation, partition, is_consequence } = mirrored;
-        // Whoever began it, here, has queued it before the event that made them do so was done with.
-        if envelope.event_type == "PaymentInitiated" && is_consequence {
-            return Ok(());
-        }
+        let Mirrored { envelope, correlation, partition } = mirrored;
         let context = self.0.commands.because("checkout", envelope.event_id, correlation);
         let commands = &self.0.commands;
         match envelope.aggregate.as_str() {
             "order" | "payment" => {
                 let order = OrderId::from_uuid(partition);
-                if envelope.event_type == "PaymentDisputeClosed" {
-                    commands.give_up_orders_like(&context, order).await?;
+                match envelope.event_type.as_str() {
+                    // Its worker looks at what it is to do.
+                    "PaymentInitiated" => {
+                        let payment = PaymentId::parse(&envelope.aggregate_id)?;
+                        return Ok(self.0.enqueue(payment, order, &Errand::Charge.to_string()).await?);
+                    }
+                    "PaymentSucceeded"
+                        if commands.is_completed_by(order, PaymentId::parse(&envelope.aggregate_id)?) =>
+                    {
+                        return Ok(());
+                    }
+                    "PaymentDisputeClosed" => commands.give_up_orders_like(&context, order).await?,
+                    _ => (),
                 }
                 for (payment, errand) in commands.follow_up(&context, order).await? {
                     self.0.enqueue(payment, order, &errand.to_string()).await?;

@@ -21,8 +21,6 @@ pub struct Mirrored {
     pub correlation: Uuid,
     /// What it stays in order with.
     pub partition: Uuid,
-    /// Whether the store itself brought it about because of another event.
-    pub is_consequence: bool,
 }
 
 impl Mirrored {
@@ -46,7 +44,7 @@ impl Mirrored {
             payload: event.data.get().to_owned(),
             at: event.recorded_at()?,
         };
-        Ok(Self { envelope, correlation, partition: event.partitionkey, is_consequence: event.causationid.is_some() })
+        Ok(Self { envelope, correlation, partition: event.partitionkey })
     }
 
     /// What happened.

@@ -130,10 +130,6 @@ impl World {
             let (mut told, mut sent) = (false, vec![]);
             for next in follow_ups(ORDER, &self.order, &self.payments, DisputePolicy::Suspend) {
                 match next {
-                    FollowUp::BeginPayment => {
-                        self.begin(1);
-                        told = true;
-                    }
                     FollowUp::Tell(command) => {
                         self.tell(command);
                         told = true;

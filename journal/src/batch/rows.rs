@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::append::Append;
+use crate::append::{Append, Change};
+use crate::claims::ClaimKey;
 use crate::history::AggregateKey;
 
 /// The arguments of `journal.append`.
@@ -76,8 +77,29 @@ impl<'a> Rows<'a> {
     }
 
     fn add(&mut self, n: usize, append: &'a Append, alone: bool) {
-        let AggregateKey { kind, id } = append.aggregate;
-        self.events.extend(append.events.iter().map(|event| EventRow {
+        append.changes.iter().for_each(|change| self.change(n, change, alone));
+        for (AggregateKey { kind, id }, version) in &append.leans_on {
+            let (kind, id, version) = (*kind, *id, *version);
+            self.locks.push(LockRow { kind, id: id.to_string(), own: false });
+            self.conditions.push(ConditionRow { n, kind, id, version });
+        }
+        let (Some(answer), Some(first)) = (&append.answer, append.changes.first()) else { return };
+        let (Some(last), AggregateKey { kind, id }) = (first.events.last(), first.aggregate) else { return };
+        self.locks.push(LockRow { kind: "answer", id: bytea(&answer.key), own: true });
+        self.answers.push(AnswerRow {
+            n,
+            key: bytea(&answer.key),
+            fingerprint: bytea(&answer.fingerprint),
+            caller: answer.caller.map(domain::UserId::as_uuid),
+            kind,
+            id,
+            version: last.sequence,
+        });
+    }
+
+    fn change(&mut self, n: usize, Change { aggregate, events, claims }: &'a Change, alone: bool) {
+        let AggregateKey { kind, id } = *aggregate;
+        self.events.extend(events.iter().map(|event| EventRow {
             n,
             event_id: event.event_id,
             kind,
@@ -88,35 +110,20 @@ impl<'a> Rows<'a> {
             payload: &event.payload,
             metadata: &event.metadata,
         }));
-        let (Some(first), Some(last)) = (append.events.first(), append.events.last()) else { return };
+        let Some(first) = events.first() else { return };
         self.locks.push(LockRow { kind, id: id.to_string(), own: true });
         // What a lone command decided on its own aggregate the primary key guards, unless a claim of its own, taken by an
         // earlier try whose answer was lost, stood in front of it.
-        if !alone || !append.claims.taken.is_empty() {
+        if !alone || !claims.taken.is_empty() {
             let version = usize::try_from(first.sequence.saturating_sub(1)).unwrap_or_default();
             self.conditions.push(ConditionRow { n, kind, id, version });
         }
-        for (AggregateKey { kind, id }, version) in &append.leans_on {
-            let (kind, id, version) = (*kind, *id, *version);
-            self.locks.push(LockRow { kind, id: id.to_string(), own: false });
-            self.conditions.push(ConditionRow { n, kind, id, version });
-        }
         // What is looked for and then taken is locked in between, or the loser of a race would fail its whole batch.
-        let taken = append.claims.taken.iter().map(|taken| (taken.kind.into(), taken.key.clone()));
-        let wanted = taken.chain(append.answer.iter().map(|answer| ("answer", bytea(&answer.key))));
-        self.locks.extend(wanted.map(|(kind, id)| LockRow { kind, id, own: true }));
+        let lock = |taken: &ClaimKey| LockRow { kind: taken.kind.into(), id: taken.key.clone(), own: true };
+        self.locks.extend(claims.taken.iter().map(lock));
         let claim = |kind, key| ClaimRow { n, kind, key, holder: id };
-        self.taken.extend(append.claims.taken.iter().map(|taken| claim(taken.kind.into(), Some(&*taken.key))));
-        self.released.extend(append.claims.released.iter().map(|given| claim(given.kind().into(), given.key())));
-        self.answers.extend(append.answer.iter().map(|answer| AnswerRow {
-            n,
-            key: bytea(&answer.key),
-            fingerprint: bytea(&answer.fingerprint),
-            caller: answer.caller.map(domain::UserId::as_uuid),
-            kind,
-            id,
-            version: last.sequence,
-        }));
+        self.taken.extend(claims.taken.iter().map(|taken| claim(taken.kind.into(), Some(&*taken.key))));
+        self.released.extend(claims.released.iter().map(|given| claim(given.kind().into(), given.key())));
     }
 }
 

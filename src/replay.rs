@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use journal::CloudEvent;
 use nats::{EVENTS, Nats, Stored};
@@ -52,9 +52,8 @@ pub struct ReplayArgs {
 /// When the server does not answer or the output cannot be written.
 pub async fn run(args: &ReplayArgs) -> Result<()> {
     let nats = Nats::connect(args.nats_url.expose_secret()).await?;
-    let token = |name, value| nats::subject_token(value).with_context(|| format!("--{name}"));
-    let (aggregate, kind) = (token("aggregate", args.aggregate.as_deref())?, token("type", args.kind.as_deref())?);
-    let subject = format!("events.{aggregate}.{kind}.*");
+    let subject = nats::events_of(args.aggregate.as_deref(), args.kind.as_deref())
+        .map_err(|(name, rule)| anyhow!(rule).context(format!("--{name}")))?;
     let mut output: Box<dyn AsyncWrite + Unpin> = match &args.output {
         Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
         None => Box::new(tokio::io::stdout()),

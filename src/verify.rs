@@ -179,7 +179,7 @@ async fn settle(foundation: &Foundation, last: Position) -> Result<()> {
 /// Journal and mirror side by side, both in their own order, up to where the journal ended when we began.
 async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<Finding> {
     let bar = progress::bar("journal = mirror", events.unsigned_abs());
-    let mut replay = nats.replay(EVENTS, "events.>", 1);
+    let mut replay = nats.replay(EVENTS, ">", 1);
     let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);
     let mut mirrored: VecDeque<Stored> = VecDeque::new();
     while position < last {

@@ -1,4 +1,5 @@
 use async_nats::HeaderMap;
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
@@ -19,13 +20,21 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn into_publish(self) -> PublishMessage {
-        let mut headers = HeaderMap::new();
-        for (name, value) in self.headers {
-            headers.insert(name, value);
-        }
-        PublishMessage::build().headers(headers).message_id(self.id).payload(self.payload)
+    /// To be stored only behind sequence `last`.
+    pub(crate) fn into_parts(self, last: u64) -> (String, HeaderMap, Bytes) {
+        let mut headers = named(self.headers);
+        headers.insert(NATS_MESSAGE_ID, self.id);
+        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last.to_string());
+        (self.subject, headers, self.payload)
     }
+}
+
+fn named(headers: Vec<(&'static str, String)>) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(name, value);
+    }
+    map
 }
 
 /// A message as a stream holds it.
@@ -63,8 +72,9 @@ impl Nats {
     /// # Errors
     /// When the stream did not confirm it.
     pub async fn publish(&self, message: Outgoing, only_if_first: bool) -> Result<(), NatsError> {
-        let subject = message.subject.clone();
-        let mut publish = message.into_publish();
+        let subject = message.subject;
+        let headers = named(message.headers);
+        let mut publish = PublishMessage::build().headers(headers).message_id(message.id).payload(message.payload);
         if only_if_first {
             publish = publish.expected_last_subject_sequence(0);
         }

@@ -1,5 +1,6 @@
 //! Publishing in order, pipelined: each message says which sequence it expects before it, so nobody else can
-//! come in between and a lost message stops all later ones.
+//! come in between and a lost message stops all later ones. So a message that is stored tells of all before it, and only
+//! some of them ask for a confirmation.
 
 use async_nats::jetstream::context::PublishErrorKind;
 use futures::StreamExt;
@@ -10,8 +11,10 @@ use crate::connect::{Nats, NatsError};
 use crate::message::{Outgoing, Stored};
 use crate::streams::{StreamName, is_missing};
 
-/// How many messages are on their way before the first is confirmed.
-const WINDOW: usize = 512;
+/// How many messages are confirmed by one.
+const CONFIRMED_TOGETHER: usize = 256;
+/// How many confirmations are waited for at most; the server keeps 10 000 messages of a stream waiting, and drops the rest.
+const WINDOW: usize = 8;
 
 /// Why a batch was not stored to its end. The stream's last message tells how far it came.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +44,21 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PublishError`]; how many were stored must then be read from the stream.
-    pub async fn send(&mut self, messages: impl IntoIterator<Item = Outgoing>) -> Result<(), PublishError> {
-        for message in messages {
+    pub async fn send(&mut self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
+        let mut messages = messages.into_iter();
+        while let Some(message) = messages.next() {
+            let (subject, headers, payload) = message.into_parts(self.last);
+            self.last = self.last.saturating_add(1);
+            if messages.len() > 0 && messages.len() % CONFIRMED_TOGETHER != 0 {
+                let sent = self.nats.client().publish_with_headers(subject, headers, payload).await;
+                sent.map_err(NatsError::of("publish"))?;
+                continue;
+            }
             if self.on_the_way.len() >= WINDOW {
                 self.confirm().await?;
             }
-            let subject = message.subject.clone();
-            let publish = message.into_publish().expected_last_sequence(self.last);
-            let ack = self.nats.jetstream().send_publish(subject, publish).await.map_err(publish_error)?;
-            self.on_the_way.push_back(ack.into_future());
-            self.last = self.last.saturating_add(1);
+            let sent = self.nats.jetstream().publish_with_headers(subject, headers, payload).await;
+            self.on_the_way.push_back(sent.map_err(publish_error)?.into_future());
         }
         Ok(())
     }

@@ -62,18 +62,26 @@ impl Nats {
 #[error("must be letters, digits, `-` or `_`")]
 pub struct InvalidToken;
 
-/// A value as one token of a subject; any, where there is none.
+/// The subject of the events of a kind of aggregate and of a type; of any, where there is none.
 ///
 /// # Errors
-/// [`InvalidToken`] for wildcards, dots and everything else that is no plain word.
-pub fn subject_token(value: Option<&str>) -> Result<&str, InvalidToken> {
-    match value {
-        None => Ok("*"),
-        Some(word) => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            if !word.is_empty() && word.chars().all(plain) { Ok(word) } else { Err(InvalidToken) }
+/// Which of both is not letters, digits, `-` and `_`, and so would reach beyond its place in the subject.
+pub fn events_of(aggregate: Option<&str>, kind: Option<&str>) -> Result<String, (&'static str, InvalidToken)> {
+    match (aggregate, kind) {
+        // The server then counts and reads without looking at subjects.
+        (None, None) => Ok(">".to_owned()),
+        _ => {
+            let aggregate = token(aggregate).map_err(|rule| ("aggregate", rule))?;
+            let kind = token(kind).map_err(|rule| ("type", rule))?;
+            Ok(format!("events.{aggregate}.{kind}.*"))
         }
     }
+}
+
+fn token(value: Option<&str>) -> Result<&str, InvalidToken> {
+    let Some(word) = value else { return Ok("*") };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !word.is_empty() && word.chars().all(plain) { Ok(word) } else { Err(InvalidToken) }
 }
 
 impl Replay {

@@ -94,7 +94,7 @@ fn everything(server: &NatsServer, file: PathBuf) -> ReplayArgs {
 
 /// The first messages of the mirror, about so many.
 async fn messages(nats: &Nats, most: usize) -> Result<Vec<(String, bytes::Bytes)>> {
-    let mut replay = nats.replay(EVENTS, "events.>", 1);
+    let mut replay = nats.replay(EVENTS, ">", 1);
     let mut messages = Vec::new();
     loop {
         let batch = replay.next_batch().await?;

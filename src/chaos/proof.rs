@@ -124,7 +124,7 @@ async fn facts(stage: &Stage) -> Result<String> {
     let query = "select e::text from journal.events e union all select c::text from journal.claims c";
     let rows: Vec<String> = sqlx::query_scalar(query).fetch_all(stage.foundation.journal().pool()).await?;
     let mut all = rows.concat();
-    let mut replay = stage.foundation.shared.nats.replay(EVENTS, "events.>", 1);
+    let mut replay = stage.foundation.shared.nats.replay(EVENTS, ">", 1);
     loop {
         let batch = replay.next_batch().await?;
         if batch.is_empty() {

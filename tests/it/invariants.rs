@@ -145,7 +145,7 @@ async fn facts(app: &TestApp) -> String {
         sqlx::query("select e::text as text from journal.events e union all select c::text from journal.claims c");
     let rows = rows.fetch_all(app.pool()).await.unwrap();
     let mut all: String = rows.iter().map(|row| row.get::<String, _>("text")).collect();
-    let mut replay = app.foundation.shared.nats.replay(nats::EVENTS, "events.>", 1);
+    let mut replay = app.foundation.shared.nats.replay(nats::EVENTS, ">", 1);
     loop {
         let batch = replay.next_batch().await.unwrap();
         if batch.is_empty() {

@@ -13,7 +13,7 @@ use crate::support::{TestApp, eventually, game};
 /// What the mirror holds, in its own order: position in the journal and sequence. A stream that is gone, or has only
 /// just made way for another and still answers, holds nothing.
 async fn mirror(nats: &Nats) -> Vec<(Position, i64)> {
-    let mut replay = nats.replay(EVENTS, "events.>", 1);
+    let mut replay = nats.replay(EVENTS, ">", 1);
     let mut all = Vec::new();
     loop {
         let Ok(batch) = replay.next_batch().await else { return Vec::new() };

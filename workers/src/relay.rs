@@ -253,7 +253,7 @@ impl Relay {
     /// be missing among them.
     async fn compare(&self, tail: Tail) -> Result<(), RelayError> {
         let first = tail.sequence.saturating_sub(COMPARED).saturating_add(1);
-        let mut replay = self.nats.replay(EVENTS, "events.>", first);
+        let mut replay = self.nats.replay(EVENTS, ">", first);
         let mut mirrored = Vec::new();
         while replay.next_sequence() <= tail.sequence {
             let batch = replay.next_batch().await?;

@@ -55,17 +55,18 @@ impl Events {
         follow: Query<Option<bool>>,
     ) -> Result<Replayed, Problem> {
         actor.may_read_events()?;
-        let (kind, name) = (token("aggregate", aggregate.as_deref())?, token("type", kind.as_deref())?);
+        let wanted = (aggregate.as_deref(), kind.as_deref());
+        let subject = nats::events_of(wanted.0, wanted.1).map_err(|(name, rule)| Problem::field(name, rule))?;
         let (_, last) = store.nats.extent(EVENTS).await?;
         if let Some(id) = id.as_deref() {
             if from.is_some() || to.is_some() || follow.is_some() {
                 return Err(Problem::field("id", "goes with `aggregate` and `type` only"));
             }
             let id = Uuid::try_parse(id).map_err(|_| Problem::field("id", InvalidId))?;
-            return Ok(Replayed::Events(Binary(history(&store, id, (kind, name)).await?.into()), last));
+            return Ok(Replayed::Events(Binary(history(&store, id, wanted).await?.into()), last));
         }
         let mut reader = Reader {
-            replay: store.nats.replay(EVENTS, format!("events.{kind}.{name}.*"), from.unwrap_or(1)),
+            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)),
             to: to.unwrap_or(u64::MAX),
             follow: follow.unwrap_or(false),
         };
@@ -80,25 +81,19 @@ impl Events {
 }
 
 /// One aggregate's events, from the journal: subjects of the mirror do not name aggregates.
-async fn history(store: &Store, id: Uuid, (kind, name): (&str, &str)) -> Result<Vec<u8>, Problem> {
+async fn history(store: &Store, id: Uuid, wanted: (Option<&str>, Option<&str>)) -> Result<Vec<u8>, Problem> {
     let keys = AggregateKey::every_kind(id);
     let histories = store.commands.journal().histories(&keys).await.map_err(CommandError::from)?;
     let mut lines = Vec::new();
     for event in keys.iter().flat_map(|key| histories.of(*key)) {
-        if [(kind, &event.aggregate_type), (name, &event.event_type)]
-            .iter()
-            .all(|(wanted, is)| *wanted == "*" || wanted == is)
-        {
+        let is = |wanted: Option<&str>, name: &String| wanted.is_none_or(|wanted| wanted == name);
+        if is(wanted.0, &event.aggregate_type) && is(wanted.1, &event.event_type) {
             // A cloud event of texts and raw JSON has nothing that could fail to be written.
             lines.extend(serde_json::to_vec(&event.to_cloud_event()).unwrap_or_default());
             lines.push(b'\n');
         }
     }
     Ok(lines)
-}
-
-fn token<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Problem> {
-    nats::subject_token(value).map_err(|rule| Problem::field(name, rule))
 }
 
 struct Reader {

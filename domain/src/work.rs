@@ -11,3 +11,12 @@ pub struct PaymentWork {
     /// For which order.
     pub order_id: OrderId,
 }
+
+impl PaymentWork {
+    /// As it stands in the queue.
+    #[must_use]
+    pub fn to_json(self) -> Vec<u8> {
+        // Two ids have nothing that could fail to be written.
+        serde_json::to_vec(&self).unwrap_or_default()
+    }
+}

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use async_nats::client::PublishError;
 use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures::{Stream, StreamExt};
+
+use crate::message::Outgoing;
 
 /// What JetStream answered when it could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +126,13 @@ impl Nats {
     }
 
     async fn send(&self, subject: &'static str, body: bytes::Bytes) -> Result<(), NatsError> {
-        let sent = tokio::time::timeout(PATIENCE, self.client.publish(subject, body)).await;
-        sent.map_err(NatsError::of("send"))?.map_err(NatsError::of("send"))
+        in_time(self.client.publish(subject, body)).await
+    }
+
+    /// Sends a message to a stream without asking whether it was stored.
+    pub(crate) async fn send_unconfirmed(&self, message: Outgoing) -> Result<(), NatsError> {
+        let (subject, headers, payload) = message.into_parts();
+        in_time(self.client.publish_with_headers(subject, headers, payload)).await
     }
 
     /// What is asked on `subject` from now on.
@@ -178,4 +186,9 @@ impl Nats {
         let subscription = self.client.subscribe(subject).await.map_err(NatsError::of("wakes"))?;
         Ok(subscription.map(drop))
     }
+}
+
+async fn in_time(sending: impl Future<Output = Result<(), PublishError>>) -> Result<(), NatsError> {
+    let sent = tokio::time::timeout(PATIENCE, sending).await;
+    sent.map_err(NatsError::of("send"))?.map_err(NatsError::of("send"))
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::connect::{Nats, NatsError};
 use crate::message::{Outgoing, Stored};
+use crate::payment_queue;
 use crate::streams::{DLQ, PAYMENTS};
 
 const CLASS: &str = "Dlq-Class";
@@ -144,7 +145,7 @@ impl Nats {
     pub async fn redrive(&self, sequence: u64, by: &str) -> Result<bool, NatsError> {
         let Some(letter) = self.dead_letter(sequence).await? else { return Ok(false) };
         let work = Outgoing {
-            subject: format!("payments.process.{}", letter.key),
+            subject: payment_queue::subject(&letter.key),
             id: format!("{}:redrive:{sequence}", letter.key),
             headers: vec![(REDRIVEN_BY, by.to_owned())],
             payload: letter.work,

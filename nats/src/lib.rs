@@ -11,6 +11,7 @@ mod dead_letter;
 mod follow;
 mod message;
 mod mirror;
+mod payment_queue;
 mod replay;
 mod streams;
 

@@ -1,6 +1,5 @@
 use async_nats::HeaderMap;
-use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use bytes::Bytes;
 
 use crate::connect::{Nats, NatsError};
@@ -20,21 +19,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// To be stored only behind sequence `last`.
-    pub(crate) fn into_parts(self, last: u64) -> (String, HeaderMap, Bytes) {
-        let mut headers = named(self.headers);
+    /// Its subject, headers and body.
+    pub(crate) fn into_parts(self) -> (String, HeaderMap, Bytes) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
         headers.insert(NATS_MESSAGE_ID, self.id);
-        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last.to_string());
         (self.subject, headers, self.payload)
     }
-}
-
-fn named(headers: Vec<(&'static str, String)>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        map.insert(name, value);
-    }
-    map
 }
 
 /// A message as a stream holds it.
@@ -72,13 +65,12 @@ impl Nats {
     /// # Errors
     /// When the stream did not confirm it.
     pub async fn publish(&self, message: Outgoing, only_if_first: bool) -> Result<(), NatsError> {
-        let subject = message.subject;
-        let headers = named(message.headers);
-        let mut publish = PublishMessage::build().headers(headers).message_id(message.id).payload(message.payload);
+        let (subject, mut headers, payload) = message.into_parts();
         if only_if_first {
-            publish = publish.expected_last_subject_sequence(0);
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         }
-        let ack = self.jetstream().send_publish(subject, publish).await.map_err(NatsError::of("publish"))?;
+        let ack = self.jetstream().publish_with_headers(subject, headers, payload).await;
+        let ack = ack.map_err(NatsError::of("publish"))?;
         match ack.await {
             Ok(_) => Ok(()),
             Err(error)

@@ -2,6 +2,7 @@
 //! come in between and a lost message stops all later ones. So a message that is stored tells of all before it, and only
 //! some of them ask for a confirmation.
 
+use async_nats::header::NATS_EXPECTED_LAST_SEQUENCE;
 use async_nats::jetstream::context::PublishErrorKind;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -47,7 +48,8 @@ impl Pipeline {
     pub async fn send(&mut self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
         let mut messages = messages.into_iter();
         while let Some(message) = messages.next() {
-            let (subject, headers, payload) = message.into_parts(self.last);
+            let (subject, mut headers, payload) = message.into_parts();
+            headers.insert(NATS_EXPECTED_LAST_SEQUENCE, self.last.to_string());
             self.last = self.last.saturating_add(1);
             if messages.len() > 0 && messages.len() % CONFIRMED_TOGETHER != 0 {
                 let sent = self.nats.client().publish_with_headers(subject, headers, payload).await;

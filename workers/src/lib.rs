@@ -24,7 +24,7 @@ mod webhooks;
 use commands::{CommandError, Commands, PaymentState};
 use domain::payment::Failure;
 use domain::{OrderId, PaymentId, PaymentWork};
-use nats::{Nats, NatsError, Outgoing};
+use nats::{Nats, NatsError};
 use psp::{Intent, PspClient, PspError, RefundStatus};
 use uuid::Uuid;
 
@@ -82,14 +82,8 @@ impl Shared {
     /// Puts work into the payment queue; its worker looks at the journal to see what is to be done. The same work for
     /// the same reason is queued once.
     pub(crate) async fn enqueue(&self, payment_id: PaymentId, order_id: OrderId, why: &str) -> Result<(), NatsError> {
-        let message = Outgoing {
-            subject: format!("payments.process.{payment_id}"),
-            id: format!("{payment_id}:{why}"),
-            headers: vec![],
-            // Two ids have nothing that could fail to be written.
-            payload: serde_json::to_vec(&PaymentWork { payment_id, order_id }).unwrap_or_default().into(),
-        };
-        self.nats.publish(message, false).await
+        let work = PaymentWork { payment_id, order_id };
+        self.nats.queue_payment(&payment_id.to_string(), why, work.to_json().into()).await
     }
 }
 

@@ -159,8 +159,7 @@ impl Settlement {
             attempts,
             first_at: first_at.to_rfc3339(),
             failed_at: self.commands.clock().now().to_rfc3339(),
-            // Two ids have nothing that could fail to be written.
-            work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap_or_default().into(),
+            work: PaymentWork { payment_id: payment, order_id: order }.to_json().into(),
         };
         self.nats.bury(letter).await?;
         self.note(case, None, &format!("dead letter: {class} after {attempts} attempt(s), {cause}"));

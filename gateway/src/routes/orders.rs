@@ -2,9 +2,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use commands::{Actor, OrderState};
+use domain::checkout::Errand;
 use domain::order::{CancelReason, RefundReason};
 use domain::payment::{MethodToken, PaymentMethod};
-use domain::{GameId, OrderId, Role, UserId};
+use domain::{GameId, OrderId, PaymentId, PaymentWork, Role, UserId};
+use nats::Nats;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -176,6 +178,9 @@ impl Orders {
         let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
         let id = OrderId::from_uuid(store.commands.clock().new_id());
         let placed = store.commands.place_order(&context, id, games, method).await?;
+        if let Some(payment) = placed.payment {
+            begin_charging(&store.nats, payment, placed.order).await;
+        }
         let (id, replayed) = (placed.order, extract::replayed(placed.replayed));
         let accepted = PurchaseAccepted {
             order_id: id.to_string(),
@@ -286,6 +291,15 @@ impl From<OrderState> for OrderStatus {
             OrderState::AwaitingPayment => Self::AwaitingPayment,
             OrderState::Completed => Self::Completed,
         }
+    }
+}
+
+/// Has the worker begin before the event that tells it to has gone round. Where this is lost, only time is.
+async fn begin_charging(nats: &Nats, payment: PaymentId, order: OrderId) {
+    let work = PaymentWork { payment_id: payment, order_id: order };
+    let why = Errand::Charge.to_string();
+    if let Err(error) = nats.queue_payment_early(&payment.to_string(), &why, work.to_json().into()).await {
+        tracing::debug!(%error, payment.id = %payment, "Payment {payment} begins with its event");
     }
 }
 

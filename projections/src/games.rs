@@ -36,6 +36,7 @@ pub struct GameKey {
 
 impl Row for Catalogued {
     const KEY: &'static [&'static str] = &["game_id"];
+    const ARRAYS: &'static [&'static str] = &["genres", "tags", "platforms"];
     type Key = GameKey;
 
     fn key(&self) -> GameKey {

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 pub mod consistency;
+mod copied;
 mod cursor;
 mod date;
 pub mod disputes;

@@ -324,7 +324,7 @@ async fn apply_some<'e>(
     };
     let mut more_stuck = stuck.clone();
     let (changes, parked) = projection.fold(&rows, events, &mut more_stuck).await?;
-    tables::write(&mut savepoint, &[changes]).await?;
+    tables::write(&mut savepoint, &changes).await?;
     savepoint.commit().await?;
     for Parked { envelope, error } in &parked {
         tell(projection, envelope, error);

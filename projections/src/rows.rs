@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::fact::ApplyError;
 use crate::tables::Changes;
@@ -14,6 +15,8 @@ use crate::tables::Changes;
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// The columns of the primary key.
     const KEY: &'static [&'static str];
+    /// The columns that Postgres keeps as arrays; lists in others are JSON.
+    const ARRAYS: &'static [&'static str] = &[];
     /// Their values, by the same names.
     type Key: Serialize + Hash + Eq + Clone + Send + Sync;
 
@@ -79,23 +82,26 @@ impl<R: Row> Rows<R> {
 
     /// What is to be written of them.
     pub(crate) fn changes(&self, table: &'static str) -> Result<Changes, ApplyError> {
-        let gone: Vec<_> = self.read.keys().filter(|key| !self.now.contains_key(key)).collect();
-        let changed = self.now.iter().filter(|(key, row)| self.read.get(key) != Some(row));
-        let changed: Vec<_> = changed.map(|(_, row)| row).collect();
-        let json = |rows: Result<String, _>| rows.map_err(poison);
+        let gone = self.read.keys().filter(|key| !self.now.contains_key(key));
+        let changed: Vec<_> = self.now.iter().filter(|(key, row)| self.read.get(key) != Some(row)).collect();
+        let replaced = changed.iter().map(|(key, _)| *key).filter(|key| self.read.contains_key(key));
         Ok(Changes {
             table,
             key: R::KEY,
-            columns: changed.first().map(columns).transpose()?.unwrap_or_default(),
-            gone: if gone.is_empty() { None } else { Some(json(serde_json::to_string(&gone))?) },
-            rows: if changed.is_empty() { None } else { Some(json(serde_json::to_string(&changed))?) },
+            arrays: R::ARRAYS,
+            gone: gone.map(values).collect::<Result<_, _>>()?,
+            replaced: replaced.map(values).collect::<Result<_, _>>()?,
+            rows: changed.iter().map(|(_, row)| values(row)).collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn columns(row: &impl Serialize) -> Result<Vec<String>, ApplyError> {
-    let row = serde_json::to_value(row).map_err(poison)?;
-    Ok(row.as_object().map(|columns| columns.keys().cloned().collect()).unwrap_or_default())
+/// What stands in the columns, by their names.
+fn values(row: &impl Serialize) -> Result<Map<String, Value>, ApplyError> {
+    match serde_json::to_value(row).map_err(poison)? {
+        Value::Object(values) => Ok(values),
+        other => Err(ApplyError::Poison(format!("{other} is no row"))),
+    }
 }
 
 fn poison(error: serde_json::Error) -> ApplyError {

@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use async_nats::client::PublishError;
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectOptions, HeaderMap, ServerAddr};
 use futures::{Stream, StreamExt};
-
-use crate::message::Outgoing;
 
 /// What JetStream answered when it could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +22,7 @@ impl NatsError {
 /// How often the server is asked whether it is there. The third answer that does not come ends the connection, so one
 /// that only looks open is noticed within 15 s.
 const PING: Duration = Duration::from_secs(4);
-/// For how long a message may wait for its turn to be sent: whoever sends it serves somebody.
+/// For how long a message may wait for its turn to be sent.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -126,13 +124,17 @@ impl Nats {
     }
 
     async fn send(&self, subject: &'static str, body: bytes::Bytes) -> Result<(), NatsError> {
-        in_time(self.client.publish(subject, body)).await
+        with_timeout(self.client.publish(subject, body)).await
     }
 
     /// Sends a message to a stream without asking whether it was stored.
-    pub(crate) async fn send_unconfirmed(&self, message: Outgoing) -> Result<(), NatsError> {
-        let (subject, headers, payload) = message.into_parts();
-        in_time(self.client.publish_with_headers(subject, headers, payload)).await
+    pub(crate) async fn send_unconfirmed(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: bytes::Bytes,
+    ) -> Result<(), NatsError> {
+        with_timeout(self.client.publish_with_headers(subject, headers, payload)).await
     }
 
     /// What is asked on `subject` from now on.
@@ -188,7 +190,7 @@ impl Nats {
     }
 }
 
-async fn in_time(sending: impl Future<Output = Result<(), PublishError>>) -> Result<(), NatsError> {
+async fn with_timeout(sending: impl Future<Output = Result<(), PublishError>>) -> Result<(), NatsError> {
     let sent = tokio::time::timeout(PATIENCE, sending).await;
     sent.map_err(NatsError::of("send"))?.map_err(NatsError::of("send"))
 }

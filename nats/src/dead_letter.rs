@@ -48,7 +48,7 @@ impl DeadLetter {
         let Self { queue, class, key, cause, attempts, first_at, failed_at, work } = self;
         Outgoing {
             subject: format!("dlq.{queue}.{class}.{key}"),
-            id: format!("{key}:{class}:{failed_at}"),
+            id: Some(format!("{key}:{class}:{failed_at}")),
             headers: vec![
                 (CLASS, class),
                 (CAUSE, cause.replace(['\r', '\n'], " ")),
@@ -146,7 +146,7 @@ impl Nats {
         let Some(letter) = self.dead_letter(sequence).await? else { return Ok(false) };
         let work = Outgoing {
             subject: payment_queue::subject(&letter.key),
-            id: format!("{}:redrive:{sequence}", letter.key),
+            id: Some(format!("{}:redrive:{sequence}", letter.key)),
             headers: vec![(REDRIVEN_BY, by.to_owned())],
             payload: letter.work,
         };

@@ -10,8 +10,8 @@ use crate::streams::StreamName;
 pub struct Outgoing {
     /// Where to.
     pub subject: String,
-    /// Its id; the server drops a second one of the same id within two minutes.
-    pub id: String,
+    /// Its id, where it may be published twice: the server drops a second one of the same id within two minutes.
+    pub id: Option<String>,
     /// More headers.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
@@ -25,7 +25,9 @@ impl Outgoing {
         for (name, value) in self.headers {
             headers.insert(name, value);
         }
-        headers.insert(NATS_MESSAGE_ID, self.id);
+        if let Some(id) = self.id {
+            headers.insert(NATS_MESSAGE_ID, id);
+        }
         (self.subject, headers, self.payload)
     }
 }

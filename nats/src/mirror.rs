@@ -50,10 +50,11 @@ impl Pipeline {
         while let Some(message) = messages.next() {
             let (subject, mut headers, payload) = message.into_parts();
             headers.insert(NATS_EXPECTED_LAST_SEQUENCE, self.last.to_string());
+            // The first one as well: what the stream will not have is its first after a while, and says why.
+            let asks = self.last == self.confirmed || messages.len() % CONFIRMED_TOGETHER == 0;
             self.last = self.last.saturating_add(1);
-            if messages.len() > 0 && messages.len() % CONFIRMED_TOGETHER != 0 {
-                let sent = self.nats.client().publish_with_headers(subject, headers, payload).await;
-                sent.map_err(NatsError::of("publish"))?;
+            if !asks {
+                self.nats.send_unconfirmed(subject, headers, payload).await?;
                 continue;
             }
             if self.on_the_way.len() >= WINDOW {
@@ -85,7 +86,7 @@ impl Pipeline {
 }
 
 impl Nats {
-    /// A way to the end of a stream whose last sequence must be `after`.
+    /// Publishes to a stream whose last sequence must be `after`.
     #[must_use]
     pub fn pipeline(&self, after: u64) -> Pipeline {
         Pipeline { nats: self.clone(), last: after, confirmed: after, on_the_way: FuturesOrdered::new() }

@@ -10,7 +10,7 @@ pub(crate) fn subject(payment: &str) -> String {
 }
 
 fn message(payment: &str, why: &str, work: Bytes) -> Outgoing {
-    Outgoing { subject: subject(payment), id: format!("{payment}:{why}"), headers: vec![], payload: work }
+    Outgoing { subject: subject(payment), id: Some(format!("{payment}:{why}")), headers: vec![], payload: work }
 }
 
 impl Nats {
@@ -22,11 +22,12 @@ impl Nats {
         self.publish(message(payment, why, work), false).await
     }
 
-    /// The same, ahead of whoever will queue it for certain: nothing is confirmed, and what is lost costs time.
+    /// The same, early: nothing is confirmed. Somebody else queues it for certain, so what is lost costs time only.
     ///
     /// # Errors
     /// When it cannot be sent now.
     pub async fn queue_payment_early(&self, payment: &str, why: &str, work: Bytes) -> Result<(), NatsError> {
-        self.send_unconfirmed(message(payment, why, work)).await
+        let (subject, headers, payload) = message(payment, why, work).into_parts();
+        self.send_unconfirmed(subject, headers, payload).await
     }
 }

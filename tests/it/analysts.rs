@@ -70,12 +70,8 @@ async fn the_analysts_nats_account_can_read_events_and_nothing_else() {
 
     assert_eq!(analyst.replay(EVENTS, ">", 1).next_batch().await.unwrap().len(), 2);
     assert!(analyst.replay(nats::DLQ, "dlq.>", 1).next_batch().await.is_err(), "another stream");
-    let forged = nats::Outgoing {
-        subject: "events.game.Forged.0".into(),
-        id: "x".into(),
-        headers: vec![],
-        payload: "{}".into(),
-    };
+    let forged =
+        nats::Outgoing { subject: "events.game.Forged.0".into(), id: None, headers: vec![], payload: "{}".into() };
     assert!(analyst.publish(forged, false).await.is_err(), "publishing");
     assert!(analyst.provision().await.is_err(), "creating streams");
     assert_eq!(app.foundation.shared.nats.extent(EVENTS).await.unwrap().0, 2);

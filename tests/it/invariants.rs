@@ -88,7 +88,7 @@ async fn invariant_03_one_charge_per_payment_and_one_library_entry_per_game_howe
     for n in 0..5 {
         let again = nats::Outgoing {
             subject: format!("payments.process.{payment}"),
-            id: format!("again-{n}"),
+            id: Some(format!("again-{n}")),
             headers: vec![],
             payload: work.to_string().into(),
         };

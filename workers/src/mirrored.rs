@@ -5,12 +5,11 @@ use domain::StoreEvent;
 use journal::{CloudEvent, Position};
 use nats::{Delivery, Stored};
 use projections::Envelope;
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// The header that ties a message to its place in the journal.
 pub(crate) const POSITION: &str = "Journal-Position";
-/// The header that holds the event's id.
-pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// An event of the mirror, read to its parts.
 #[derive(Debug)]
@@ -55,6 +54,16 @@ impl Mirrored {
         let Envelope { aggregate, aggregate_id, event_type, event_version, payload, .. } = &self.envelope;
         Ok(StoreEvent::read(aggregate, aggregate_id, event_type, event_version, payload)?)
     }
+}
+
+/// Which event a message of EVENTS claims to be, and where that claims to stand, whoever wrote it.
+pub(crate) fn claim(stored: &Stored) -> (Option<Uuid>, Option<Position>) {
+    #[derive(Deserialize)]
+    struct Named {
+        id: Uuid,
+    }
+    let named = serde_json::from_slice::<Named>(&stored.payload).ok();
+    (named.map(|named| named.id), stored.header(POSITION).and_then(|position| position.parse().ok()))
 }
 
 impl TryFrom<&Delivery> for Mirrored {

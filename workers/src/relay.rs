@@ -16,19 +16,18 @@ use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError, RELAY_
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::lane::subject;
 use crate::metrics::{HELD_BACK, MIRRORED, RELAY_HALTED, RELAY_LAG};
-use crate::mirrored::{MESSAGE_ID, POSITION};
+use crate::mirrored::{POSITION, claim};
 
 const BATCH: i64 = 1_000;
-/// How many full batches follow one another before the last is waited for, and it is looked who leads and who stops.
+/// How many full batches follow one another before the last is waited for.
 const BATCHES: usize = 16;
 /// The journal is read this often at least, whether anybody woke us or not.
 const POLL: Duration = Duration::from_secs(1);
 /// How often it is read at most: what is appended meanwhile is read together.
-const MIN_INTERVAL: Duration = Duration::from_millis(3);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// For how long it is read again and again where somebody appended and the event cannot be read yet.
 const HELD_BACK_FOR: Duration = Duration::from_millis(100);
 /// How long to wait after something went wrong.
@@ -186,10 +185,11 @@ impl Relay {
                 woken = Instant::now();
             }
             due = Instant::now().checked_add(MIN_INTERVAL).unwrap_or(due);
-            match self.run_once().await {
-                Ok(Step::Worked) => continue,
-                Ok(Step::Idle) => {}
-                Err(error) => {
+            // What is cut off has no tail, and whoever leads next finds it.
+            match stop.run_until_cancelled(Box::pin(self.run_once())).await {
+                None | Some(Ok(Step::Idle)) => {}
+                Some(Ok(Step::Worked)) => continue,
+                Some(Err(error)) => {
                     tracing::error!(%error, "The relay could not go on; it reads the mirror's end again");
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
@@ -205,7 +205,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Mirrors the next batch of events.
+    /// Mirrors the next events, up to sixteen batches of them.
     ///
     /// # Errors
     /// [`RelayError`]; the next step reads the mirror's end again before it does anything.
@@ -260,17 +260,14 @@ impl Relay {
             if batch.is_empty() {
                 break;
             }
-            mirrored.extend(batch.iter().map(|stored| {
-                let position = stored.header(POSITION).and_then(|position| position.parse::<Position>().ok());
-                let event = stored.header(MESSAGE_ID).and_then(|id| Uuid::try_parse(id).ok());
-                (stored.sequence, position.unwrap_or_default(), event)
-            }));
+            mirrored.extend(batch.iter().map(|stored| (stored.sequence, claim(stored))));
         }
-        let Some(((_, begin, _), rest)) = mirrored.split_first() else { return Ok(()) };
-        let recorded = self.journal.committed_after(*begin, i64::try_from(COMPARED).unwrap_or(i64::MAX)).await?;
+        let Some(((_, (_, begin)), rest)) = mirrored.split_first() else { return Ok(()) };
+        let begin = begin.unwrap_or_default();
+        let recorded = self.journal.committed_after(begin, i64::try_from(COMPARED).unwrap_or(i64::MAX)).await?;
         let recorded = recorded.iter().take_while(|event| event.position <= tail.position);
-        for (found, (sequence, position, event)) in recorded.zip(rest) {
-            if (found.position, Some(found.event_id)) != (*position, *event) {
+        for (found, (sequence, claimed)) in recorded.zip(rest) {
+            if (Some(found.event_id), Some(found.position)) != *claimed {
                 self.halt(true);
                 return Err(RelayError::Differs { sequence: *sequence, found: found.position });
             }
@@ -291,14 +288,13 @@ impl Relay {
         }
         let last = self.nats.tail(EVENTS).await?;
         let Some(last) = last else { return Ok(Tail::default()) };
-        let event = last.header(MESSAGE_ID).unwrap_or_default().to_owned();
-        let position: Option<Position> = last.header(POSITION).and_then(|text| text.parse().ok());
+        let (event, position) = claim(&last);
         let known = match position {
             Some(position) => self.journal.event_at(position).await?,
             None => None,
         };
         match (position, known) {
-            (Some(position), Some(known)) if Uuid::try_parse(&event) == Ok(known) => {
+            (Some(position), Some(known)) if event == Some(known) => {
                 let tail = Tail { sequence: last.sequence, position };
                 self.compare(tail).await?;
                 self.halt(false);
@@ -306,6 +302,7 @@ impl Relay {
             }
             _ => {
                 self.halt(true);
+                let event = event.map_or_else(|| "unknown".to_owned(), |event| event.to_string());
                 Err(RelayError::Ahead { sequence: last.sequence, event, position })
             }
         }
@@ -352,7 +349,8 @@ fn outgoing(recorded: &Recorded) -> Outgoing {
     let event = recorded.to_cloud_event();
     Outgoing {
         subject: subject(&event),
-        id: event.id.to_string(),
+        // Each names the sequence before it, so none is stored twice.
+        id: None,
         headers: vec![(POSITION, recorded.position.to_string())],
         // A cloud event of texts and raw JSON has nothing that could fail to be written.
         payload: serde_json::to_vec(&event).unwrap_or_default().into(),

@@ -53,7 +53,7 @@ pub struct ReplayArgs {
 pub async fn run(args: &ReplayArgs) -> Result<()> {
     let nats = Nats::connect(args.nats_url.expose_secret()).await?;
     let subject = nats::events_of(args.aggregate.as_deref(), args.kind.as_deref())
-        .map_err(|(name, rule)| anyhow!(rule).context(format!("--{name}")))?;
+        .map_err(|rule| anyhow!("--{} {rule}", rule.name))?;
     let mut output: Box<dyn AsyncWrite + Unpin> = match &args.output {
         Some(file) => Box::new(tokio::fs::File::create(file).await.with_context(|| file.display().to_string())?),
         None => Box::new(tokio::io::stdout()),
@@ -75,7 +75,7 @@ pub async fn run(args: &ReplayArgs) -> Result<()> {
 
 async fn write(args: &ReplayArgs, nats: &Nats, subject: String, out: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
     let bar = progress::count("events");
-    let mut replay = nats.replay(EVENTS, subject, args.from);
+    let mut replay = nats.replay(EVENTS, subject, args.from).of_bodies();
     while replay.next_sequence() <= args.to {
         let batch = replay.next_batch().await?;
         for event in batch.iter().filter(|event| event.sequence <= args.to && is_wanted(args, event)) {

@@ -23,7 +23,7 @@ pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE, REDRIVEN_BY};
 pub use follow::Follower;
 pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
-pub use replay::{InvalidToken, Replay, events_of};
+pub use replay::{InvalidFilter, Replay, events_of};
 pub use streams::{
     ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PROJECTED, PSP_HEALTH,
     RELAY_HEALTH, StreamName, WEBHOOK_WAKE,

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::header::{NATS_SEQUENCE, NATS_SUBJECT};
+use async_nats::HeaderMap;
+use async_nats::header::{NATS_LAST_SEQUENCE, NATS_SEQUENCE, NATS_SUBJECT};
 use futures::StreamExt;
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -14,10 +15,12 @@ use crate::message::Stored;
 use crate::streams::StreamName;
 
 /// How many messages the server is asked for at once.
-const BATCH: u16 = 512;
+const BATCH: u16 = 1_024;
 /// How many batches are on their way at once, where it is known where each begins.
 const ON_THE_WAY: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The subject of everything: the server then counts and reads without looking at subjects.
+const ALL: &str = ">";
 /// The server's count of matching messages after this one.
 const PENDING: &str = "Nats-Num-Pending";
 
@@ -26,17 +29,18 @@ pub struct Replay {
     nats: Nats,
     stream: StreamName,
     subject: String,
+    bodies_only: bool,
     next: u64,
-    ahead: VecDeque<Asked>,
+    ahead: VecDeque<Prefetch>,
 }
 
-/// A batch that the server was asked for.
-struct Asked {
+/// A batch that the server was asked for ahead of its turn.
+struct Prefetch {
     from: u64,
     answer: JoinHandle<Result<Vec<Stored>, NatsError>>,
 }
 
-impl Drop for Asked {
+impl Drop for Prefetch {
     fn drop(&mut self) {
         self.answer.abort();
     }
@@ -47,44 +51,54 @@ struct DirectGet<'a> {
     seq: u64,
     next_by_subj: &'a str,
     batch: u16,
+    no_hdr: bool,
 }
 
 impl Nats {
     /// Reads `stream` from sequence `from` on, only what matches `subject` (wildcards allowed).
     #[must_use]
     pub fn replay(&self, stream: StreamName, subject: impl Into<String>, from: u64) -> Replay {
-        Replay { nats: self.clone(), stream, subject: subject.into(), next: from.max(1), ahead: VecDeque::new() }
+        let (nats, subject, next, ahead) = (self.clone(), subject.into(), from.max(1), VecDeque::new());
+        Replay { nats, stream, subject, bodies_only: false, next, ahead }
     }
 }
 
 /// A filter value that would reach beyond its place in a subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be letters, digits, `-` or `_`")]
-pub struct InvalidToken;
+pub struct InvalidFilter {
+    /// Which filter: `aggregate` or `type`.
+    pub name: &'static str,
+}
 
 /// The subject of the events of a kind of aggregate and of a type; of any, where there is none.
 ///
 /// # Errors
-/// Which of both is not letters, digits, `-` and `_`, and so would reach beyond its place in the subject.
-pub fn events_of(aggregate: Option<&str>, kind: Option<&str>) -> Result<String, (&'static str, InvalidToken)> {
+/// [`InvalidFilter`] for wildcards, dots and everything else that is no plain word.
+pub fn events_of(aggregate: Option<&str>, kind: Option<&str>) -> Result<String, InvalidFilter> {
     match (aggregate, kind) {
-        // The server then counts and reads without looking at subjects.
-        (None, None) => Ok(">".to_owned()),
+        (None, None) => Ok(ALL.to_owned()),
         _ => {
-            let aggregate = token(aggregate).map_err(|rule| ("aggregate", rule))?;
-            let kind = token(kind).map_err(|rule| ("type", rule))?;
+            let aggregate = token(aggregate).ok_or(InvalidFilter { name: "aggregate" })?;
+            let kind = token(kind).ok_or(InvalidFilter { name: "type" })?;
             Ok(format!("events.{aggregate}.{kind}.*"))
         }
     }
 }
 
-fn token(value: Option<&str>) -> Result<&str, InvalidToken> {
-    let Some(word) = value else { return Ok("*") };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if !word.is_empty() && word.chars().all(plain) { Ok(word) } else { Err(InvalidToken) }
+fn token(value: Option<&str>) -> Option<&str> {
+    let plain = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    value.map_or(Some("*"), |word| Some(word).filter(plain))
 }
 
 impl Replay {
+    /// The same, where nobody looks at subjects and headers: of a whole stream without gaps the server is then asked for
+    /// bodies alone, which takes half the time.
+    #[must_use]
+    pub fn of_bodies(self) -> Self {
+        Self { bodies_only: self.subject == ALL, ..self }
+    }
+
     /// The sequence that is looked at next.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
@@ -96,11 +110,13 @@ impl Replay {
     /// # Errors
     /// When the server does not answer; the same call can be made again.
     pub async fn next_batch(&mut self) -> Result<Vec<Stored>, NatsError> {
-        let mut batch = match self.ahead.pop_front() {
-            Some(mut asked) => (&mut asked.answer).await.map_err(NatsError::of("direct get"))?,
+        // Whoever stops waiting for it finds it here again.
+        let mut batch = match self.ahead.front_mut() {
+            Some(prefetch) => (&mut prefetch.answer).await.map_err(NatsError::of("direct get")).flatten(),
             None => self.get(self.next, BATCH).await,
         }
         .inspect_err(|_| self.ahead.clear())?;
+        self.ahead.pop_front();
         batch.retain(|message| message.sequence >= self.next);
         let first = self.next;
         if let Some(last) = batch.last() {
@@ -118,11 +134,11 @@ impl Replay {
             return self.ahead.clear();
         }
         while self.ahead.len() < ON_THE_WAY {
-            let from = self.ahead.back().map_or(self.next, |asked| asked.from.saturating_add(step));
+            let from = self.ahead.back().map_or(self.next, |prefetch| prefetch.from.saturating_add(step));
             let reader =
                 Self { ahead: VecDeque::new(), subject: self.subject.clone(), nats: self.nats.clone(), ..*self };
             let answer = tokio::spawn(async move { reader.get(from, BATCH).await });
-            self.ahead.push_back(Asked { from, answer });
+            self.ahead.push_back(Prefetch { from, answer });
         }
     }
 
@@ -139,15 +155,27 @@ impl Replay {
     }
 
     async fn get(&self, from: u64, batch: u16) -> Result<Vec<Stored>, NatsError> {
+        if self.bodies_only {
+            let (bodies, last) = self.ask(from, batch, true).await?;
+            // Nothing is missing between the first and the last, so each stands where it seems to.
+            if last == bodies.last().map(|stored| stored.sequence) {
+                return Ok(bodies);
+            }
+        }
+        Ok(self.ask(from, batch, false).await?.0)
+    }
+
+    /// One batch, and the sequence of its last message as the server says it.
+    async fn ask(&self, from: u64, batch: u16, no_hdr: bool) -> Result<(Vec<Stored>, Option<u64>), NatsError> {
         let client = self.nats.client();
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await.map_err(NatsError::of("subscribe"))?;
-        let request = DirectGet { seq: from, next_by_subj: &self.subject, batch };
+        let request = DirectGet { seq: from, next_by_subj: &self.subject, batch, no_hdr };
         let request = serde_json::to_vec(&request).map_err(NatsError::of("request"))?;
         let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
         client.publish_with_reply(subject, inbox, request.into()).await.map_err(NatsError::of("direct get"))?;
 
-        let mut found = Vec::new();
+        let mut found: Vec<Stored> = Vec::new();
         loop {
             let answer = tokio::time::timeout(PATIENCE, answers.next()).await.map_err(NatsError::of("direct get"))?;
             let Some(answer) = answer else {
@@ -157,14 +185,23 @@ impl Replay {
                 // A message of the stream has no status.
                 None => {}
                 // 204: end of batch; 404: nothing (more) to read.
-                Some(204 | 404) => break,
+                Some(204 | 404) => return Ok((found, last_sequence(&answer))),
                 Some(status) => return Err(NatsError::of("direct get")(format!("status {status}"))),
             }
-            let message = stored(answer).ok_or_else(|| NatsError::of("direct get")("a message without its place"))?;
-            found.push(message);
+            let next = found.last().map_or(from, |last| last.sequence.saturating_add(1));
+            let message = if no_hdr { Some(body(answer, next)) } else { stored(answer) };
+            found.push(message.ok_or_else(|| NatsError::of("direct get")("a message without its place"))?);
         }
-        Ok(found)
     }
+}
+
+fn last_sequence(end: &async_nats::Message) -> Option<u64> {
+    end.headers.as_ref()?.get_last(NATS_LAST_SEQUENCE)?.as_str().parse().ok()
+}
+
+/// A message that seems to stand at a sequence.
+fn body(answer: async_nats::Message, sequence: u64) -> Stored {
+    Stored { sequence, subject: String::new(), headers: HeaderMap::new(), payload: answer.payload }
 }
 
 /// A message with where it stands, which its headers say. The time that they say as well is not read.

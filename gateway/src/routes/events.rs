@@ -56,7 +56,7 @@ impl Events {
     ) -> Result<Replayed, Problem> {
         actor.may_read_events()?;
         let wanted = (aggregate.as_deref(), kind.as_deref());
-        let subject = nats::events_of(wanted.0, wanted.1).map_err(|(name, rule)| Problem::field(name, rule))?;
+        let subject = nats::events_of(wanted.0, wanted.1).map_err(|rule| Problem::field(rule.name, rule))?;
         let (_, last) = store.nats.extent(EVENTS).await?;
         if let Some(id) = id.as_deref() {
             if from.is_some() || to.is_some() || follow.is_some() {
@@ -66,7 +66,7 @@ impl Events {
             return Ok(Replayed::Events(Binary(history(&store, id, wanted).await?.into()), last));
         }
         let mut reader = Reader {
-            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)),
+            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).of_bodies(),
             to: to.unwrap_or(u64::MAX),
             follow: follow.unwrap_or(false),
         };

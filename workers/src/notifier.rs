@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(45);
 /// For how long a mail is its sender's: longer than it may take.
 const LEASE: Duration = Duration::from_mins(1);
+/// How long events are gathered: nobody minds, and each round of notes and mails costs a dozen statements.
+const GATHER: Duration = Duration::from_millis(100);
 /// How many events are noted at once.
 const SLOTS: u16 = 64;
 
@@ -132,7 +134,11 @@ impl Notifier {
             let (sender, stop) = (self.clone(), stop.clone());
             senders.spawn(async move { sender.send_all(&stop).await });
         }
-        let each = |deliveries: Vec<Delivery>| async move { self.note_all(&deliveries).await };
+        let stopping = &stop;
+        let each = |deliveries: Vec<Delivery>| async move {
+            self.note_all(&deliveries).await;
+            stopping.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+        };
         let ended = async {
             while let Some(ended) = senders.join_next().await {
                 ended.context("a sender panicked")?;

@@ -1,7 +1,7 @@
 //! Folding the journal anew: to rebuild read models, and to prove that they equal the fold.
 //!
-//! The fold goes into temporary tables of the same names and forms, which stand in front of the real ones, so that the
-//! projector's own SQL is what is run. Readers see the old content until the new one is committed.
+//! The fold goes into temporary tables of the same names and forms, which stand in front of the real ones, and through
+//! the code that the projector falls back to. Readers see the old content until the new one is committed.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl<'a> Fold<'a> {
         Ok(self.ready.drain(..limit).collect())
     }
 
-    /// Folds the next events, at most `limit`, into all projections at once, one that was taken among them; returns how many
+    /// Folds the next events, at most `limit`, into all projections at once, and into one that was taken; returns how many
     /// there were.
     async fn step(
         &mut self,

@@ -5,7 +5,7 @@
 
 mod checkpoint;
 pub mod consistency;
-mod copied;
+mod copy_format;
 mod cursor;
 mod date;
 pub mod disputes;

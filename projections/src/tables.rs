@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use crate::copied;
+use crate::copy_format;
 
 /// The rows of a table that are to be read: their keys, as a JSON array of objects.
 pub struct Wanted {
@@ -129,7 +129,7 @@ pub(crate) async fn write(db: &mut PgConnection, changes: &Changes) -> sqlx::Res
         let columns = changes.columns();
         let copy = format!("copy {table} ({}) from stdin", columns.join(", "));
         let mut copy = db.copy_in_raw(&copy).await?;
-        copy.send(copied::lines(&columns, arrays, rows).as_bytes()).await?;
+        copy.send(copy_format::lines(&columns, arrays, rows).as_bytes()).await?;
         copy.finish().await?;
     }
     Ok(())

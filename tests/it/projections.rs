@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::Executor;
 
-use crate::support::{TestApp, eventually};
+use crate::support::{TestApp, eventually, game};
 
 async fn bought(app: &TestApp) {
     let game = app.game("Quiet Comet", 4_990).await;
@@ -65,6 +65,24 @@ async fn a_rebuilt_read_model_equals_what_it_was() {
 
     assert_eq!((folded.events, folded.parked), (journal.extent().await.unwrap().0, 0));
     app.verify().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_keeps_every_sign_that_a_text_may_have() {
+    let app = TestApp::start().await;
+    for n in 0..3 {
+        let mut wish = game(r"\N", 100, 0);
+        wish["description"] = json!("one\ntwo \\ three\n\\.\n\"four\" {five, six} \u{1F3B2}");
+        wish["tags"] = json!([r"back\slash", "say \"hi\"", "a,b", "{c}", "NULL", format!("{n}")]);
+        app.admin.post("/jogos", &wish).await.expect(201);
+    }
+    // The projector writes rows as JSON, a fold copies them.
+    app.verify().await;
+    rebuild(app.foundation.journal(), &[Arc::new(Games)], |_| ()).await.unwrap();
+    app.verify().await;
+    let kept = app.admin.get("/jogos?limit=1").await.expect(200);
+    let tags = kept["items"][0]["tags"].as_array().unwrap();
+    assert!(tags.contains(&json!(r"back\slash")), "{kept}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{CHECKPOINT, SearchEngine, SearchError, Side};
 use crate::checkpoint;
+use crate::fact::ApplyError;
 use crate::fold::{Fold, FoldError};
 use crate::games::{COLUMNS, GameView, Games};
 use crate::projector::AnyProjection;
@@ -87,7 +88,8 @@ pub async fn reindex(
     let games: [Arc<dyn AnyProjection>; 1] = [Arc::new(Games)];
     let mut fold = Fold::begin(journal, &games).await?;
     fold.read_most(|events| progress(Progress::Folded(events))).await?;
-    let Some((_, mut db)) = fold.take() else { return Ok(0) };
+    let nothing = || FoldError::from(ApplyError::Poison("no read model is folded".to_owned()));
+    let (_, mut db) = fold.take().ok_or_else(nothing)?;
     let total: i64 = sqlx::query_scalar("select count(*) from games where not retired").fetch_one(&mut db).await?;
     let (mut after, mut indexed, mut refused) = (Uuid::nil(), 0_i64, 0_i64);
     loop {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
 use gateway::{Authority, Limits, Progress, Store};
-use journal::{Clock, Journal, Vault, connect, connections_of_its_own};
+use journal::{Clock, Journal, Vault, connect, dedicated_pool};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use projections::Projector;
@@ -119,7 +119,7 @@ impl Foundation {
 
     /// Projects every read model.
     pub async fn projector(&self) {
-        let projector = Projector::new(connections_of_its_own(self.journal().pool(), 1), projections::all(&self.vault));
+        let projector = Projector::new(dedicated_pool(self.journal().pool(), 1), projections::all(&self.vault));
         workers::project(projector, self.shared.nats.clone(), self.stop.clone()).await;
     }
 

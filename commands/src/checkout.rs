@@ -38,7 +38,7 @@ impl Commands {
     /// Whether this process knows that a payment completed its order. What happens to either afterwards is news of its own.
     #[must_use]
     pub fn is_completed_by(&self, order: OrderId, payment: PaymentId) -> bool {
-        let known = self.journal.known::<Order>(order.as_uuid());
+        let known = self.journal.cached_aggregate::<Order>(order.as_uuid());
         matches!(known, Some(Order::Completed { payment: Some(by), .. }) if by == payment)
     }
 

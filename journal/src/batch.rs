@@ -28,7 +28,7 @@ const MOST_TOUCHED: usize = 512;
 /// For how long the database may take; after that nobody knows what it did, and each command is decided again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many commands of a batch that failed are appended at once.
-const AT_ONCE: usize = 4;
+pub(crate) const AT_ONCE: usize = 4;
 
 /// Commands that do not conflict.
 #[derive(Default)]

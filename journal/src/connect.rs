@@ -42,7 +42,7 @@ pub async fn connect(url: &SecretString, connections: u32) -> Result<PgPool, Jou
 /// Connections beside a pool's for somebody who makes the same few statements again and again: those are planned once,
 /// whatever they are given, and nobody else's turn is waited for. They are opened when they are needed.
 #[must_use]
-pub fn connections_of_its_own(like: &PgPool, connections: u32) -> PgPool {
+pub fn dedicated_pool(like: &PgPool, connections: u32) -> PgPool {
     let options = like.connect_options().as_ref().clone().options([("plan_cache_mode", "force_generic_plan")]);
     pool_of(connections).connect_lazy_with(options)
 }

@@ -206,7 +206,7 @@ impl Journal {
 
     /// An aggregate as this process read or wrote it lately, if it did; it may be out of date.
     #[must_use]
-    pub fn known<A: StoreAggregate>(&self, id: Uuid) -> Option<A> {
+    pub fn cached_aggregate<A: StoreAggregate>(&self, id: Uuid) -> Option<A> {
         self.cache.get(&AggregateKey::of::<A>(id))?.aggregate()
     }
 

@@ -30,7 +30,7 @@ pub use claims::{ClaimKey, Claims, ClaimsFold, Release};
 pub use clock::Clock;
 pub use cloud_event::CloudEvent;
 pub(crate) use connect::is_violation;
-pub use connect::{POOLED, broke_off, connect, connect_patiently, connections_of_its_own, migrate, once_more};
+pub use connect::{POOLED, broke_off, connect, connect_patiently, dedicated_pool, migrate, once_more};
 pub use epoch::rebase;
 pub use history::{AggregateKey, Histories, LoadError, Loaded};
 pub use position::{InvalidPosition, Position};

@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::JournalError;
 use crate::append::{Append, AppendError};
-use crate::batch::Batch;
-use crate::connect::connections_of_its_own;
+use crate::batch::{AT_ONCE, Batch};
+use crate::connect::dedicated_pool;
 use crate::position::Position;
 
 /// How many batches may be in flight: while one is being made durable, another is being executed.
 const IN_FLIGHT: usize = 2;
-/// One for each batch in flight, and more for a batch whose commands are appended alone.
-const CONNECTIONS: u32 = 4;
+/// Enough for each batch in flight to be appended command by command.
+const CONNECTIONS: usize = IN_FLIGHT * AT_ONCE;
 /// How many commands may wait; whoever comes then waits to be let in.
 const QUEUE: usize = 1_024;
 
@@ -43,7 +43,8 @@ impl Writer {
     /// Starts the task; it ends with the last clone of this.
     pub(crate) fn start(pool: &PgPool) -> Self {
         let (queue, pending) = mpsc::channel(QUEUE);
-        tokio::spawn(write(connections_of_its_own(pool, CONNECTIONS), pending));
+        let connections = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        tokio::spawn(write(dedicated_pool(pool, connections), pending));
         Self(queue)
     }
 

@@ -18,7 +18,7 @@ use crate::replay::ReplayArgs;
 use crate::table::{Output, Table};
 use crate::{progress, replay};
 
-/// How many raw messages are on their way at once; the relay's own window.
+/// How many raw messages are on their way at once, each with a confirmation of its own.
 const WINDOW: usize = 512;
 
 /// How many raw messages are published at most.

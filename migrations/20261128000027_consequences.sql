@@ -48,8 +48,8 @@ begin
       from jsonb_to_recordset(taken) as t (n int, kind text, key text, holder uuid)
       join journal.claims held on held.kind = t.kind and held.key = t.key
       where t.n <> all (losers) and not (held.holder = t.holder and exists (
-        select from jsonb_to_recordset(released) as r (n int, kind text, key text)
-        where r.n = t.n and r.kind = held.kind and coalesce(r.key, held.key) = held.key))
+        select from jsonb_to_recordset(released) as r (n int, kind text, key text, holder uuid)
+        where r.n = t.n and r.kind = held.kind and r.holder = t.holder and coalesce(r.key, held.key) = held.key))
     loop
       losers := losers || lost;
       return next;

@@ -75,18 +75,18 @@ impl Commands {
         A: StoreAggregate<Error: Into<CommandError>>,
         E: Into<CommandError>,
     {
-        self.execute_with::<A, A, E>(context, id, leaning, decide, |_, _| None).await
+        self.execute_with::<A, A, E>(context, id, leaning, decide, |_, _| Ok(None)).await
     }
 
-    /// As [`Commands::execute_on`], where something follows for another aggregate: `follows` names it and what it is told,
-    /// looking at the first as it will be. Its events are appended with those of the first, or none are.
+    /// As [`Commands::execute_on`], where something follows for another aggregate: `follows` sees the first as the commands
+    /// leave it, and returns the id of the other with its command. The events of both are appended together, or none are.
     pub(crate) async fn execute_with<A, B, E>(
         &self,
         context: &Context,
         id: Uuid,
         (others, read): (&[AggregateKey], Read),
         decide: impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
-        follows: impl Fn(&A, &Histories) -> Option<(Uuid, B::Command)>,
+        follows: impl Fn(&A, &Histories) -> Result<Option<(Uuid, B::Command)>, CommandError>,
     ) -> Result<Receipt<A>, CommandError>
     where
         A: StoreAggregate<Error: Into<CommandError>>,
@@ -108,7 +108,7 @@ impl Commands {
             Read::New => self.journal.cached(others).await?,
             Read::Given(histories) => histories,
         };
-        let refused = match self.round::<A, B, E>(context, id, (others, histories), (&decide, &follows), &lost).await {
+        let refused = match self.round::<A, B, E>(context, id, (others, histories), &decide, &follows, &lost).await {
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
@@ -118,7 +118,7 @@ impl Commands {
                 return Ok(receipt);
             }
             let histories = self.journal.histories(&[others, &[key]].concat()).await?;
-            self.round::<A, B, E>(context, id, (others, histories), (&decide, &follows), &lost).await
+            self.round::<A, B, E>(context, id, (others, histories), &decide, &follows, &lost).await
         };
         if again(&refused) {
             return round.retry(retry_policy()).when(again).await;
@@ -131,10 +131,8 @@ impl Commands {
         context: &Context,
         id: Uuid,
         (others, mut histories): (&[AggregateKey], Histories),
-        (decide, follows): (
-            &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
-            &impl Fn(&A, &Histories) -> Option<(Uuid, B::Command)>,
-        ),
+        decide: &impl Fn(&Loaded<A>, &Histories) -> Result<Vec<A::Command>, E>,
+        follows: &impl Fn(&A, &Histories) -> Result<Option<(Uuid, B::Command)>, CommandError>,
         lost: &Mutex<Vec<(Uuid, String)>>,
     ) -> Result<Receipt<A>, CommandError>
     where
@@ -162,7 +160,7 @@ impl Commands {
         let first = change.events.first().map(|event| (event.event_id, event.event_type.clone()));
         let mut leans_on: Vec<_> = others.iter().map(|other| (*other, histories.version(*other))).collect();
         let (mut changes, mut follower) = (vec![change], None);
-        if let Some((other, command)) = follows(&aggregate, &histories) {
+        if let Some((other, command)) = follows(&aggregate, &histories).map_err(uncertain)? {
             let because = first.as_ref().map(|(event, _)| *event);
             let context = Context { causation: because, ..context.clone() };
             let loaded = histories.take::<B>(other)?;

@@ -77,7 +77,7 @@ impl Commands {
                 },
                 |placed: &Order, _| {
                     let payment = PaymentId::for_attempt(order, 1).as_uuid();
-                    Some((payment, PaymentCommand::Initiate(placed.first_terms(order)?)))
+                    Ok(placed.first_terms(order).map(|terms| (payment, PaymentCommand::Initiate(terms))))
                 },
             )
             .await?;

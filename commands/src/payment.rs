@@ -88,10 +88,11 @@ impl Commands {
     pub async fn succeed_payment(
         &self,
         context: &Context,
-        about: (OrderId, PaymentId),
+        order: OrderId,
+        payment: PaymentId,
         reference: PspReference,
     ) -> Result<bool, CommandError> {
-        self.end(context, about, PaymentCommand::Succeed { reference }).await
+        self.end(context, order, payment, PaymentCommand::Succeed { reference }).await
     }
 
     /// Notes that the money will not come. Returns whether it was not known yet.
@@ -101,18 +102,19 @@ impl Commands {
     pub async fn fail_payment(
         &self,
         context: &Context,
-        about: (OrderId, PaymentId),
+        order: OrderId,
+        payment: PaymentId,
         failure: Failure,
     ) -> Result<bool, CommandError> {
-        self.end(context, about, PaymentCommand::Fail(failure)).await
+        self.end(context, order, payment, PaymentCommand::Fail(failure)).await
     }
 
     /// Notes that a payment was given up. Returns whether it was not known yet.
     ///
     /// # Errors
     /// The payment's refusal, and those of every use case.
-    pub async fn cancel_payment(&self, context: &Context, about: (OrderId, PaymentId)) -> Result<bool, CommandError> {
-        self.end(context, about, PaymentCommand::Cancel).await
+    pub async fn cancel_payment(&self, context: &Context, payment: PaymentId) -> Result<bool, CommandError> {
+        self.pay(context, payment, PaymentCommand::Cancel).await.map(|receipt| is_news(&receipt))
     }
 
     /// A payment and its order as the journal knows them.
@@ -167,15 +169,16 @@ impl Commands {
     async fn end(
         &self,
         context: &Context,
-        (order, payment): (OrderId, PaymentId),
+        order: OrderId,
+        payment: PaymentId,
         command: PaymentCommand,
     ) -> Result<bool, CommandError> {
         let decide = |_: &Loaded<Payment>, _: &Histories| Ok::<_, CommandError>(vec![command.clone()]);
         let tell = |ended: &Payment, others: &Histories| {
-            // How it ended is noted even where this program cannot read its order.
-            let known = others.aggregate::<Order>(order.as_uuid()).ok()?;
-            let news = news(&known, payment, (ended.terms()?.attempt, ended), self.rules.dispute_policy).next();
-            Some((order.as_uuid(), news?))
+            let Some(terms) = ended.terms() else { return Ok(None) };
+            let known = others.aggregate::<Order>(order.as_uuid())?;
+            let news = news(&known, payment, terms.attempt, ended, self.rules.dispute_policy).next();
+            Ok(news.map(|news| (order.as_uuid(), news)))
         };
         let leaning = (&leans_on(order)[..], Read::Cached);
         let ended = self.execute_with::<_, Order, _>(context, payment.as_uuid(), leaning, decide, tell).await?;
@@ -198,7 +201,7 @@ fn is_news(receipt: &Receipt<Payment>) -> bool {
     receipt.position.is_some()
 }
 
-/// A payment is begun only while its order waits for one.
+/// What is decided on a payment together with its order.
 fn leans_on(order: OrderId) -> [AggregateKey; 1] {
     [AggregateKey::of::<Order>(order.as_uuid())]
 }

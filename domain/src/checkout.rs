@@ -42,20 +42,21 @@ pub fn follow_ups(id: OrderId, order: &Order, payments: &[Payment], policy: Disp
     for (attempt, payment) in (1..).zip(payments) {
         let name = PaymentId::for_attempt(id, attempt);
         next.extend(errands(order, name, payment).into_iter().map(|errand| FollowUp::Send(name, errand)));
-        next.extend(news(order, name, (attempt, payment), policy).map(FollowUp::Tell));
+        next.extend(news(order, name, attempt, payment, policy).map(FollowUp::Tell));
     }
     next
 }
 
-/// What an order is to be told of one of its payments: nothing that it knows already or will have nothing of.
+/// What an order does not know yet of one of its payments. What it would refuse is left out.
 pub fn news(
     order: &Order,
     name: PaymentId,
-    (attempt, payment): (u32, &Payment),
+    attempt: u32,
+    payment: &Payment,
     policy: DisputePolicy,
 ) -> impl Iterator<Item = OrderCommand> {
-    let heard = |command: &OrderCommand| order.decide(command.clone()).is_ok_and(|events| !events.is_empty());
-    tidings(order, name, attempt, payment, policy).into_iter().filter(heard)
+    let changes = |command: &OrderCommand| order.decide(command.clone()).is_ok_and(|events| !events.is_empty());
+    told(order, name, attempt, payment, policy).into_iter().filter(changes)
 }
 
 /// What is left to do at the PSP for one payment of an order.
@@ -86,14 +87,8 @@ pub fn errands(order: &Order, name: PaymentId, payment: &Payment) -> Vec<Errand>
     }
 }
 
-/// What an order should hear of one of its payments.
-fn tidings(
-    order: &Order,
-    payment: PaymentId,
-    attempt: u32,
-    known: &Payment,
-    policy: DisputePolicy,
-) -> Vec<OrderCommand> {
+/// What an order is told of one of its payments, whether it knows it already or not.
+fn told(order: &Order, payment: PaymentId, attempt: u32, known: &Payment, policy: DisputePolicy) -> Vec<OrderCommand> {
     let failed = |failure| vec![OrderCommand::RecordPaymentFailure { payment, attempt, failure }];
     match known {
         Payment::New | Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..) => vec![],

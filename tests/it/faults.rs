@@ -74,8 +74,24 @@ fn letter(order: OrderId, class: &str, cause: &str) -> DeadLetter {
         attempts: 1,
         first_at: String::new(),
         failed_at: String::new(),
-        work: serde_json::to_vec(&PaymentWork { payment_id: payment, order_id: order }).unwrap().into(),
+        work: PaymentWork { payment_id: payment, order_id: order }.to_json().into(),
     }
+}
+
+#[tokio::test]
+async fn a_charge_begins_before_its_event_has_gone_round_and_is_made_once() {
+    let mut app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    for role in ["relay", "checkout"] {
+        app.kill_role(role).await;
+    }
+    let order = OrderId::parse(&ana.buy(&[&game], "pm_card_visa").await).unwrap();
+    eventually("it is paid", || async { (app.events("OrderCompleted").await, 1) }).await;
+    for role in ["relay", "checkout"] {
+        app.start_role(role);
+    }
+    app.lanes_are_empty().await;
+    ends_with_one_charge(&app, &ana, order).await;
 }
 
 #[tokio::test]
@@ -121,7 +137,7 @@ async fn a_worker_that_dies_between_the_event_and_its_answer_to_the_queue_charge
     let reference = PspReference::parse(&intent).unwrap();
     let commands = &app.foundation.shared.commands;
     let context = commands.context(commands::Actor::System("test"));
-    commands.succeed_payment(&context, (order, payment), reference).await.unwrap();
+    commands.succeed_payment(&context, order, payment, reference).await.unwrap();
     assert_eq!(app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().0, 1, "the work is still queued");
     app.start_role("payments");
     ends_with_one_charge(&app, &ana, order).await;

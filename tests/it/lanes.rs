@@ -17,31 +17,39 @@ async fn an_order_that_nothing_can_follow_from_holds_up_its_own_lane_only() {
     let mut app = TestApp::start().await;
     app.kill_role("checkout").await;
     let game = app.game("Summit", 5_990).await;
-    let stuck = app.customer("ana").await.buy(&[&game], "pm_card_visa").await;
+    let ana = app.customer("ana").await;
+    let stuck = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&stuck, "completed").await;
+    ana.post(&format!("/pedidos/{stuck}/reembolso"), &json!({})).await.expect(202);
     // As a newer program would have written it.
     let mut owner = PgConnection::connect(app.owner_url.expose_secret()).await.unwrap();
     sqlx::query(
         "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         values ('order', $1, 2, 'OrderGiftWrapped', '1', '{}', '{}')",
+         select 'order', $1, max(sequence) + 1, 'OrderGiftWrapped', '1', '{}', '{}'
+         from journal.events where aggregate_type = 'order' and aggregate_id = $1",
     )
     .bind(&stuck)
     .execute(&mut owner)
     .await
     .unwrap();
-    app.start_role("checkout");
 
     let mut orders: HashMap<String, Person> = HashMap::new();
     // Until both an order in the same lane and some in others are there.
     while orders.len() < 4 || !orders.keys().any(|order| lane(order) == lane(&stuck)) {
         let buyer = app.customer(&format!("ben{}", orders.len())).await;
-        orders.insert(buyer.buy(&[&game], "pm_card_visa").await, buyer);
+        let order = buyer.buy(&[&game], "pm_card_visa").await;
+        buyer.sees_order(&order, "completed").await;
+        buyer.post(&format!("/pedidos/{order}/reembolso"), &json!({})).await.expect(202);
+        orders.insert(order, buyer);
     }
+    app.start_role("checkout");
+
     for (order, buyer) in orders.iter().filter(|(order, _)| lane(order) != lane(&stuck)) {
-        buyer.sees_order(order, "completed").await;
+        buyer.sees_order(order, "refunded").await;
     }
     for (order, buyer) in orders.iter().filter(|(order, _)| lane(order) == lane(&stuck)) {
-        // It waits behind the one that is stuck.
-        buyer.sees_order(order, "awaiting_payment").await;
+        let behind = buyer.get(&format!("/pedidos/{order}")).await.expect(200);
+        assert_eq!(behind["status"], "completed", "it waits behind the one that is stuck");
     }
 }
 

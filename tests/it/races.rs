@@ -155,7 +155,7 @@ async fn an_order_that_is_given_up_while_its_money_comes_is_not_completed_and_th
     let lock = "select pg_advisory_xact_lock(hashtextextended('order ' || $1, 0))";
     sqlx::query(lock).bind(order.to_string()).execute(&mut *held).await.unwrap();
 
-    let paying = tokio::spawn(async move { commands.succeed_payment(&context, (order, payment), reference).await });
+    let paying = tokio::spawn(async move { commands.succeed_payment(&context, order, payment, reference).await });
     eventually("the money is about to be noted", || async {
         let waiting = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
                        where not granted and locktype = 'advisory' and datname = current_database()";

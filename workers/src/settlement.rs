@@ -70,7 +70,7 @@ impl Settlement {
     /// Records what the PSP says of an intent. What is known already changes nothing.
     pub(crate) async fn apply(&self, case: &Case, intent: &Intent) -> Result<Settled, Obstacle> {
         let Case { context, payment, order, .. } = case;
-        let (payment, about) = (*payment, (*order, *payment));
+        let (order, payment) = (*order, *payment);
         let settled = meaning(intent);
         let (news, outcome) = match &settled {
             Settled::Paid if case.asked.is_some_and(|asked| !is_what_came(intent, asked)) => {
@@ -79,12 +79,12 @@ impl Settlement {
             }
             Settled::Paid => {
                 let reference = reference(&intent.id)?;
-                (self.commands.succeed_payment(context, about, reference).await?, "succeeded")
+                (self.commands.succeed_payment(context, order, payment, reference).await?, "succeeded")
             }
             Settled::Declined(failure) => {
-                (self.commands.fail_payment(context, about, failure.clone()).await?, "declined")
+                (self.commands.fail_payment(context, order, payment, failure.clone()).await?, "declined")
             }
-            Settled::Cancelled => (self.commands.cancel_payment(context, about).await?, "cancelled"),
+            Settled::Cancelled => (self.commands.cancel_payment(context, payment).await?, "cancelled"),
             Settled::Waiting => (self.commands.record_pending(context, payment, next_action(intent)).await?, "pending"),
             Settled::Open | Settled::Differs => (false, "open"),
         };
@@ -168,7 +168,7 @@ impl Settlement {
 
     /// Records that a payment is given up of which the PSP knows nothing.
     pub(crate) async fn give_up(&self, case: &Case) -> Result<(), CommandError> {
-        if self.commands.cancel_payment(&case.context, (case.order, case.payment)).await? {
+        if self.commands.cancel_payment(&case.context, case.payment).await? {
             self.note(case, None, "cancelled");
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Settlement {
     /// Records that the money will not come, for a reason of ours.
     pub(crate) async fn fail(&self, case: &Case, psp: Option<&str>, failure: Failure) -> Result<(), CommandError> {
         let outcome = format!("failed: {}", failure.code);
-        if self.commands.fail_payment(&case.context, (case.order, case.payment), failure).await? {
+        if self.commands.fail_payment(&case.context, case.order, case.payment, failure).await? {
             self.note(case, psp, &outcome);
         }
         Ok(())

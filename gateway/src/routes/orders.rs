@@ -178,7 +178,7 @@ impl Orders {
         let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
         let id = OrderId::from_uuid(store.commands.clock().new_id());
         let placed = store.commands.place_order(&context, id, games, method).await?;
-        if let Some(payment) = placed.payment {
+        if let Some(payment) = placed.payment.filter(|_| !placed.replayed) {
             begin_charging(&store.nats, payment, placed.order).await;
         }
         let (id, replayed) = (placed.order, extract::replayed(placed.replayed));
@@ -296,6 +296,9 @@ impl From<OrderState> for OrderStatus {
 
 /// Has the worker begin before the event that tells it to has gone round. Where this is lost, only time is.
 async fn begin_charging(nats: &Nats, payment: PaymentId, order: OrderId) {
+    if !nats.is_connected() {
+        return;
+    }
     let work = PaymentWork { payment_id: payment, order_id: order };
     let why = Errand::Charge.to_string();
     if let Err(error) = nats.queue_payment_early(&payment.to_string(), &why, work.to_json().into()).await {

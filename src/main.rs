@@ -37,6 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     pipe::exit_quietly_on_broken_pipe();
+    keep_pages_small();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,6 +45,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Huge pages that are hardly used are a fifth of a store's memory, and make nothing here faster. Where the system does
+/// not know this wish, memory is what it costs.
+fn keep_pages_small() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_thp_disable(true);
 }
 
 /// Why a command fails that needs a store on this machine which does not run; `None` if it runs, or is elsewhere.

@@ -74,7 +74,7 @@ impl Postgres {
     async fn launch(&self, durable: bool) -> Result<()> {
         let port = self.port;
         let options = format!(
-            "-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
+            "-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 \
              -c shared_buffers=128MB -c max_wal_size=2GB -c fsync={0} -c synchronous_commit={0}",
             if durable { "on" } else { "off" }
         );

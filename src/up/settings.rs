@@ -13,8 +13,6 @@ use crate::local::{default_data, free_ports, new_secret, write_private};
 use crate::search;
 
 pub(super) const DATABASE: &str = "ludoteca";
-/// Connections of all roles together where they run in one process.
-const SHARED_CONNECTIONS: &str = "48";
 
 /// A local store's settings, by the names of their variables.
 pub struct Settings {
@@ -154,8 +152,7 @@ impl Settings {
 
     /// The configuration of what all roles lean on, where they share one process.
     pub(super) fn shared<C: Args>(&self) -> Result<C> {
-        let shared = |name: &str| (name == "DATABASE_CONNECTIONS").then(|| SHARED_CONNECTIONS.to_owned());
-        Ok(config::from_settings(|name| self.values.get(name).cloned().or_else(|| set(name)).or_else(|| shared(name)))?)
+        Ok(config::from_settings(|name| self.values.get(name).cloned().or_else(|| set(name)))?)
     }
 
     /// The search engine of this store.

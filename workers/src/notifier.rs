@@ -39,7 +39,8 @@ const POLL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(45);
 /// For how long a mail is its sender's: longer than it may take.
 const LEASE: Duration = Duration::from_mins(1);
-/// How long events are gathered: nobody minds, and each round of notes and mails costs a dozen statements.
+/// How long a mail waits for others: nobody minds, each round costs a dozen statements, and whoever waits for the event
+/// that it tells of comes first.
 const GATHER: Duration = Duration::from_millis(100);
 /// How many events are noted at once.
 const SLOTS: u16 = 64;
@@ -136,8 +137,9 @@ impl Notifier {
         }
         let stopping = &stop;
         let each = |deliveries: Vec<Delivery>| async move {
-            self.note_all(&deliveries).await;
-            stopping.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+            if stopping.run_until_cancelled(tokio::time::sleep(GATHER)).await.is_some() {
+                self.note_all(&deliveries).await;
+            }
         };
         let ended = async {
             while let Some(ended) = senders.join_next().await {
@@ -163,6 +165,9 @@ impl Notifier {
                     delivery.answer(Verdict::Retry(Duration::from_mins(1))).await;
                 }
             }
+        }
+        if noted.is_empty() {
+            return;
         }
         let events: Vec<_> = noted.iter().map(|(_, event)| *event).collect();
         let verdict = match self.shared.commands.vault().keep_mail(&events).await {

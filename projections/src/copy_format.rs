@@ -23,6 +23,9 @@ pub(crate) fn lines(columns: &[&str], arrays: &[&str], rows: &[Map<String, Value
 }
 
 fn escape(text: &str, into: &mut String) {
+    if !text.contains(['\\', '\t', '\n', '\r']) {
+        return into.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '\\' => into.push_str("\\\\"),

@@ -88,7 +88,7 @@ pub(crate) struct Folding<'a> {
 }
 
 impl Folding<'_> {
-    async fn apply(&mut self, db: &mut PgConnection, events: &[&Event<'_>]) -> Result<(), ApplyError> {
+    async fn apply(&mut self, db: &mut PgConnection, events: &[&Event]) -> Result<(), ApplyError> {
         let parked = apply_all(self.projection, db, events, &mut self.stuck).await?;
         self.parked.extend(parked.into_iter().map(|Parked { envelope, error }| (envelope.clone(), error)));
         Ok(())
@@ -104,8 +104,8 @@ pub(crate) struct Fold<'a> {
     pub(crate) position: Position,
     folding: VecDeque<(Folding<'a>, PgConnection)>,
     /// What was read and is not folded yet, and what is being read meanwhile.
-    ready: VecDeque<Envelope>,
-    coming: Option<JoinHandle<Result<Vec<Envelope>, JournalError>>>,
+    ready: VecDeque<Event>,
+    coming: Option<JoinHandle<Result<Vec<Event>, JournalError>>>,
 }
 
 impl<'a> Fold<'a> {
@@ -135,7 +135,7 @@ impl<'a> Fold<'a> {
     }
 
     /// The next events, at most `limit`. Those behind them are read meanwhile.
-    async fn read(&mut self, limit: i64) -> Result<Vec<Envelope>, JournalError> {
+    async fn read(&mut self, limit: i64) -> Result<Vec<Event>, JournalError> {
         if self.ready.is_empty() {
             let read_ahead = match self.coming.take() {
                 Some(coming) => coming.await.unwrap_or_else(|_| Ok(Vec::new()))?,
@@ -144,7 +144,7 @@ impl<'a> Fold<'a> {
             let after = (self.position, self.events);
             self.ready = if read_ahead.is_empty() { read(self.journal, after).await? } else { read_ahead }.into();
             if let Some(last) = self.ready.back().filter(|_| self.ready.len() >= BATCH) {
-                let (journal, after) = (self.journal.clone(), (last.position, last.sequence));
+                let (journal, after) = (self.journal.clone(), (last.envelope.position, last.envelope.sequence));
                 self.coming = Some(tokio::spawn(async move { read(&journal, after).await }));
             }
         }
@@ -160,9 +160,8 @@ impl<'a> Fold<'a> {
         limit: i64,
     ) -> Result<i64, FoldError> {
         let batch = self.read(limit).await?;
-        let Some(last) = batch.last() else { return Ok(0) };
-        let events: Vec<_> = batch.iter().map(Event::of).collect();
-        let events: Vec<_> = events.iter().collect();
+        let Some(last) = batch.last().map(|last| &last.envelope) else { return Ok(0) };
+        let events: Vec<_> = batch.iter().collect();
         let others = self.folding.iter_mut().map(|(folding, db)| (folding, db));
         try_join_all(taken.into_iter().chain(others).map(|(folding, db)| folding.apply(db, &events))).await?;
         let count = last.sequence.saturating_sub(self.events);
@@ -196,10 +195,11 @@ impl<'a> Fold<'a> {
     }
 }
 
-async fn read(journal: &Journal, (position, events): (Position, i64)) -> Result<Vec<Envelope>, JournalError> {
+/// Reads events, and what each says: on another core than the one that folds what was read before.
+async fn read(journal: &Journal, (position, events): (Position, i64)) -> Result<Vec<Event>, JournalError> {
     let recorded = journal.committed_after(position, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
     let numbered = recorded.into_iter().zip(events.saturating_add(1)..);
-    Ok(numbered.map(|(recorded, sequence)| Envelope::of(recorded, sequence)).collect())
+    Ok(numbered.map(|(recorded, sequence)| Event::of(Envelope::of(recorded, sequence))).collect())
 }
 
 /// Folds read models anew in one pass, and puts each in its place at once; the projector goes on from there.

@@ -26,15 +26,15 @@ pub struct Projector {
 }
 
 /// An event of a batch, read once for all projections.
-pub struct Event<'e> {
-    envelope: &'e Envelope,
+pub struct Event {
+    pub(crate) envelope: Envelope,
     /// What happened, or what is wrong with it.
     fact: Result<Fact, String>,
 }
 
-impl<'e> Event<'e> {
-    pub(crate) fn of(envelope: &'e Envelope) -> Self {
-        Self { envelope, fact: envelope.fact() }
+impl Event {
+    pub(crate) fn of(envelope: Envelope) -> Self {
+        Self { fact: envelope.fact(), envelope }
     }
 }
 
@@ -47,14 +47,14 @@ pub trait AnyProjection: Send + Sync {
     fn key(&self) -> &'static [&'static str];
 
     /// The rows that events may touch; nothing where it looks at none of them.
-    fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted>;
+    fn wanted(&self, events: &[&Event]) -> Option<Wanted>;
 
     /// Applies those of the events that it looks at to rows that were read; returns what is to be written, and the events
     /// that could not be applied. `stuck` are the aggregates of those that are parked.
     fn fold<'a, 'e: 'a>(
         &'a self,
         rows: &'a [String],
-        events: &'a [&'a Event<'e>],
+        events: &'a [&'e Event],
         stuck: &'a mut HashSet<String>,
     ) -> BoxFuture<'a, Result<(Changes, Vec<Parked<'e>>), ApplyError>>;
 }
@@ -68,7 +68,7 @@ impl<P: Projection> AnyProjection for P {
         P::Row::KEY
     }
 
-    fn wanted(&self, events: &[&Event<'_>]) -> Option<Wanted> {
+    fn wanted(&self, events: &[&Event]) -> Option<Wanted> {
         let facts = events.iter().filter(|event| is_looked_at::<P>(event)).filter_map(|event| event.fact.as_ref().ok());
         let keys: HashSet<_> = facts.flat_map(|fact| self.keys(fact)).collect();
         let keys: Vec<_> = keys.into_iter().collect();
@@ -80,14 +80,14 @@ impl<P: Projection> AnyProjection for P {
     fn fold<'a, 'e: 'a>(
         &'a self,
         rows: &'a [String],
-        events: &'a [&'a Event<'e>],
+        events: &'a [&'e Event],
         stuck: &'a mut HashSet<String>,
     ) -> BoxFuture<'a, Result<(Changes, Vec<Parked<'e>>), ApplyError>> {
         Box::pin(async move {
             let mut rows = Rows::read(rows)?;
             let mut parked = Vec::new();
-            for event in events.iter().filter(|event| is_looked_at::<P>(event)) {
-                let envelope = event.envelope;
+            for event in events.iter().copied().filter(|event| is_looked_at::<P>(event)) {
+                let envelope = &event.envelope;
                 let held_back = !P::NEVER_HELD_BACK.contains(&envelope.event_type.as_str());
                 let applied = match &event.fact {
                     _ if held_back && stuck.contains(&envelope.aggregate_id) => {
@@ -106,7 +106,7 @@ impl<P: Projection> AnyProjection for P {
     }
 }
 
-fn is_looked_at<P: Projection>(event: &Event<'_>) -> bool {
+fn is_looked_at<P: Projection>(event: &Event) -> bool {
     P::AGGREGATES.contains(&event.envelope.aggregate.as_str())
 }
 
@@ -192,8 +192,8 @@ impl Projector {
     ///
     /// # Errors
     /// [`ProjectorError`]; nothing was applied then.
-    pub async fn apply(&self, batch: &[Envelope]) -> Result<Vec<&'static str>, ProjectorError> {
-        let events: Vec<_> = batch.iter().map(Event::of).collect();
+    pub async fn apply(&self, batch: Vec<Envelope>) -> Result<Vec<&'static str>, ProjectorError> {
+        let events: Vec<_> = batch.into_iter().map(Event::of).collect();
         if !self.has_parked.load(Ordering::Relaxed) {
             match self.apply_optimistically(&events).await {
                 Ok(true) => return Ok(Vec::new()),
@@ -206,8 +206,8 @@ impl Projector {
 
     /// Reads once and writes once; whether it wrote. It does not where an event is parked, or is to be, or where another
     /// process was faster.
-    async fn apply_optimistically(&self, batch: &[Event<'_>]) -> Result<bool, ProjectorError> {
-        let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(true) };
+    async fn apply_optimistically(&self, batch: &[Event]) -> Result<bool, ProjectorError> {
+        let Some(last) = batch.last().map(|last| &last.envelope) else { return Ok(true) };
         let events: Vec<_> = batch.iter().collect();
         let wanted: Vec<_> = self.projections.iter().filter_map(|projection| projection.wanted(&events)).collect();
         let names: Vec<_> = self.names().collect();
@@ -232,8 +232,8 @@ impl Projector {
     }
 
     /// Applies the batch while nobody else can move the checkpoints, and parks what cannot be applied.
-    async fn apply_locked(&self, batch: &[Event<'_>]) -> Result<Vec<&'static str>, ProjectorError> {
-        let Some(last) = batch.last().map(|last| last.envelope) else { return Ok(Vec::new()) };
+    async fn apply_locked(&self, batch: &[Event]) -> Result<Vec<&'static str>, ProjectorError> {
+        let Some(last) = batch.last().map(|last| &last.envelope) else { return Ok(Vec::new()) };
         let mut tx = self.pool.begin().await?;
         let mut parked = Vec::new();
         let names: Vec<_> = self.names().collect();
@@ -258,11 +258,7 @@ impl Projector {
 }
 
 /// What follows the checkpoint without a gap; what was seen before, redeliveries included, is left out.
-fn fresh<'a, 'e>(
-    projection: &'static str,
-    checkpoint: i64,
-    batch: &'a [Event<'e>],
-) -> Result<Vec<&'a Event<'e>>, ProjectorError> {
+fn fresh<'e>(projection: &'static str, checkpoint: i64, batch: &'e [Event]) -> Result<Vec<&'e Event>, ProjectorError> {
     let mut fresh = Vec::with_capacity(batch.len());
     let mut last = checkpoint;
     for event in batch.iter().filter(|event| event.envelope.sequence > checkpoint) {
@@ -284,7 +280,7 @@ fn fresh<'a, 'e>(
 pub(crate) async fn apply_all<'e>(
     projection: &dyn AnyProjection,
     db: &mut PgConnection,
-    events: &[&Event<'e>],
+    events: &[&'e Event],
     stuck: &mut HashSet<String>,
 ) -> Result<Vec<Parked<'e>>, ApplyError> {
     match apply_some(projection, db, events, stuck).await {
@@ -292,11 +288,11 @@ pub(crate) async fn apply_all<'e>(
         applied => return applied,
     }
     let mut parked = Vec::new();
-    for event in events {
+    for event in events.iter().copied() {
         match apply_some(projection, db, &[event], stuck).await {
             Ok(unfit) => parked.extend(unfit),
             Err(ApplyError::Poison(error)) => {
-                let envelope = event.envelope;
+                let envelope = &event.envelope;
                 tell(projection, envelope, &error);
                 stuck.insert(envelope.aggregate_id.clone());
                 parked.push(Parked { envelope, error });
@@ -311,7 +307,7 @@ pub(crate) async fn apply_all<'e>(
 async fn apply_some<'e>(
     projection: &dyn AnyProjection,
     db: &mut PgConnection,
-    events: &[&Event<'e>],
+    events: &[&'e Event],
     stuck: &mut HashSet<String>,
 ) -> Result<Vec<Parked<'e>>, ApplyError> {
     let mut savepoint = db.begin().await?;

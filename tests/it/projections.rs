@@ -218,7 +218,7 @@ async fn projectors_that_race_each_other_apply_each_event_once() {
         let events = events.clone();
         tokio::spawn(async move {
             for batch in events.chunks(size) {
-                projector.apply(batch).await.unwrap();
+                projector.apply(batch.to_vec()).await.unwrap();
             }
         })
     });

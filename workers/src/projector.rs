@@ -68,7 +68,7 @@ async fn take(projector: &Projector, batch: &[Delivery]) -> bool {
     loop {
         let envelopes = batch.iter().map(|delivery| Ok(Mirrored::try_from(delivery)?.envelope));
         let error = match envelopes.collect::<anyhow::Result<Vec<Envelope>>>() {
-            Ok(envelopes) => match Box::pin(projector.apply(&envelopes)).await {
+            Ok(envelopes) => match Box::pin(projector.apply(envelopes)).await {
                 Ok(parked) => {
                     for projection in parked {
                         PARKED.with_label_values(&[projection]).inc();

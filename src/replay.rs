@@ -75,7 +75,7 @@ pub async fn run(args: &ReplayArgs) -> Result<()> {
 
 async fn write(args: &ReplayArgs, nats: &Nats, subject: String, out: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
     let bar = progress::count("events");
-    let mut replay = nats.replay(EVENTS, subject, args.from).of_bodies();
+    let mut replay = nats.replay(EVENTS, subject, args.from).bodies_only();
     while replay.next_sequence() <= args.to {
         let batch = replay.next_batch().await?;
         for event in batch.iter().filter(|event| event.sequence <= args.to && is_wanted(args, event)) {

@@ -92,10 +92,9 @@ fn token(value: Option<&str>) -> Option<&str> {
 }
 
 impl Replay {
-    /// The same, where nobody looks at subjects and headers: of a whole stream without gaps the server is then asked for
-    /// bodies alone, which takes half the time.
+    /// Reads bodies alone: subjects and headers may be empty. Of a whole stream without gaps that takes a third of the time.
     #[must_use]
-    pub fn of_bodies(self) -> Self {
+    pub fn bodies_only(self) -> Self {
         Self { bodies_only: self.subject == ALL, ..self }
     }
 
@@ -116,7 +115,11 @@ impl Replay {
             None => self.get(self.next, BATCH).await,
         }
         .inspect_err(|_| self.ahead.clear())?;
-        self.ahead.pop_front();
+        // What was asked for ahead may be from before the stream went on.
+        if self.ahead.pop_front().is_some() && batch.is_empty() {
+            self.ahead.clear();
+            batch = self.get(self.next, BATCH).await?;
+        }
         batch.retain(|message| message.sequence >= self.next);
         let first = self.next;
         if let Some(last) = batch.last() {
@@ -147,7 +150,7 @@ impl Replay {
     /// # Errors
     /// When the server does not answer.
     pub async fn waiting(&self) -> Result<u64, NatsError> {
-        let first = self.get(self.next, 1).await?;
+        let (first, _) = self.ask(self.next, 1, false).await?;
         let Some(first) = first.first() else { return Ok(0) };
         let after = first.header(PENDING).and_then(|count| count.parse::<u64>().ok());
         let after = after.ok_or_else(|| NatsError::of("direct get")("the server does not count what is pending"))?;

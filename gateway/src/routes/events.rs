@@ -66,7 +66,7 @@ impl Events {
             return Ok(Replayed::Events(Binary(history(&store, id, wanted).await?.into()), last));
         }
         let mut reader = Reader {
-            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).of_bodies(),
+            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).bodies_only(),
             to: to.unwrap_or(u64::MAX),
             follow: follow.unwrap_or(false),
         };

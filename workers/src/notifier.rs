@@ -39,8 +39,8 @@ const POLL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(45);
 /// For how long a mail is its sender's: longer than it may take.
 const LEASE: Duration = Duration::from_mins(1);
-/// How long a mail waits for others: nobody minds, each round costs a dozen statements, and whoever waits for the event
-/// that it tells of comes first.
+/// How long a mail waits for others. Each round costs a dozen statements, and whoever waits for the event that the mail
+/// tells of comes first.
 const GATHER: Duration = Duration::from_millis(100);
 /// How many events are noted at once.
 const SLOTS: u16 = 64;
@@ -137,7 +137,8 @@ impl Notifier {
         }
         let stopping = &stop;
         let each = |deliveries: Vec<Delivery>| async move {
-            if stopping.run_until_cancelled(tokio::time::sleep(GATHER)).await.is_some() {
+            let wait = if deliveries.len() < usize::from(SLOTS) { GATHER } else { Duration::ZERO };
+            if stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
                 self.note_all(&deliveries).await;
             }
         };

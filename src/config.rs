@@ -20,7 +20,7 @@ pub struct StoreConfig {
     /// The Postgres database, as the store's own role, which may not change or remove events
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
-    /// How many connections one process may hold; whoever appends opens up to eight more, a projector one. Few are faster:
+    /// How many connections one process may hold; whoever appends opens up to eight more, a relay two, a projector one. Few are faster:
     /// they take turns, and Postgres is quickest on a connection that was used just before
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10)]
     pub database_connections: u32,

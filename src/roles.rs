@@ -114,7 +114,9 @@ impl Foundation {
 
     /// Mirrors the journal.
     pub async fn relay(&self) {
-        Relay::new(self.journal().clone(), self.shared.nats.clone()).run(self.stop.clone()).await;
+        // It reads again and again, and a slow search is not to keep it waiting.
+        let journal = self.journal().over_dedicated(2);
+        Relay::new(journal, self.shared.nats.clone()).run(self.stop.clone()).await;
     }
 
     /// Projects every read model.

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::cache::AggregateCache;
+use crate::connect::dedicated_pool;
 use crate::writer::Writer;
 use crate::{JournalError, epoch};
 
@@ -40,6 +41,12 @@ impl Journal {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The same journal, read over so many connections of its own.
+    #[must_use]
+    pub fn over_dedicated(&self, connections: u32) -> Self {
+        Self { pool: dedicated_pool(&self.pool, connections), ..self.clone() }
     }
 
     /// Resolves soon after somebody appended through this journal or a clone of it.

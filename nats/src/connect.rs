@@ -23,7 +23,7 @@ impl NatsError {
 /// that only looks open is noticed within 15 s.
 const PING: Duration = Duration::from_secs(4);
 /// For how long a message may wait for its turn to be sent.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 /// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -124,7 +124,7 @@ impl Nats {
     }
 
     async fn send(&self, subject: &'static str, body: bytes::Bytes) -> Result<(), NatsError> {
-        with_timeout(self.client.publish(subject, body)).await
+        with_timeout(PATIENCE, self.client.publish(subject, body)).await
     }
 
     /// Sends a message to a stream without asking whether it was stored.
@@ -133,8 +133,9 @@ impl Nats {
         subject: String,
         headers: HeaderMap,
         payload: bytes::Bytes,
+        patience: Duration,
     ) -> Result<(), NatsError> {
-        with_timeout(self.client.publish_with_headers(subject, headers, payload)).await
+        with_timeout(patience, self.client.publish_with_headers(subject, headers, payload)).await
     }
 
     /// What is asked on `subject` from now on.
@@ -190,7 +191,10 @@ impl Nats {
     }
 }
 
-async fn with_timeout(sending: impl Future<Output = Result<(), PublishError>>) -> Result<(), NatsError> {
-    let sent = tokio::time::timeout(PATIENCE, sending).await;
+async fn with_timeout(
+    patience: Duration,
+    sending: impl Future<Output = Result<(), PublishError>>,
+) -> Result<(), NatsError> {
+    let sent = tokio::time::timeout(patience, sending).await;
     sent.map_err(NatsError::of("send"))?.map_err(NatsError::of("send"))
 }

@@ -2,6 +2,8 @@
 //! come in between and a lost message stops all later ones. So a message that is stored tells of all before it, and only
 //! some of them ask for a confirmation.
 
+use std::time::Duration;
+
 use async_nats::header::NATS_EXPECTED_LAST_SEQUENCE;
 use async_nats::jetstream::context::PublishErrorKind;
 use futures::StreamExt;
@@ -16,6 +18,9 @@ use crate::streams::{StreamName, is_missing};
 const CONFIRMED_TOGETHER: usize = 256;
 /// How many confirmations are waited for at most; the server keeps 10 000 messages of a stream waiting, and drops the rest.
 const WINDOW: usize = 8;
+
+/// How long a message may wait for its turn to be sent.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a batch was not stored to its end. The stream's last message tells how far it came.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +55,11 @@ impl Pipeline {
         while let Some(message) = messages.next() {
             let (subject, mut headers, payload) = message.into_parts();
             headers.insert(NATS_EXPECTED_LAST_SEQUENCE, self.last.to_string());
-            // The first one as well: what the stream will not have is its first after a while, and says why.
+            // The first one as well: if the stream refuses it, its answer says why.
             let asks = self.last == self.confirmed || messages.len() % CONFIRMED_TOGETHER == 0;
             self.last = self.last.saturating_add(1);
             if !asks {
-                self.nats.send_unconfirmed(subject, headers, payload).await?;
+                self.nats.send_unconfirmed(subject, headers, payload, PATIENCE).await?;
                 continue;
             }
             if self.on_the_way.len() >= WINDOW {

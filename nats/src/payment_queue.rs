@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::connect::{Nats, NatsError};
+use crate::connect::{Nats, NatsError, PATIENCE};
 use crate::message::Outgoing;
 
 pub(crate) fn subject(payment: &str) -> String {
@@ -28,6 +28,6 @@ impl Nats {
     /// When it cannot be sent now.
     pub async fn queue_payment_early(&self, payment: &str, why: &str, work: Bytes) -> Result<(), NatsError> {
         let (subject, headers, payload) = message(payment, why, work).into_parts();
-        self.send_unconfirmed(subject, headers, payload).await
+        self.send_unconfirmed(subject, headers, payload, PATIENCE).await
     }
 }

@@ -47,8 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Huge pages that are hardly used are a fifth of a store's memory, and make nothing here faster. Where the system does
-/// not know this wish, memory is what it costs.
+/// Huge pages that are hardly used are a fifth of a store's memory, and make nothing here faster. Processes that are
+/// started from here have none either. Systems without this setting only use more memory.
 fn keep_pages_small() {
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_thp_disable(true);

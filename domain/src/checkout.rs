@@ -56,7 +56,7 @@ pub fn news(
     policy: DisputePolicy,
 ) -> impl Iterator<Item = OrderCommand> {
     let changes = |command: &OrderCommand| order.decide(command.clone()).is_ok_and(|events| !events.is_empty());
-    told(order, name, attempt, payment, policy).into_iter().filter(changes)
+    reports(order, name, attempt, payment, policy).into_iter().filter(changes)
 }
 
 /// What is left to do at the PSP for one payment of an order.
@@ -88,7 +88,13 @@ pub fn errands(order: &Order, name: PaymentId, payment: &Payment) -> Vec<Errand>
 }
 
 /// What an order is told of one of its payments, whether it knows it already or not.
-fn told(order: &Order, payment: PaymentId, attempt: u32, known: &Payment, policy: DisputePolicy) -> Vec<OrderCommand> {
+fn reports(
+    order: &Order,
+    payment: PaymentId,
+    attempt: u32,
+    known: &Payment,
+    policy: DisputePolicy,
+) -> Vec<OrderCommand> {
     let failed = |failure| vec![OrderCommand::RecordPaymentFailure { payment, attempt, failure }];
     match known {
         Payment::New | Payment::Initiated(_) | Payment::Submitted(..) | Payment::Pending(..) => vec![],

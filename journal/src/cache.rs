@@ -2,8 +2,8 @@
 //!
 //! Another process may have moved one on meanwhile. So a cached aggregate is good for two things only. It may decide what
 //! is then appended: the append names the versions that it was decided on, and is refused where one has moved. And it may
-//! say what once was so, where whatever changed that since speaks for itself. What would refuse or do nothing else is
-//! decided on what is read.
+//! answer whether something was ever so, where every later change is an event of its own. Whatever else would refuse or do
+//! nothing is decided on what is read.
 
 use std::any::Any;
 use std::num::NonZeroUsize;

@@ -111,7 +111,7 @@ impl TestApp {
         let stop = CancellationToken::new();
         let store = StoreConfig {
             database_url,
-            database_connections: 12,
+            database_connections: 10,
             nats_url: nats.url().into(),
             nats_replicas: 1,
             master_key,

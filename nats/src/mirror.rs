@@ -56,7 +56,7 @@ impl Pipeline {
             let (subject, mut headers, payload) = message.into_parts();
             headers.insert(NATS_EXPECTED_LAST_SEQUENCE, self.last.to_string());
             // The first one as well: if the stream refuses it, its answer says why.
-            let asks = self.last == self.confirmed || messages.len() % CONFIRMED_TOGETHER == 0;
+            let asks = self.last == self.confirmed || messages.len().is_multiple_of(CONFIRMED_TOGETHER);
             self.last = self.last.saturating_add(1);
             if !asks {
                 self.nats.send_unconfirmed(subject, headers, payload, PATIENCE).await?;

@@ -76,14 +76,12 @@ pub struct InvalidFilter {
 /// # Errors
 /// [`InvalidFilter`] for wildcards, dots and everything else that is no plain word.
 pub fn events_of(aggregate: Option<&str>, kind: Option<&str>) -> Result<String, InvalidFilter> {
-    match (aggregate, kind) {
-        (None, None) => Ok(ALL.to_owned()),
-        _ => {
-            let aggregate = token(aggregate).ok_or(InvalidFilter { name: "aggregate" })?;
-            let kind = token(kind).ok_or(InvalidFilter { name: "type" })?;
-            Ok(format!("events.{aggregate}.{kind}.*"))
-        }
+    if aggregate.is_none() && kind.is_none() {
+        return Ok(ALL.to_owned());
     }
+    let aggregate = token(aggregate).ok_or(InvalidFilter { name: "aggregate" })?;
+    let kind = token(kind).ok_or(InvalidFilter { name: "type" })?;
+    Ok(format!("events.{aggregate}.{kind}.*"))
 }
 
 fn token(value: Option<&str>) -> Option<&str> {

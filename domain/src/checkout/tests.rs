@@ -84,10 +84,12 @@ impl World {
         let Some(before) = self.payments.get(index).cloned() else { return };
         self.pay(index, command);
         let Some(payment) = self.payments.get(index).filter(|payment| **payment != before) else { return };
-        let attempt = index as u32 + 1;
+        let attempt = u32::try_from(index).unwrap() + 1;
         let name = PaymentId::for_attempt(ORDER, attempt);
         let told = news(&self.order, name, attempt, payment, DisputePolicy::Suspend).next();
-        told.into_iter().for_each(|command| self.tell(command));
+        if let Some(command) = told {
+            self.tell(command);
+        }
     }
 
     fn begin(&mut self, attempt: u32) {

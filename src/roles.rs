@@ -317,8 +317,10 @@ pub fn start_all(
 }
 
 async fn wake_the_relay(journal: Journal, nats: Nats, stop: CancellationToken) {
-    while stop.run_until_cancelled(journal.appended()).await.is_some() {
-        if let Err(error) = nats.wake(JOURNAL_WAKE).await {
+    let mut appended = journal.appended();
+    while let Some(Ok(())) = stop.run_until_cancelled(appended.changed()).await {
+        let furthest = appended.borrow_and_update().to_string();
+        if let Err(error) = nats.question(JOURNAL_WAKE, furthest).await {
             tracing::debug!(%error, "The relay was not woken and will look by itself");
         }
     }

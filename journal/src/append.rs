@@ -81,7 +81,7 @@ impl Journal {
     /// [`AppendError`]; nothing was written, unless the connection broke or the database took too long.
     pub async fn append(&self, append: Append) -> Result<Position, AppendError> {
         let position = self.writer().append(append).await?;
-        self.wake();
+        self.note_appended(position);
         Ok(position)
     }
 }

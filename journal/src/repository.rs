@@ -1,11 +1,10 @@
-use std::sync::Arc;
-
 use postgres_es::PostgresEventRepository;
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::cache::AggregateCache;
 use crate::connect::dedicated_pool;
+use crate::position::Position;
 use crate::writer::Writer;
 use crate::{JournalError, epoch};
 
@@ -15,7 +14,8 @@ use crate::{JournalError, epoch};
 pub struct Journal {
     pool: PgPool,
     writer: Writer,
-    appended: Arc<Notify>,
+    /// The furthest position that was appended through this journal or a clone of it.
+    appended: watch::Sender<Position>,
     pub(crate) cache: AggregateCache,
 }
 
@@ -27,7 +27,7 @@ impl Journal {
     pub async fn open(pool: PgPool) -> Result<Self, JournalError> {
         epoch::check(&pool).await?;
         let writer = Writer::start(&pool);
-        Ok(Self { pool, writer, appended: Arc::new(Notify::new()), cache: AggregateCache::default() })
+        Ok(Self { pool, writer, appended: watch::Sender::default(), cache: AggregateCache::default() })
     }
 
     /// The repository of `postgres-es` on the same table, for whatever is made for `cqrs-es`. It knows no claims, so the
@@ -49,17 +49,22 @@ impl Journal {
         Self { pool: dedicated_pool(&self.pool, connections), ..self.clone() }
     }
 
-    /// Resolves soon after somebody appended through this journal or a clone of it.
+    /// How far this journal and its clones have appended, as they go on.
     /// A hint that saves waiting, not a promise: readers poll as well.
-    pub async fn appended(&self) {
-        self.appended.notified().await;
+    #[must_use]
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.appended.subscribe()
     }
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
 
-    pub(crate) fn wake(&self) {
-        self.appended.notify_one();
+    pub(crate) fn note_appended(&self, position: Position) {
+        self.appended.send_if_modified(|furthest| {
+            let is_further = position > *furthest;
+            *furthest = position.max(*furthest);
+            is_further
+        });
     }
 }

@@ -27,7 +27,7 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 /// The durable consumer that works off [`PAYMENTS`].
 pub const PAYMENT_WORKER: &str = "payment-worker";
 
-/// Core subject, not kept: something was appended to the journal.
+/// Core subject, not kept: something was appended to the journal, up to the position that the message says.
 pub const JOURNAL_WAKE: &str = "wake.journal";
 /// Core subject, not kept: the PSP delivered something.
 pub const WEBHOOK_WAKE: &str = "wake.webhooks";

@@ -173,33 +173,44 @@ impl Relay {
     }
 
     async fn mirror(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut wakes = self.nats.wakes(JOURNAL_WAKE).await?;
-        let mut woken = Instant::now();
+        let mut wakes = self.nats.questions(JOURNAL_WAKE).await?;
+        let (mut wanted, mut woken) = (Position::default(), Instant::now());
         let mut due = Instant::now();
         while !stop.is_cancelled() {
             if self.next.is_none() {
                 stop.run_until_cancelled(tokio::time::sleep_until(due)).await;
             }
             // This read is the answer to all of them.
-            while let Some(Some(())) = wakes.next().now_or_never() {
-                woken = Instant::now();
+            while let Some(Some(wake)) = wakes.next().now_or_never() {
+                (wanted, woken) = (furthest(wanted, &wake), Instant::now());
             }
             due = Instant::now().checked_add(MIN_INTERVAL).unwrap_or(due);
             // What is cut off has no tail, and whoever leads next finds it.
             match stop.run_until_cancelled(Box::pin(self.run_once())).await {
-                None | Some(Ok(Step::Idle)) => {}
-                Some(Ok(Step::Worked)) => continue,
+                None | Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     tracing::error!(%error, "The relay could not go on; it reads the mirror's end again");
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
             }
-            // Woken and nothing to read: a transaction that began earlier still runs, and ends soon.
-            let pause = if woken.elapsed() < HELD_BACK_FOR { MIN_INTERVAL } else { POLL };
-            tokio::select! {
-                () = stop.cancelled() => (),
-                () = tokio::time::sleep(pause) => (),
-                _ = wakes.next() => woken = Instant::now(),
+            if self.next.is_some() {
+                continue;
+            }
+            // Not all that was appended could be read: a transaction that began earlier still runs, and ends soon.
+            let held_back = wanted > self.reached() && woken.elapsed() < HELD_BACK_FOR;
+            let pause = tokio::time::sleep(if held_back { MIN_INTERVAL } else { POLL });
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = &mut pause => break,
+                    Some(wake) = wakes.next() => {
+                        (wanted, woken) = (furthest(wanted, &wake), Instant::now());
+                        if wanted > self.reached() {
+                            break;
+                        }
+                    }
+                }
             }
         }
         Ok(())
@@ -247,6 +258,10 @@ impl Relay {
     fn reach(&mut self, tail: Tail) {
         self.tail = Some(tail);
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = tail.position;
+    }
+
+    fn reached(&self) -> Position {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compares the mirror's last events with the journal: one that was recorded late, while the lead changed hands, would
@@ -343,6 +358,11 @@ async fn watch(lock: &mut PgConnection, journal: &Journal, reached: &Mutex<Posit
 
 async fn takes_the_lead(lock: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LEADER).fetch_one(lock).await
+}
+
+/// How far somebody has appended who wakes the relay, or wakes it without a word.
+fn furthest(known: Position, wake: &str) -> Position {
+    wake.parse().unwrap_or(known).max(known)
 }
 
 fn outgoing(recorded: &Recorded) -> Outgoing {

@@ -67,8 +67,9 @@ fn pool_of(connections: u32) -> PgPoolOptions {
 /// # Errors
 /// When the database does not answer.
 pub async fn connect_patiently(like: &PgPool) -> sqlx::Result<PgConnection> {
-    let options = like.connect_options().as_ref().clone().options([("statement_timeout", "0")]);
-    PgConnection::connect_with(&options).await
+    // A plan that was kept from when a table was empty would read all of it, again and again.
+    let patient = [("statement_timeout", "0"), ("plan_cache_mode", "force_custom_plan")];
+    PgConnection::connect_with(&like.connect_options().as_ref().clone().options(patient)).await
 }
 
 /// Applies the migrations as the database's owner and lets the login of `app_url` use what they made.

@@ -1,6 +1,6 @@
 //! The one typed configuration. Parsed in `main`, passed as values; nobody else reads the environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +10,9 @@ use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use gateway::{Bounds, Edge, ProxyHeader, TrustedProxies};
+use ipnet::IpNet;
+use nix::sys::resource::{Resource, getrlimit};
 use psp::{PspClient, PspError};
 use secrecy::SecretString;
 use workers::Patience;
@@ -130,6 +133,47 @@ pub struct GatewayConfig {
     /// Login attempts per address and minute
     #[arg(long, env = "LOGIN_PER_ADDRESS", default_value = "300")]
     pub login_per_address: NonZeroU32,
+    /// How many connections there may be; where there are more, the one that has been idle for longest is closed
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1_024)]
+    pub max_connections: usize,
+    /// How many connections there may be from one address, or one /64 of IPv6; more from a proxy and from this machine
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
+    pub max_connections_per_address: usize,
+    /// How long a client may take over a request's head, its body, the next request or reading an answer, in
+    /// milliseconds; more than a proxy in front keeps its connections
+    #[arg(long, env = "CLIENT_PATIENCE_MS", default_value = "30000", value_parser = millis)]
+    pub client_patience: Duration,
+    /// The networks of the proxies in front, such as 10.0.0.0/8, separated by commas; nobody else is believed about where a
+    /// request comes from
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they write it: x-forwarded-for (with x-forwarded-proto) or forwarded
+    #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
+    pub proxy_header: ProxyHeader,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.trim().parse().or_else(|_| text.trim().parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "must be a network, such as 10.0.0.0/8, or an address".to_owned())
+}
+
+/// Descriptors that are not for connections: the database, NATS, files.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+impl GatewayConfig {
+    /// How it keeps its door; it takes no more connections than there are descriptors for.
+    #[must_use]
+    pub fn edge(&self) -> Edge {
+        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let most = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX).max(1);
+        let bounds = Bounds {
+            connections: self.max_connections.min(most),
+            per_address: self.max_connections_per_address,
+            patience: self.client_patience,
+        };
+        let proxies = TrustedProxies { networks: self.trusted_proxies.clone(), header: self.proxy_header };
+        Edge { bounds, proxies }
+    }
 }
 
 /// The payment queue. A change of it needs `ludoteca provision`.

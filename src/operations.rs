@@ -1,14 +1,19 @@
 //! Health and metrics of roles that serve nothing else.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
+use gateway::{Bounds, Edge, TrustedProxies};
 use nats::Nats;
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem::{EndpointExt, IntoResponse, Response, Route, get, handler};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+
+/// Whoever watches over a role asks now and then.
+const BOUNDS: Bounds = Bounds { connections: 64, per_address: 64, patience: Duration::from_secs(30) };
 
 #[derive(Clone)]
 struct Leans {
@@ -21,13 +26,15 @@ struct Leans {
 /// # Errors
 /// When the address is taken.
 pub async fn serve(address: SocketAddr, pool: PgPool, nats: Nats, stop: CancellationToken) -> Result<()> {
+    let listener = crate::roles::bind(address).await?;
     let routes = Route::new()
         .at("/health/live", get(live))
         .at("/health/ready", get(ready))
         .at("/metrics", get(metrics))
         .data(Leans { pool, nats });
-    let server = poem::Server::new_with_acceptor(crate::roles::bind(address).await?);
-    Ok(server.run_with_graceful_shutdown(routes, stop.cancelled_owned(), None).await?)
+    let edge = Edge { bounds: BOUNDS, proxies: TrustedProxies::default() };
+    gateway::serve_routes(listener, routes, edge, stop).await;
+    Ok(())
 }
 
 #[handler]

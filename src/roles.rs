@@ -9,11 +9,12 @@ use commands::{Commands, Rules};
 use gateway::{Authority, Limits, Progress, Store};
 use journal::{Clock, Journal, Vault, connect, dedicated_pool};
 use nats::{JOURNAL_WAKE, Nats};
-use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::listener::TcpAcceptor;
 use projections::Projector;
 use psp::PspClient;
 use psp::sandbox::SandboxConfig;
 use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workers::{
     Checkout, DlqWatcher, Indexer, MailPatience, Mailer, Notifier, PaymentDesk, PaymentWorker, Reconciler, Relay,
@@ -93,12 +94,7 @@ impl Foundation {
     ///
     /// # Errors
     /// When the key cannot be read or the listener fails.
-    pub async fn gateway(
-        &self,
-        config: &GatewayConfig,
-        search: &SearchConfig,
-        acceptor: impl Acceptor + 'static,
-    ) -> Result<()> {
+    pub async fn gateway(&self, config: &GatewayConfig, search: &SearchConfig, listener: TcpListener) -> Result<()> {
         let store = Store {
             commands: self.shared.commands.clone(),
             nats: self.shared.nats.clone(),
@@ -109,7 +105,8 @@ impl Foundation {
             progress: Progress::default(),
             limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
         };
-        Ok(gateway::serve(store, acceptor, self.stop.clone()).await?)
+        gateway::serve(store, listener, config.edge(), self.stop.clone()).await;
+        Ok(())
     }
 
     /// Mirrors the journal.
@@ -207,11 +204,7 @@ impl Foundation {
 ///
 /// # Errors
 /// When its file or its listener fails.
-pub async fn psp_sandbox(
-    config: &SandboxArgs,
-    acceptor: impl Acceptor + 'static,
-    stop: CancellationToken,
-) -> Result<()> {
+pub async fn psp_sandbox(config: &SandboxArgs, listener: TcpListener, stop: CancellationToken) -> Result<()> {
     let config = SandboxConfig {
         key: config.psp_key.clone(),
         webhook_url: config.sandbox_webhook_url.clone(),
@@ -219,15 +212,15 @@ pub async fn psp_sandbox(
         pix_delay: config.sandbox_pix,
         file: config.sandbox_file.clone(),
     };
-    Ok(psp::sandbox::serve(config, acceptor, stop).await?)
+    Ok(psp::sandbox::serve(config, TcpAcceptor::from_tokio(listener)?, stop).await?)
 }
 
 /// A bound listener, so that nothing is announced before it answers.
 ///
 /// # Errors
 /// When the address is taken.
-pub async fn bind(address: std::net::SocketAddr) -> Result<impl Acceptor> {
-    TcpListener::bind(address).into_acceptor().await.with_context(|| format!("cannot listen on {address}"))
+pub async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Runs roles side by side until the first fails or `stop`; when one ends, all do.
@@ -275,15 +268,15 @@ impl Roles {
 pub fn start_all(
     roles: &mut Roles,
     foundation: &Arc<Foundation>,
-    gateway: (GatewayConfig, impl Acceptor + 'static),
+    gateway: (GatewayConfig, TcpListener),
     search: SearchConfig,
     (payment, reconcile, watcher): (PaymentConfig, ReconcileConfig, WatcherConfig),
     mail: MailConfig,
 ) {
     let base = || foundation.clone();
-    let (config, acceptor) = gateway;
+    let (config, listener) = gateway;
     let (role, reading) = (base(), search.clone());
-    roles.start("gateway", async move { role.gateway(&config, &reading, acceptor).await });
+    roles.start("gateway", async move { role.gateway(&config, &reading, listener).await });
     let role = base();
     roles.start("indexer", async move { role.indexer(&search).await });
     let role = base();

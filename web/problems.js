@@ -59,6 +59,7 @@ export const PROBLEMS = {
   no_such_route: ['There is no such page.', 'Esta página não existe.'],
   method_not_allowed: ['This cannot be done here.', 'Isto não pode ser feito aqui.'],
   unsupported_media_type: ['This file type is not accepted.', 'Este tipo de arquivo não é aceito.'],
+  body_too_slow: ['This took too long to send; try again.', 'Isto demorou demais para ser enviado; tente de novo.'],
   body_too_large: ['This is too large to send.', 'Isto é grande demais para enviar.'],
   too_many_attempts: ['Too many attempts. Wait a moment.', 'Muitas tentativas. Espere um instante.'],
   too_many_streams: ['The shop is open in too many tabs.', 'A loja está aberta em abas demais.'],

@@ -4,7 +4,6 @@ use commands::{Actor, Context};
 use domain::UserId;
 use journal::Position;
 use poem::http::StatusCode;
-use poem::web::RemoteAddr;
 use poem_openapi::Object;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::types::ToJSON;
@@ -47,11 +46,6 @@ impl MoneyDto {
             domain::Currency::parse(&self.currency).map_err(|rule| Problem::field("price.currency", rule))?;
         Ok(domain::Money { amount: self.amount, currency })
     }
-}
-
-/// Where a request comes from, without its port.
-pub(crate) fn address(remote: &RemoteAddr) -> String {
-    remote.as_socket_addr().map_or_else(|| remote.to_string(), |address| address.ip().to_string())
 }
 
 /// The context of a command, with what a repeat of it is known by where the client sent a key. No secret may be in

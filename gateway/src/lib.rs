@@ -5,6 +5,7 @@
 
 mod auth;
 mod authority;
+mod edge;
 mod extract;
 mod live;
 mod metrics;
@@ -14,24 +15,27 @@ mod problem;
 mod progress;
 mod routes;
 mod session;
+mod source;
 mod storefront;
 mod strict;
 mod throttle;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use commands::Commands;
 use nats::Nats;
-use poem::listener::Acceptor;
 use poem::{Endpoint, EndpointExt, Route};
 use projections::search::SearchEngine;
 use secrecy::SecretString;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
+pub use edge::{Bounds, Edge, ProxyHeader, TrustedProxies, serve as serve_routes};
 pub use progress::Progress;
 pub use throttle::Limits;
 
@@ -74,31 +78,26 @@ impl Store {
 }
 
 /// Serves the store until `stop`, and gives requests under way five seconds to end.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(store: Store, acceptor: impl Acceptor + 'static, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: CancellationToken) {
     let throttle = Arc::new(throttle::Throttle::new(store.limits));
     let live =
         Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), store.progress.clone(), stop.clone()));
     let store = Arc::new(store);
-    let app = app(store.clone(), throttle, live.clone());
-    let server = poem::Server::new_with_acceptor(acceptor);
-    let serving = server.run_with_graceful_shutdown(app, stop.cancelled_owned(), Some(Duration::from_secs(5)));
+    let serving = edge::serve(listener, app(store.clone(), edge.bounds, throttle, live.clone()), edge, stop);
     let reading = async {
         live.run().await;
         // It was told to stop; what is under way is served to its end.
-        std::future::pending().await
+        std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        served = serving => served,
-        never = reading => never,
+        () = serving => (),
+        never = reading => match never {},
         never = store.progress.listen(&store.nats) => match never {},
         never = store.authority.follow() => match never {},
     }
 }
 
-fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
+fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
     let api = openapi::service();
     let docs = api.swagger_ui();
     Route::new()
@@ -106,13 +105,17 @@ fn app(store: Arc<Store>, throttle: Arc<throttle::Throttle>, live: Arc<live::Liv
         .at("/openapi.json", poem::get(openapi::describe).around(middleware::compressed))
         .at("/metrics", poem::get(metrics::scrape))
         .nest("/loja", storefront::files())
-        .nest("/", api.around(middleware::compressed).around(storefront::home))
+        .nest(
+            "/",
+            api.around(middleware::compressed).around(storefront::home),
+        )
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new())
         .around(middleware::bounded)
         .around(middleware::legible)
         .around(middleware::observed)
         .data(store)
+        .data(bounds)
         .data(throttle)
         .data(live)
 }

@@ -11,6 +11,7 @@ use poem::middleware::Compression;
 use poem::web::CompressionLevel;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response, Result};
 
+use crate::edge::Bounds;
 use crate::metrics::REQUESTS;
 use crate::openapi;
 use crate::problem::Problem;
@@ -34,7 +35,12 @@ pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request)
         "/jogos/importacao" => CATALOGUE_LIMIT,
         _ => JSON_LIMIT,
     };
-    match read(request.take_body(), limit).await {
+    let patience = request.data::<Bounds>().map_or(Duration::MAX, |bounds| bounds.patience);
+    let Ok(body) = tokio::time::timeout(patience, read(request.take_body(), limit)).await else {
+        let detail = format!("the body must come within {} s", patience.as_secs());
+        return Ok(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).to_response());
+    };
+    match body {
         Ok(Some(body)) => {
             request.set_body(Body::from_vec(body));
             Ok(endpoint.call(request).await?.into_response())

@@ -62,6 +62,7 @@ problems! {
     Forbidden = 403;
     NotFound = 404;
     MethodNotAllowed = 405;
+    RequestTimeout = 408;
     Conflict = 409;
     PreconditionFailed = 412;
     PayloadTooLarge = 413;
@@ -77,7 +78,8 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl ToString) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let (code, detail) = (code.to_owned(), detail.to_string());
-        Self::of(status.as_u16(), Details { title, status: status.as_u16(), code, detail, field: None })
+        let status = status.as_u16();
+        Self::of(status, Details { title, status, code, detail, field: None })
     }
 
     /// A field of the body or the query that broke a rule.

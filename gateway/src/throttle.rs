@@ -1,24 +1,40 @@
-//! Login attempts are limited per account and per address, the same whether the account exists or not.
+//! Attempts are limited per account and per address, the same whether the account exists or not.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use poem::web::RemoteAddr;
 
 use crate::problem::Problem;
+use crate::source::Source;
 
-/// How many login attempts are allowed in a minute.
+/// How many attempts are allowed in a minute.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For one account.
+    /// To log in to one account.
     pub per_account: NonZeroU32,
-    /// From one address.
+    /// Of each kind from one address.
     pub per_address: NonZeroU32,
 }
 
+/// What is attempted. Who does too much of one thing may still do another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Attempt {
+    LogIn,
+    Register,
+    /// To go on with a session, or to end it.
+    Session,
+}
+
 pub(crate) struct Throttle {
-    accounts: DefaultKeyedRateLimiter<String>,
-    addresses: DefaultKeyedRateLimiter<String>,
+    /// By a hash of what was given as an address: it may be long, and need not be one.
+    accounts: DefaultKeyedRateLimiter<u64>,
+    hasher: RandomState,
+    /// By where they come from; those that no socket knows count as one.
+    sources: DefaultKeyedRateLimiter<(Attempt, Option<Source>)>,
     clock: DefaultClock,
 }
 
@@ -29,22 +45,32 @@ impl Throttle {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             accounts: RateLimiter::keyed(Quota::per_minute(limits.per_account)),
-            addresses: RateLimiter::keyed(Quota::per_minute(limits.per_address)),
+            hasher: RandomState::new(),
+            sources: RateLimiter::keyed(Quota::per_minute(limits.per_address)),
             clock: DefaultClock::default(),
         }
     }
 
-    /// Counts an attempt.
-    pub(crate) fn admit(&self, account: Option<&str>, address: &str) -> Result<(), Problem> {
-        self.check(&self.addresses, address)?;
-        account.map_or(Ok(()), |account| self.check(&self.accounts, account))
+    /// Counts an attempt from an address.
+    pub(crate) fn admit(&self, attempt: Attempt, from: &RemoteAddr) -> Result<(), Problem> {
+        let source = from.as_socket_addr().map(|address| Source::from(address.ip()));
+        self.check(&self.sources, (attempt, source))
     }
 
-    fn check(&self, limiter: &DefaultKeyedRateLimiter<String>, key: &str) -> Result<(), Problem> {
+    /// Counts an attempt to log in to an account.
+    pub(crate) fn admit_to(&self, account: &str) -> Result<(), Problem> {
+        self.check(&self.accounts, self.hasher.hash_one(account.trim().to_lowercase()))
+    }
+
+    fn check<K: Clone + std::hash::Hash + Eq>(
+        &self,
+        limiter: &DefaultKeyedRateLimiter<K>,
+        key: K,
+    ) -> Result<(), Problem> {
         if limiter.len() > CROWD {
             limiter.retain_recent();
         }
-        limiter.check_key(&key.to_owned()).map_err(|until| {
+        limiter.check_key(&key).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
             Problem::throttled(wait.as_secs().saturating_add(1))
         })

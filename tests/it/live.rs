@@ -6,7 +6,7 @@ use journal::Position;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{Person, TestApp, eventually};
+use crate::support::{Person, TestApp, Wishes, eventually};
 
 /// A stream of notices that is being read.
 struct Stream(reqwest::Response, String);
@@ -147,4 +147,19 @@ async fn the_streams_of_somebody_who_is_erased_end() {
     ana.delete("/users/me").await.expect(204);
     let end = async { while stream.0.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(Duration::from_secs(20), end).await.expect("the stream ends");
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_happens_stays_open() {
+    let patience = Duration::from_secs(1);
+    let app = TestApp::start_with(Wishes { client_patience: Some(patience), ..Wishes::default() }).await;
+    let ana = app.customer("ana").await;
+    let game = app.game("Summit", 5_990).await;
+    let mut stream = Stream::open(&ana, "/notificacoes", None).await;
+    stream.until("listening").await;
+    // A silent connection that began later has been closed when this returns.
+    let mut silent = tokio::net::TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
+    let _ = tokio::io::AsyncReadExt::read(&mut silent, &mut [0]).await;
+    ana.buy(&[&game], "pm_card_visa").await;
+    stream.until("OrderCompleted").await;
 }

@@ -20,6 +20,7 @@ mod chaos;
 mod compose;
 mod dead_letters;
 mod disputes;
+mod edge;
 mod faults;
 mod forgetting;
 mod games;

@@ -16,6 +16,8 @@ use ::psp::PspClient;
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use gateway::ProxyHeader;
+use ipnet::IpNet;
 use ludoteca::config::{
     GatewayConfig, MailConfig, PaymentConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, SecretsConfig,
     StoreConfig, WatcherConfig,
@@ -24,10 +26,10 @@ use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
 use ludoteca::stock::create_admin;
 use ludoteca::table::Output;
-use poem::listener::Acceptor;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::Checkout;
@@ -73,6 +75,14 @@ pub const MAIL_PAUSE: Duration = Duration::from_mins(1);
 pub struct Wishes {
     /// Login attempts per account and minute.
     pub logins: Option<u32>,
+    /// Attempts of each kind per address and minute.
+    pub per_address: Option<u32>,
+    /// How many connections the gateway takes; 1 024 without it.
+    pub connections: Option<usize>,
+    /// How slow clients may be; half a minute without it.
+    pub client_patience: Option<Duration>,
+    /// Whose word on where a request comes from counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// A mail server; a folder without it.
     pub smtp_url: Option<SecretString>,
     /// The search engine.
@@ -128,7 +138,12 @@ impl TestApp {
             secrets: new_secrets(folder.path()),
             payment_stale: Duration::ZERO,
             login_per_account: per_account,
-            login_per_address: NonZeroU32::new(10_000).unwrap(),
+            login_per_address: NonZeroU32::new(wishes.per_address.unwrap_or(10_000)).unwrap(),
+            max_connections: wishes.connections.unwrap_or(1_024),
+            max_connections_per_address: 1_024,
+            client_patience: wishes.client_patience.unwrap_or(Duration::from_secs(30)),
+            trusted_proxies: wishes.trusted_proxies,
+            proxy_header: ProxyHeader::default(),
         };
         let gateway_acceptor = bind(gateway.listen).await.unwrap();
         let url = address(&gateway_acceptor);
@@ -377,9 +392,8 @@ async fn start_nats(folder: &TempDir, port: u16, disk: Option<u64>) -> NatsServe
     NatsServer::start_with(&folder, port, ("nsecret", "nanalyst"), disk).await.unwrap()
 }
 
-fn address(acceptor: &impl Acceptor) -> String {
-    let address = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
-    format!("http://{}", address.unwrap())
+fn address(listener: &TcpListener) -> String {
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// A gateway's key and the secrets of webhooks.

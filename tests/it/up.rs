@@ -222,7 +222,7 @@ async fn a_store_survives_a_second_start_a_killed_start_and_a_move() {
 
     // A wrong master key is noticed before it does any harm.
     let mut verify = machine.command(&["verify"]);
-    let wrong = said(verify.env("MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").output().unwrap());
+    let wrong = said(verify.env("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").output().unwrap());
     assert!(!wrong.ok && wrong.text.contains("MASTER_KEY does not match this store"), "{}", wrong.text);
 
     // Whoever stops reading is left in peace.
@@ -327,4 +327,19 @@ fn a_path_that_is_relative_is_the_callers() {
     );
     let said = machine.run(&["doctor", "--data", "there"]);
     assert!(said.text.contains(&format!("{}/there can be written", here.display())), "{}", said.text);
+}
+
+#[tokio::test]
+async fn a_store_that_is_short_of_descriptors_serves_all_the_same() {
+    let machine = Machine::new();
+    let port = machine.port.to_string();
+    let mut up = Command::new("sh");
+    up.args(["-c", "ulimit -n 256; exec \"$0\" up --detach --port \"$1\"", env!("CARGO_BIN_EXE_ludoteca"), &port]);
+    up.current_dir(machine.place.path()).env("LUDOTECA_DATA", &machine.data).env_remove("MEILI_URL");
+    let started = said(up.output().unwrap());
+    assert!(started.ok, "{}", started.text);
+    let silent: Vec<_> =
+        (0..300).filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", machine.port)).ok()).collect();
+    assert!(silent.len() > 250, "{} connections were made", silent.len());
+    assert!(health(machine.port).await.contains("\"status\":\"ready\""), "{}", health(machine.port).await);
 }

@@ -11,11 +11,10 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use super::Tag;
 use crate::Store;
 use crate::auth::LIFETIME;
-use crate::extract;
 use crate::problem::Problem;
 use crate::session;
 use crate::strict::Str;
-use crate::throttle::Throttle;
+use crate::throttle::{Attempt, Throttle};
 
 pub(crate) struct Login;
 
@@ -70,7 +69,8 @@ impl Login {
         body: Json<Credentials>,
     ) -> Result<Json<Tokens>, Problem> {
         let Credentials { email, password } = body.0;
-        throttle.admit(Some(&email.trim().to_lowercase()), &extract::address(remote))?;
+        throttle.admit(Attempt::LogIn, remote)?;
+        throttle.admit_to(&email)?;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
         tokens(&store, store.commands.log_in(&email, password.0.into()).await?)
@@ -85,7 +85,7 @@ impl Login {
         remote: &RemoteAddr,
         body: Json<Refresh>,
     ) -> Result<Json<Tokens>, Problem> {
-        throttle.admit(None, &extract::address(remote))?;
+        throttle.admit(Attempt::Session, remote)?;
         tokens(&store, store.commands.refresh(&body.refresh_token).await?)
     }
 
@@ -98,7 +98,7 @@ impl Login {
         remote: &RemoteAddr,
         body: Json<Refresh>,
     ) -> Result<LoggedOut, Problem> {
-        throttle.admit(None, &extract::address(remote))?;
+        throttle.admit(Attempt::Session, remote)?;
         store.commands.log_out(&body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
     }

@@ -17,7 +17,7 @@ use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
 use crate::problem::Problem;
 use crate::strict::Str;
-use crate::throttle::Throttle;
+use crate::throttle::{Attempt, Throttle};
 
 pub(crate) struct Users;
 
@@ -117,7 +117,7 @@ impl Users {
         #[oai(name = "Accept-Language")]
         accept_language: Header<Option<String>>,
     ) -> Result<Created, Problem> {
-        throttle.admit(None, &extract::address(remote))?;
+        throttle.admit(Attempt::Register, remote)?;
         let NewUser { name, email, password, birth_date } = body.0;
         let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
         let person = ChangedUser { name, email, birth_date };

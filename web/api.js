@@ -41,10 +41,10 @@ let onEnd = () => {};
 /** What is done when the session has ended. */
 export const whenEnded = (what) => { onEnd = what; };
 
-/** The raw response; a session whose access token has run out is renewed once. */
+/** The raw response; a session whose access token has run out is renewed once, and one that is none any more is left. */
 export async function request(method, path, options = {}) {
   let response = await send(method, path, options);
-  if (response.status === 401 && signedIn() && !path.startsWith('/login') && await refresh()) {
+  if (response.status === 401 && !path.startsWith('/login') && (!signedIn() || await refresh())) {
     response = await send(method, path, options);
   }
   if (!response.ok) {

@@ -1,5 +1,7 @@
 //! Access tokens: `EdDSA` (RFC 8037), a quarter of an hour, checked for everything that a token must say.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -8,7 +10,11 @@ use domain::{Role, UserId};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use poem::web::headers::{self, Authorization, HeaderMapExt};
+use poem::{Endpoint, Request, Result};
 use poem_openapi::SecurityScheme;
+use poem_openapi::auth::Bearer;
+use poem_openapi::error::AuthorizationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -170,12 +176,23 @@ impl Keys {
 #[oai(ty = "bearer", bearer_format = "JWT", key_name = "access token", checker = "check")]
 pub(crate) struct SignedIn(pub(crate) Actor);
 
-async fn check(request: &poem::Request, bearer: poem_openapi::auth::Bearer) -> poem::Result<Actor> {
-    let refused = || poem::Error::from(poem_openapi::error::AuthorizationError);
-    let store = request.data::<std::sync::Arc<Store>>().ok_or_else(refused)?;
-    let actor = store.secrets().keys.verify(&bearer.token, store.commands.clock().now()).ok_or_else(refused)?;
-    // One of somebody who was erased speaks for nobody, and one of somebody with another role since for that role.
-    store.authority.now(actor)?.ok_or_else(refused)
+async fn check(request: &Request, _: Bearer) -> Result<Actor> {
+    request.data::<Actor>().copied().ok_or_else(|| AuthorizationError.into())
+}
+
+/// Reads the access token of a request, wherever it goes: one that is not good speaks for nobody, not for a stranger. Who
+/// logs in is somebody else from then on, so the old one does not matter there.
+pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
+    let bearer = request.headers().typed_get::<Authorization<headers::authorization::Bearer>>();
+    if let (Some(bearer), false) = (bearer, request.uri().path().starts_with("/login/")) {
+        let refused = || poem::Error::from(AuthorizationError);
+        let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
+        let actor = store.secrets().keys.verify(bearer.token(), store.commands.clock().now()).ok_or_else(refused)?;
+        // One of somebody who was erased speaks for nobody, and one of somebody with another role since for that role.
+        let actor = store.authority.now(actor)?.ok_or_else(refused)?;
+        request.set_data(actor);
+    }
+    endpoint.call(request).await
 }
 
 /// Anyone; somebody who sends an access token is known by it.
@@ -200,7 +217,7 @@ impl Visitor {
     pub(crate) fn must_be_admin(&self) -> Result<(), Problem> {
         match self {
             Self::Known(SignedIn(actor)) => Ok(actor.must_be_admin()?),
-            Self::Anyone => Err(Problem::of_framework(&poem_openapi::error::AuthorizationError.into())),
+            Self::Anyone => Err(Problem::of_framework(&AuthorizationError.into())),
         }
     }
 }

@@ -7,12 +7,14 @@ mod auth;
 mod authority;
 mod edge;
 mod extract;
+mod headers;
 mod live;
 mod metrics;
 mod middleware;
 mod openapi;
 mod problem;
 mod progress;
+mod request_id;
 mod routes;
 mod session;
 mod source;
@@ -99,21 +101,24 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
 
 fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
     let api = openapi::service();
-    let docs = api.swagger_ui();
+    let docs = api.swagger_ui().around(headers::explored);
     Route::new()
         .nest("/docs", docs)
-        .at("/openapi.json", poem::get(openapi::describe).around(middleware::compressed))
+        .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
         .at("/metrics", poem::get(metrics::scrape))
         .nest("/loja", storefront::files())
         .nest(
             "/",
-            api.around(middleware::compressed).around(storefront::home),
+            api.around(auth::known).around(headers::kept).around(middleware::compressed).around(storefront::home),
         )
+        .around(headers::headed)
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new())
         .around(middleware::bounded)
         .around(middleware::legible)
         .around(middleware::observed)
+        .around(headers::guarded)
+        .around(request_id::identified)
         .data(store)
         .data(bounds)
         .data(throttle)

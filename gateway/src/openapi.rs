@@ -41,7 +41,8 @@ pub(crate) fn describe() -> Json<&'static Value> {
     Json(&DOCUMENT)
 }
 
-/// The methods that a path takes, as `Allow` lists them (RFC 9110, 10.2.1); GET for what is no part of the API.
+/// The methods that a path takes, as `Allow` lists them (RFC 9110, 10.2.1), HEAD wherever GET is; these two for what is no
+/// part of the API.
 pub(crate) fn allowed(path: &str) -> String {
     let paths = DOCUMENT.get("paths").and_then(Value::as_object);
     let fits = |template: &str| {
@@ -59,7 +60,7 @@ pub(crate) fn allowed(path: &str) -> String {
     let closest = templates.min_by_key(|(template, _)| template.matches('{').count());
     let methods = closest.and_then(|(_, methods)| methods.as_object());
     let methods = methods.map(|methods| methods.keys().map(|method| method.to_uppercase()).collect::<Vec<_>>());
-    methods.map_or_else(|| "GET".to_owned(), |methods| methods.join(", "))
+    methods.unwrap_or_else(|| vec!["GET".to_owned()]).join(", ").replace("GET", "GET, HEAD")
 }
 
 /// What a parameter of a name must look like.

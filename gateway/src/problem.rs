@@ -12,6 +12,8 @@ use poem_openapi::payload::Json;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object};
 
+use crate::request_id;
+
 /// RFC 9457, with a stable `code` for programs.
 #[derive(Debug, Clone, Object)]
 pub(crate) struct Details {
@@ -26,6 +28,9 @@ pub(crate) struct Details {
     /// The field that broke a rule, where it was one.
     #[oai(skip_serializing_if_is_none)]
     field: Option<String>,
+    /// By what the request is known in the store's log: its `X-Request-Id`.
+    #[oai(skip_serializing_if_is_none)]
+    request_id: Option<String>,
 }
 
 macro_rules! problems {
@@ -78,8 +83,8 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl ToString) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let (code, detail) = (code.to_owned(), detail.to_string());
-        let status = status.as_u16();
-        Self::of(status, Details { title, status, code, detail, field: None })
+        let (status, request_id) = (status.as_u16(), request_id::current());
+        Self::of(status, Details { title, status, code, detail, field: None, request_id })
     }
 
     /// A field of the body or the query that broke a rule.

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use poem::http::StatusCode;
 use poem::http::header::{AUTHORIZATION, HeaderValue};
 use poem::web::cookie::{Cookie, CookieJar, SameSite};
-use poem::{Endpoint, Request, Result};
+use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
 use crate::auth::LIFETIME;
+use crate::problem::Problem;
 
 /// What a request must carry to change something by cookie.
 const PROOF: &str = "X-Ludoteca-Storefront";
@@ -22,16 +24,23 @@ const REFRESH_PATH: &str = "/login/session";
 /// As long as a refresh token is good.
 const REFRESH_LIFE: Duration = Duration::from_hours(30 * 24);
 
-/// Lets a cookie speak where no `Authorization` header does.
-pub(crate) async fn from_cookie<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
+/// Lets a cookie speak where no `Authorization` header does. One that is not good any more is taken back, or its browser
+/// would be refused what every stranger may see.
+pub(crate) async fn from_cookie<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
     let proven = request.method().is_safe() || request.headers().contains_key(PROOF);
-    if proven && !request.headers().contains_key(AUTHORIZATION) {
-        let token = request.cookie().get(ACCESS).map(|cookie| format!("Bearer {}", cookie.value_str()));
-        if let Some(Ok(value)) = token.map(|token| HeaderValue::from_str(&token)) {
-            request.headers_mut().insert(AUTHORIZATION, value);
+    let jar = request.cookie().clone();
+    let token = jar.get(ACCESS).filter(|_| proven && !request.headers().contains_key(AUTHORIZATION));
+    let Some(Ok(value)) = token.map(|cookie| HeaderValue::from_str(&format!("Bearer {}", cookie.value_str()))) else {
+        return endpoint.call(request).await.map(IntoResponse::into_response);
+    };
+    request.headers_mut().insert(AUTHORIZATION, value);
+    match endpoint.call(request).await {
+        Err(error) if error.status() == StatusCode::UNAUTHORIZED && !error.is_from_response() => {
+            jar.add(no_access());
+            Ok(Problem::of_framework(&error).to_response())
         }
+        answered => answered.map(IntoResponse::into_response),
     }
-    endpoint.call(request).await
 }
 
 /// Whether a request that uses the refresh cookie comes from the storefront.
@@ -52,8 +61,13 @@ pub(crate) fn refresh_token(jar: &CookieJar) -> Option<String> {
 
 /// Forgets the tokens of a session.
 pub(crate) fn forget(jar: &CookieJar) {
-    jar.add(cookie(ACCESS, "", "/", Duration::ZERO));
+    jar.add(no_access());
     jar.add(cookie(REFRESH, "", REFRESH_PATH, Duration::ZERO));
+}
+
+/// Takes an access token back.
+fn no_access() -> Cookie {
+    cookie(ACCESS, "", "/", Duration::ZERO)
 }
 
 fn cookie(name: &str, value: &str, path: &str, life: Duration) -> Cookie {

@@ -43,7 +43,7 @@ pub(crate) fn files() -> impl Endpoint {
 /// The one page, at `/`; all other paths are the API's. A browser that asks for what is not there gets the page as
 /// well, which says so.
 pub(crate) async fn home<E: Endpoint>(api: Arc<E>, request: Request) -> Result<Response> {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let reads = request.method() == Method::GET;
     let currency = request.data::<Arc<Store>>().map(|store| store.commands.currency().to_string());
     let currency = currency.unwrap_or_default();
     if reads && request.uri().path() == "/" {

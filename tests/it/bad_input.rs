@@ -163,7 +163,7 @@ async fn a_request_that_is_none_is_a_problem_all_the_same() {
     raw(Method::GET, "/nowhere", "text/plain", String::new()).await.refused(404, "no_such_route");
     raw(Method::PATCH, "/users", "text/plain", String::new()).await.refused(405, "method_not_allowed");
     let nowhere = raw(Method::PATCH, "/jogos/busca", "text/plain", String::new()).await;
-    assert_eq!(nowhere.header("allow"), "GET");
+    assert_eq!(nowhere.header("allow"), "GET, HEAD");
     let illegible = ana.request(Method::POST, "/jogos/compra").header("Idempotency-Key", &b"\xc2\x84"[..]);
     Answer::of(illegible.json(&json!({}))).await.refused(400, "invalid_header");
     raw(Method::POST, "/jogos/compra", "text/plain", "{}".into()).await.refused(415, "unsupported_media_type");

@@ -16,16 +16,16 @@ async fn a_wrong_password_and_an_unknown_account_look_the_same() {
         let login = json!({ "email": email, "password": "wrong password" });
         let answer = app.visitor().post("/login/auth", &login).await;
         let names = answer.headers.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
-        answers.push((answer.status, without_instance(&answer.body), names));
+        answers.push((answer.status, without_request(&answer.body), names));
     }
     assert_eq!(answers[0].0, 401, "{answers:?}");
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
 
 /// A problem without the id of its request.
-fn without_instance(problem: &Value) -> Value {
+fn without_request(problem: &Value) -> Value {
     let mut problem = problem.clone();
-    problem.as_object_mut().unwrap().remove("instance");
+    problem.as_object_mut().unwrap().remove("request_id");
     problem
 }
 

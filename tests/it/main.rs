@@ -24,6 +24,7 @@ mod edge;
 mod faults;
 mod forgetting;
 mod games;
+mod headers;
 mod invariants;
 mod journal;
 mod keys;

@@ -88,6 +88,24 @@ async fn a_session_that_was_ended_cannot_be_renewed() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_is_not_good_any_more_is_taken_back() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let cookies = cookies(&begin(&app, &ana).await);
+    ana.delete("/users/me").await.expect(204);
+    let with = || app.visitor().request(Method::GET, "/jogos").header(COOKIE, &cookies);
+    eventually("the token speaks for nobody", || async {
+        let response = with().send().await.unwrap();
+        let taken = response.headers().get_all(SET_COOKIE).iter().any(|cookie| {
+            let cookie = cookie.to_str().unwrap();
+            cookie.starts_with("__Host-ludoteca-access=;") && cookie.contains("Max-Age=0")
+        });
+        ((response.status().as_u16(), taken), (401, true))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn people_can_take_their_data_with_them_and_nobody_elses() {
     let app = TestApp::start().await;
     let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);

@@ -1,0 +1,104 @@
+//! What every answer carries unless it says otherwise: it is kept nowhere, framed nowhere and taken for nothing else (OWASP
+//! Secure Headers, REST Security Cheat Sheet); what is public may be kept and asked for again.
+
+use std::sync::Arc;
+
+use poem::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use poem::http::uri::Scheme;
+use poem::http::{Method, StatusCode};
+use poem::{Endpoint, IntoResponse, Request, Response, Result};
+use sha2::{Digest, Sha256};
+
+const DEFAULTS: [(HeaderName, &str); 7] = [
+    (CACHE_CONTROL, "no-store"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // For browsers that know no `frame-ancestors`.
+    (X_FRAME_OPTIONS, "DENY"),
+];
+/// Once over TLS, always over TLS, for a year (RFC 6797).
+const ONLY_TLS: &str = "max-age=31536000; includeSubDomains";
+/// Kept, and asked for again each time: a price may have changed.
+const ASK_AGAIN: &str = "no-cache";
+/// What the explorer of the document needs: it brings its script and its style in its page.
+const EXPLORER: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+    font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Adds what an answer does not say itself.
+pub(crate) async fn guarded<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    let is_secure = *request.scheme() == Scheme::HTTPS;
+    let mut response = endpoint.call(request).await?.into_response();
+    let headers = response.headers_mut();
+    for (name, value) in DEFAULTS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if is_secure {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
+    Ok(response)
+}
+
+/// Allows the explorer what it is made of, and nobody to frame it.
+pub(crate) async fn explored<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    let mut response = endpoint.call(request).await?.into_response();
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(EXPLORER));
+    Ok(response)
+}
+
+/// Answers HEAD wherever GET is answered (RFC 9110, 9.3.2); the server sends no body.
+pub(crate) async fn headed<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
+    if request.method() == Method::HEAD {
+        request.set_method(Method::GET);
+    }
+    endpoint.call(request).await
+}
+
+/// What anybody may read, and so keep. What a search finds is never twice the same: it says how long it took.
+fn is_public(path: &str) -> bool {
+    let is_game = path.starts_with("/jogos/") && path != "/jogos/busca";
+    is_game || ["/jogos", "/openapi.json", "/.well-known/jwks.json"].contains(&path)
+}
+
+/// Lets whoever read something public before, and sends its `ETag`, hear that it is still so.
+pub(crate) async fn kept<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    let is_stranger = !request.headers().contains_key(AUTHORIZATION);
+    let asked = (request.method() == Method::GET && is_stranger && is_public(request.uri().path()))
+        .then(|| request.header(IF_NONE_MATCH).unwrap_or_default().to_owned());
+    let mut response = endpoint.call(request).await?.into_response();
+    let Some(seen) = asked.filter(|_| response.status() == StatusCode::OK) else { return Ok(response) };
+    let tag = if let Some(tag) = response.headers().get(ETAG) {
+        tag.clone()
+    } else {
+        let body = response.take_body().into_vec().await?;
+        let tag = tag_of(&body);
+        response.set_body(body);
+        tag
+    };
+    if is_one_of(&tag, &seen) {
+        response.set_status(StatusCode::NOT_MODIFIED);
+        drop(response.take_body());
+    }
+    response.headers_mut().insert(ETAG, tag);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(ASK_AGAIN));
+    Ok(response)
+}
+
+/// Compared weakly, as `If-None-Match` has it (RFC 9110, 13.1.2).
+fn is_one_of(tag: &HeaderValue, seen: &str) -> bool {
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let tag = strong(tag.to_str().unwrap_or_default());
+    seen.split(',').any(|seen| seen.trim() == "*" || strong(seen) == tag)
+}
+
+/// Weak: the same answer may be compressed or not.
+fn tag_of(body: &[u8]) -> HeaderValue {
+    let digest = Sha256::digest(body);
+    let text: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::from_str(&format!("W/\"{text}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}

@@ -1,0 +1,117 @@
+//! What every answer carries, and what a request may say about itself.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Person, TestApp, Wishes};
+
+async fn with(person: &Person, method: Method, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let request = headers.iter().fold(person.request(method, path), |it, (name, value)| it.header(*name, *value));
+    Answer::of(request).await
+}
+
+#[tokio::test]
+async fn every_answer_says_that_it_is_kept_framed_and_taken_for_nothing_else() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    for path in
+        ["/", "/docs", "/openapi.json", "/jogos", "/users/me", "/pedidos", "/health/live", "/metrics", "/nowhere"]
+    {
+        let answer = ana.get(path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("cache-control"), if path == "/" { "no-cache" } else { "no-store" }, "{path}");
+        assert!(!answer.headers.contains_key("strict-transport-security"), "nothing of it was over TLS");
+    }
+}
+
+#[tokio::test]
+async fn what_is_public_is_not_sent_again_to_whoever_has_it() {
+    let app = TestApp::start().await;
+    let game = app.game("Summit", 5_990).await;
+    for path in ["/jogos", &format!("/jogos/{game}"), "/openapi.json", "/.well-known/jwks.json"] {
+        let first = app.visitor().get(path).await;
+        assert_eq!((first.status, first.header("cache-control")), (200, "no-cache".to_owned()), "{path}");
+        let tag = first.header("etag");
+        let again = with(&app.visitor(), Method::GET, path, &[("If-None-Match", &tag)]).await;
+        assert_eq!((again.status, again.header("etag")), (304, tag), "{path}");
+    }
+    let tag = app.visitor().get("/jogos").await.header("etag");
+    app.game("Harbor", 100).await;
+    let changed = with(&app.visitor(), Method::GET, "/jogos", &[("If-None-Match", &tag)]).await;
+    assert_eq!(changed.status, 200, "another game is in it");
+}
+
+#[tokio::test]
+async fn head_is_answered_wherever_get_is() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    for path in ["/", "/jogos", "/users/me", "/openapi.json", "/docs", "/health/ready", "/metrics", "/nowhere"] {
+        let (head, get) = (with(&ana, Method::HEAD, path, &[]).await, ana.get(path).await);
+        assert_eq!((head.status, head.header("content-type")), (get.status, get.header("content-type")), "{path}");
+        assert_eq!(head.body, "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_known_by_the_id_that_its_client_gave_or_by_a_new_one() {
+    let app = TestApp::start().await;
+    let given = with(&app.visitor(), Method::GET, "/users/me", &[("X-Request-Id", "from-the-client:1")]).await;
+    assert_eq!(given.header("x-request-id"), "from-the-client:1");
+    assert_eq!(given.body["request_id"], "from-the-client:1");
+    for unfit in ["", "two words", &"x".repeat(129), "<script>"] {
+        let made = with(&app.visitor(), Method::GET, "/jogos", &[("X-Request-Id", unfit)]).await;
+        assert_eq!(made.header("x-request-id").len(), 36, "a UUID instead of {unfit:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_is_refused_where_none_is_needed_as_well() {
+    let app = TestApp::start().await;
+    let forged = [("Authorization", "Bearer eyJhbGciOiJub25lIn0.e30.")];
+    for path in ["/jogos", "/jogos/busca?q=summit", "/users/me"] {
+        with(&app.visitor(), Method::GET, path, &forged).await.refused(401, "unauthenticated");
+    }
+    // Somebody whose token has ended still gets in.
+    let credentials = json!({ "email": app.admin.email, "password": app.admin.password });
+    let login = app.visitor().request(Method::POST, "/login/auth").header(forged[0].0, forged[0].1);
+    Answer::of(login.json(&credentials)).await.expect(200);
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_is_believed_about_where_a_request_comes_from() {
+    let said = [("X-Forwarded-For", "198.51.100.7"), ("X-Forwarded-Proto", "https")];
+    let stranger = TestApp::start().await;
+    let metrics = with(&stranger.visitor(), Method::GET, "/metrics", &said).await;
+    assert_eq!(metrics.status, 200, "it comes from this machine, whatever it says");
+    assert!(!metrics.headers.contains_key("strict-transport-security"));
+
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let proxied = TestApp::start_with(Wishes { trusted_proxies, ..Wishes::default() }).await;
+    let metrics = with(&proxied.visitor(), Method::GET, "/metrics", &said).await;
+    assert!(metrics.headers.contains_key("strict-transport-security"), "the client spoke TLS");
+    metrics.refused(403, "forbidden");
+}
+
+#[tokio::test]
+async fn whoever_may_not_log_in_any_more_for_now_may_still_do_everything_else() {
+    let app = TestApp::start_with(Wishes { per_address: Some(5), ..Wishes::default() }).await;
+    let wrong = json!({ "email": "nobody@example.com", "password": "wrong password" });
+    let mut last = app.visitor().post("/login/auth", &wrong).await;
+    for _ in 0..5 {
+        last = app.visitor().post("/login/auth", &wrong).await;
+    }
+    assert!(last.header("retry-after").parse::<u64>().unwrap() > 0);
+    last.refused(429, "too_many_attempts");
+    let refresh = json!({ "refresh_token": app.admin.refresh_token });
+    app.visitor().post("/login/refresh", &refresh).await.expect(200);
+    let ana =
+        json!({ "name": "Ana", "email": "ana@example.com", "password": "a long password", "birth_date": "1990-05-17" });
+    app.visitor().post("/users", &ana).await.expect(201);
+}

@@ -39,6 +39,7 @@ pub(crate) struct Cli {
 /// Variables that no option stands for.
 const ENVIRONMENT: &str = "\
 Environment:
+  …_FILE            For every secret, a file that holds it, such as MASTER_KEY_FILE for MASTER_KEY
   LUDOTECA_DATA     The store's data folder [default: .local beside scripts/]
   LUDOTECA_HOME     Where the store is installed, with its tools [default: set by scripts/ludoteca]
   LUDOTECA_PROFILE  The profile that scripts/ludoteca builds, such as release [default: dev]

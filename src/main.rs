@@ -1,5 +1,6 @@
 //! The store's one program; each role and each tool is a subcommand.
 
+mod arguments;
 mod cli;
 mod pipe;
 
@@ -8,8 +9,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
 use commands::MadeAdmin;
 use indicatif::ProgressBar;
 use journal::ClaimsFold;
@@ -86,7 +87,7 @@ fn start() -> Result<()> {
         env_file::read(&data)?;
         dotenvy::from_path(&settings)?;
     }
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error, &settings));
+    let cli = arguments::parse().unwrap_or_else(|error| refuse(&error, &settings));
     log_to(&cli)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli.command))
 }

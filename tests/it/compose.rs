@@ -16,8 +16,10 @@ use crate::support::eventually;
 
 type Settings = HashMap<String, String>;
 
+/// The sample with every password changed.
 fn sample() -> Settings {
-    dotenvy::from_path_iter(".env.example").unwrap().map(Result::unwrap).collect()
+    let settings = dotenvy::from_path_iter(".env.example").unwrap().map(Result::unwrap);
+    settings.map(|(name, value)| (name, value.replace("change-me", "changed"))).collect()
 }
 
 /// `${NAME:?}` and `${NAME:-default}`, as compose reads them.

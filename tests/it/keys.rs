@@ -124,3 +124,42 @@ async fn the_master_key_is_exchanged_under_load_and_no_event_is_rewritten() {
     open(&new).await.unwrap();
     assert_eq!(events(&app).await, before);
 }
+
+/// Whether `ludoteca verify` is content, and what it says, where its master key is given otherwise and more is set.
+async fn verify(app: &TestApp, settings: &[(&str, &str)]) -> (bool, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    command.arg("verify").envs(app.environment()).env_remove("MASTER_KEY").envs(settings.iter().copied());
+    let done = command.output().await.unwrap();
+    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+#[tokio::test]
+async fn a_secret_may_stand_in_a_file() {
+    let app = TestApp::start().await;
+    app.game("Summit", 5_990).await;
+    let (_, key) = app.environment().into_iter().find(|(name, _)| *name == "MASTER_KEY").unwrap();
+    let file = app.folder().join("master-key");
+    std::fs::write(&file, format!("{key}\n")).unwrap();
+    let (is_whole, said) = verify(&app, &[("MASTER_KEY_FILE", file.to_str().unwrap())]).await;
+    assert!(is_whole, "{said}");
+    let (_, said) = verify(&app, &[("MASTER_KEY_FILE", "/nowhere")]).await;
+    assert!(said.contains("MASTER_KEY_FILE: /nowhere: No such file"), "{said}");
+    let (_, said) = verify(&app, &[("MASTER_KEY_FILE", "/nowhere"), ("MASTER_KEY", &key)]).await;
+    assert!(said.contains("MASTER_KEY and MASTER_KEY_FILE are both set"), "{said}");
+}
+
+#[tokio::test]
+async fn secrets_that_everybody_knows_are_refused() {
+    let app = TestApp::start().await;
+    let (_, key) = app.environment().into_iter().find(|(name, _)| *name == "MASTER_KEY").unwrap();
+    let zeros = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, [0; 32]);
+    for (name, value) in [
+        ("DATABASE_URL", "postgres://ludoteca:change-me-too@localhost/ludoteca"),
+        ("NATS_URL", "nats://ludoteca:change-me@localhost"),
+        ("MASTER_KEY", zeros.as_str()),
+    ] {
+        let (is_taken, said) = verify(&app, &[("MASTER_KEY", &key), (name, value)]).await;
+        assert!(!is_taken && said.contains(&format!("{name} is one that everybody knows")), "{said}");
+        assert!(!said.contains(value), "{said}");
+    }
+}

@@ -55,6 +55,17 @@ async fn a_follower_sees_new_events_as_they_happen() {
 }
 
 #[tokio::test]
+async fn whoever_is_no_analyst_any_more_follows_no_longer() {
+    let app = TestApp::start().await;
+    let ana = analyst(&app).await;
+    let mut stream = ana.request(reqwest::Method::GET, "/eventos?follow=true").send().await.unwrap();
+    app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
+    let to_the_end = async { while stream.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), to_the_end).await.expect("the stream ends");
+    ana.get("/eventos").await.refused(403, "forbidden");
+}
+
+#[tokio::test]
 async fn events_are_for_analysts_and_admins() {
     let app = TestApp::start().await;
     app.visitor().get("/eventos").await.refused(401, "unauthenticated");

@@ -1,10 +1,11 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commands::CommandError;
+use commands::{Actor, CommandError};
 use domain::InvalidId;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use journal::AggregateKey;
 use nats::{EVENTS, NatsError, Replay, Stored};
 use poem::Body;
@@ -12,17 +13,20 @@ use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Tag;
 use crate::Store;
-use crate::auth::SignedIn;
+use crate::auth::{self, SignedIn};
 use crate::problem::Problem;
 
 pub(crate) struct Events;
 
 /// How often a follower looks for new events.
 const POLL: Duration = Duration::from_millis(50);
+/// As long as an access token is good.
+const LIFETIME: Duration = Duration::from_secs(auth::LIFETIME.unsigned_abs());
 
 #[derive(ApiResponse)]
 enum Replayed {
@@ -39,6 +43,8 @@ enum Replayed {
 #[OpenApi(tag = "Tag::Events")]
 impl Events {
     /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included.
+    ///
+    /// Whoever follows does so for as long as an access token is good, and goes on from the last position with the next.
     ///
     /// With `id`, the whole history of one aggregate; that has no positions, and does not go with `from`, `to` or `follow`.
     #[oai(path = "/eventos", method = "get")]
@@ -65,17 +71,21 @@ impl Events {
             let id = Uuid::try_parse(id).map_err(|_| Problem::field("id", InvalidId))?;
             return Ok(Replayed::Events(Binary(history(&store, id, wanted).await?.into()), last));
         }
+        let follow = follow.unwrap_or(false);
         let mut reader = Reader {
+            store: store.clone(),
+            actor,
+            until: follow.then(|| Instant::now().checked_add(LIFETIME)).flatten(),
             replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).bodies_only(),
             to: to.unwrap_or(u64::MAX),
-            follow: follow.unwrap_or(false),
+            follow,
         };
         // The first batch now: a server that does not answer is a 503, not a broken stream.
         let first = reader.read().await?;
         let rest = stream::try_unfold(reader, |mut reader| async move {
-            Ok::<_, NatsError>(reader.next().await?.map(|lines| (lines, reader)))
+            Ok::<_, io::Error>(reader.next().await?.map(|lines| (lines, reader)))
         });
-        let lines = stream::iter([Ok(first)]).chain(rest).map_err(std::io::Error::other);
+        let lines = stream::iter([Ok(first)]).chain(rest);
         Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines)), last))
     }
 }
@@ -97,16 +107,26 @@ async fn history(store: &Store, id: Uuid, wanted: (Option<&str>, Option<&str>)) 
 }
 
 struct Reader {
+    store: Arc<Store>,
+    actor: Actor,
+    /// Until when somebody may follow with the token that they came with.
+    until: Option<Instant>,
     replay: Replay,
     to: u64,
     follow: bool,
 }
 
 impl Reader {
-    /// The next lines; nothing at the end. A follower waits there for more.
-    async fn next(&mut self) -> Result<Option<Bytes>, NatsError> {
+    /// The next lines; nothing at the end. A follower waits there for more, for as long as they may; a replay that may not
+    /// go on breaks off, or it would look whole.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
         while self.replay.next_sequence() <= self.to {
-            let lines = self.read().await?;
+            match (self.may_go_on(), self.follow) {
+                (true, _) => (),
+                (false, true) => return Ok(None),
+                (false, false) => return Err(io::ErrorKind::PermissionDenied.into()),
+            }
+            let lines = self.read().await.map_err(io::Error::other)?;
             if !lines.is_empty() {
                 return Ok(Some(lines));
             }
@@ -116,6 +136,12 @@ impl Reader {
             tokio::time::sleep(POLL).await;
         }
         Ok(None)
+    }
+
+    fn may_go_on(&self) -> bool {
+        let now = self.store.authority.now(self.actor);
+        let may_read = now.is_ok_and(|actor| actor.is_some_and(|actor| actor.may_read_events().is_ok()));
+        may_read && self.until.is_none_or(|until| Instant::now() < until)
     }
 
     /// The lines that are there now.

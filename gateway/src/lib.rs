@@ -102,7 +102,7 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
 fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
     let api = openapi::service();
     let docs = api.swagger_ui().around(headers::explored);
-    Route::new()
+    let routes = Route::new()
         .nest("/docs", docs)
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
         .at("/metrics", poem::get(metrics::scrape))
@@ -113,7 +113,10 @@ fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, liv
         )
         .around(headers::headed)
         .around(session::from_cookie)
-        .with(poem::middleware::CookieJarManager::new())
+        .with(poem::middleware::CookieJarManager::new());
+    // Unboxed all the way, its type is larger than the compiler looks at.
+    routes
+        .boxed()
         .around(middleware::bounded)
         .around(middleware::legible)
         .around(middleware::observed)

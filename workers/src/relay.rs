@@ -360,7 +360,7 @@ async fn takes_the_lead(lock: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LEADER).fetch_one(lock).await
 }
 
-/// How far somebody has appended who wakes the relay, or wakes it without a word.
+/// How far whoever wakes the relay has appended, if that is further.
 fn furthest(known: Position, wake: &str) -> Position {
     wake.parse().unwrap_or(known).max(known)
 }

@@ -31,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::arguments::subcommand;
 use crate::cli::{Bench, Cli, Command, JournalCommand, LogFormat, Worker};
 
 #[global_allocator]
@@ -82,20 +83,15 @@ fn told_once(error: &anyhow::Error) -> String {
 fn start() -> Result<()> {
     let data = data();
     let settings = env_file::path(&data);
+    let secrets = arguments::secrets_in_files().map_err(anyhow::Error::msg)?;
     // `up` makes the settings. Everything else reads them: what is set already stays, a missing file is no error.
     if !matches!(subcommand().as_deref(), Some("up" | "down" | "doctor")) && settings.is_file() {
         env_file::read(&data)?;
         dotenvy::from_path(&settings)?;
     }
-    let cli = arguments::parse().unwrap_or_else(|error| refuse(&error, &settings));
+    let cli = arguments::parse(secrets).unwrap_or_else(|error| refuse(&error, &settings));
     log_to(&cli)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli.command))
-}
-
-/// The first argument that names a command; options of the program itself may stand before it.
-fn subcommand() -> Option<String> {
-    let known = Cli::command();
-    std::env::args().skip(1).find(|argument| known.find_subcommand(argument).is_some())
 }
 
 /// Says what is wrong with the command line; and where settings would come from, where they are missing.

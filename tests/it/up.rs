@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use ludoteca::local::free_port;
+use ludoteca::up::new_master_key;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -222,7 +224,7 @@ async fn a_store_survives_a_second_start_a_killed_start_and_a_move() {
 
     // A wrong master key is noticed before it does any harm.
     let mut verify = machine.command(&["verify"]);
-    let wrong = said(verify.env("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").output().unwrap());
+    let wrong = said(verify.env("MASTER_KEY", new_master_key().expose_secret()).output().unwrap());
     assert!(!wrong.ok && wrong.text.contains("MASTER_KEY does not match this store"), "{}", wrong.text);
 
     // Whoever stops reading is left in peace.

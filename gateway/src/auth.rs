@@ -1,6 +1,7 @@
 //! Access tokens: `EdDSA` (RFC 8037), a quarter of an hour, checked for everything that a token must say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -138,8 +139,8 @@ impl Keys {
         jsonwebtoken::encode(&header, &claims, &self.first.signing)
     }
 
-    /// Who a token speaks for; nobody unless it is ours, in time and complete.
-    pub(crate) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Actor> {
+    /// Who a token speaks for, and for how long still; nobody unless it is ours, in time and complete.
+    pub(crate) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<(Actor, Duration)> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.all().find(|key| header.kid.as_deref() == Some(&key.id))?;
         if header.alg != Algorithm::EdDSA {
@@ -157,7 +158,8 @@ impl Keys {
         if !in_time {
             return None;
         }
-        Some(Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role })
+        let left = Duration::from_secs(u64::try_from(claims.exp.saturating_sub(now)).unwrap_or_default());
+        Some((Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role }, left))
     }
 
     /// The public keys as a JSON Web Key Set (RFC 7517).
@@ -180,6 +182,10 @@ async fn check(request: &Request, _: Bearer) -> Result<Actor> {
     request.data::<Actor>().copied().ok_or_else(|| AuthorizationError.into())
 }
 
+/// For how long the access token of a request is still good: what it opens ends then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenLife(pub(crate) Duration);
+
 /// Reads the access token of a request, wherever it goes: one that is not good speaks for nobody, not for a stranger. Who
 /// logs in is somebody else from then on, so the old one does not matter there.
 pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
@@ -187,10 +193,12 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
     if let (Some(bearer), false) = (bearer, request.uri().path().starts_with("/login/")) {
         let refused = || poem::Error::from(AuthorizationError);
         let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
-        let actor = store.secrets().keys.verify(bearer.token(), store.commands.clock().now()).ok_or_else(refused)?;
+        let verified = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
+        let (actor, left) = verified.ok_or_else(refused)?;
         // One of somebody who was erased speaks for nobody, and one of somebody with another role since for that role.
         let actor = store.authority.now(actor)?.ok_or_else(refused)?;
         request.set_data(actor);
+        request.set_data(TokenLife(left));
     }
     endpoint.call(request).await
 }

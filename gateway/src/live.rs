@@ -21,7 +21,7 @@ use poem_openapi::Object;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::LIFETIME;
+use crate::auth::TokenLife;
 use crate::problem::Problem;
 use crate::progress::Progress;
 
@@ -71,6 +71,14 @@ pub(crate) struct Live {
     open: Arc<Mutex<HashMap<UserId, usize>>>,
     payers: Mutex<HashMap<PaymentId, (UserId, OrderId)>>,
     stop: CancellationToken,
+}
+
+/// Somebody who hears what happens, until their access token ends.
+struct Listener {
+    user: UserId,
+    life: TokenLife,
+    receiver: broadcast::Receiver<Arc<Happening>>,
+    seat: Seat,
 }
 
 /// One of the streams that a person may have open.
@@ -187,11 +195,11 @@ impl Live {
     /// What happened to one order so far and since `after`, and then what happens.
     pub(crate) async fn order(
         &self,
-        user: UserId,
+        (user, life): (UserId, TokenLife),
         order: OrderId,
         after: Position,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
-        let live = self.listen(user)?;
+        let live = self.listen(user, life)?;
         let journal = self.commands.journal();
         // From here on the mirror tells.
         let horizon = journal.horizon().await.map_err(CommandError::from)?;
@@ -212,10 +220,10 @@ impl Live {
     /// says where it begins.
     pub(crate) async fn person(
         &self,
-        user: UserId,
+        (user, life): (UserId, TokenLife),
         after: Option<Position>,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
-        let live = self.listen(user)?;
+        let live = self.listen(user, life)?;
         let journal = self.commands.journal();
         let horizon = journal.horizon().await.map_err(CommandError::from)?;
         let missed = match after {
@@ -247,7 +255,7 @@ impl Live {
         past
     }
 
-    fn listen(&self, user: UserId) -> Result<(UserId, broadcast::Receiver<Arc<Happening>>, Seat), Problem> {
+    fn listen(&self, user: UserId, life: TokenLife) -> Result<Listener, Problem> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = open.entry(user).or_default();
         if *taken >= STREAMS {
@@ -255,7 +263,7 @@ impl Live {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail));
         }
         *taken = taken.saturating_add(1);
-        Ok((user, self.sender.subscribe(), Seat { open: self.open.clone(), user }))
+        Ok(Listener { user, life, receiver: self.sender.subscribe(), seat: Seat { open: self.open.clone(), user } })
     }
 
     /// What is past, and what the mirror tells from a position on; ends with the listener's account, with the access
@@ -263,14 +271,14 @@ impl Live {
     fn joined<F>(
         &self,
         past: Vec<Notice>,
-        live: (UserId, broadcast::Receiver<Arc<Happening>>, Seat),
+        live: Listener,
         from: Position,
         wanted: F,
     ) -> impl Stream<Item = Notice> + use<F>
     where
         F: Fn(&Happening) -> bool + Send + 'static,
     {
-        let (user, receiver, seat) = live;
+        let Listener { user, life, receiver, seat } = live;
         let coming = stream::unfold((receiver, seat, wanted), move |(mut receiver, seat, wanted)| async move {
             loop {
                 let happening = receiver.recv().await.ok()?;
@@ -282,10 +290,9 @@ impl Live {
                 }
             }
         });
-        let life = Duration::from_secs(LIFETIME.unsigned_abs());
         stream::iter(past)
             .chain(coming)
-            .take_until(Box::pin(tokio::time::sleep(life)))
+            .take_until(Box::pin(tokio::time::sleep(life.0)))
             .take_until(self.stop.clone().cancelled_owned())
     }
 }

@@ -18,15 +18,13 @@ use uuid::Uuid;
 
 use super::Tag;
 use crate::Store;
-use crate::auth::{self, SignedIn};
+use crate::auth::{SignedIn, TokenLife};
 use crate::problem::Problem;
 
 pub(crate) struct Events;
 
 /// How often a follower looks for new events.
 const POLL: Duration = Duration::from_millis(50);
-/// As long as an access token is good.
-const LIFETIME: Duration = Duration::from_secs(auth::LIFETIME.unsigned_abs());
 
 #[derive(ApiResponse)]
 enum Replayed {
@@ -44,7 +42,7 @@ enum Replayed {
 impl Events {
     /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included.
     ///
-    /// Whoever follows does so for as long as an access token is good, and goes on from the last position with the next.
+    /// Whoever follows does so for as long as their access token is good, and goes on from the last position with the next.
     ///
     /// With `id`, the whole history of one aggregate; that has no positions, and does not go with `from`, `to` or `follow`.
     #[oai(path = "/eventos", method = "get")]
@@ -59,6 +57,7 @@ impl Events {
         id: Query<Option<String>>,
         #[oai(name = "type")] kind: Query<Option<String>>,
         follow: Query<Option<bool>>,
+        life: Data<&TokenLife>,
     ) -> Result<Replayed, Problem> {
         actor.may_read_events()?;
         let wanted = (aggregate.as_deref(), kind.as_deref());
@@ -75,7 +74,7 @@ impl Events {
         let mut reader = Reader {
             store: store.clone(),
             actor,
-            until: follow.then(|| Instant::now().checked_add(LIFETIME)).flatten(),
+            until: follow.then(|| Instant::now().checked_add(life.0.0)).flatten(),
             replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).bodies_only(),
             to: to.unwrap_or(u64::MAX),
             follow,
@@ -109,7 +108,7 @@ async fn history(store: &Store, id: Uuid, wanted: (Option<&str>, Option<&str>)) 
 struct Reader {
     store: Arc<Store>,
     actor: Actor,
-    /// Until when somebody may follow with the token that they came with.
+    /// Until when the token of whoever follows is good.
     until: Option<Instant>,
     replay: Replay,
     to: u64,
@@ -117,11 +116,12 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next lines; nothing at the end. A follower waits there for more, for as long as they may; a replay that may not
-    /// go on breaks off, or it would look whole.
+    /// The next lines; nothing at the end. A follower waits there for more, for as long as they may; a replay that has an end
+    /// and may not go on to it breaks off, or it would look whole.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         while self.replay.next_sequence() <= self.to {
-            match (self.may_go_on(), self.follow) {
+            let is_endless = self.follow && self.to == u64::MAX;
+            match (self.may_go_on().await, is_endless) {
                 (true, _) => (),
                 (false, true) => return Ok(None),
                 (false, false) => return Err(io::ErrorKind::PermissionDenied.into()),
@@ -138,10 +138,15 @@ impl Reader {
         Ok(None)
     }
 
-    fn may_go_on(&self) -> bool {
-        let now = self.store.authority.now(self.actor);
-        let may_read = now.is_ok_and(|actor| actor.is_some_and(|actor| actor.may_read_events().is_ok()));
-        may_read && self.until.is_none_or(|until| Instant::now() < until)
+    /// Whether the reader may read on; waits for as long as that is not known.
+    async fn may_go_on(&self) -> bool {
+        while self.until.is_none_or(|until| Instant::now() < until) {
+            match self.store.authority.now(self.actor) {
+                Ok(actor) => return actor.is_some_and(|actor| actor.may_read_events().is_ok()),
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+        false
     }
 
     /// The lines that are there now.

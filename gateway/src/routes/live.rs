@@ -14,7 +14,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Tag;
 use crate::Store;
-use crate::auth::SignedIn;
+use crate::auth::{SignedIn, TokenLife};
 use crate::extract;
 use crate::live::{Live, Notice};
 use crate::problem::Problem;
@@ -35,6 +35,7 @@ enum Notices {
 impl LiveUpdates {
     /// What happened to an order, and what happens, as server-sent events; resumes after `Last-Event-ID`.
     #[oai(path = "/pedidos/:id/eventos", method = "get")]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     async fn order(
         &self,
         store: Data<&Arc<Store>>,
@@ -44,12 +45,13 @@ impl LiveUpdates {
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
         after: Query<Option<String>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
+        life: Data<&TokenLife>,
     ) -> Result<Notices, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
         let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
         actor.must_own(UserId::from_uuid(view.user_id))?;
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.order(user, order, place(last_event_id, after)?.unwrap_or_default()).await?.boxed()))
+        Ok(notices(live.order((user, *life.0), order, place(last_event_id, after)?.unwrap_or_default()).await?.boxed()))
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
@@ -61,9 +63,10 @@ impl LiveUpdates {
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
         after: Query<Option<String>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
+        life: Data<&TokenLife>,
     ) -> Result<Notices, Problem> {
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.person(user, place(last_event_id, after)?).await?.boxed()))
+        Ok(notices(live.person((user, *life.0), place(last_event_id, after)?).await?.boxed()))
     }
 }
 

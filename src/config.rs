@@ -133,8 +133,9 @@ pub struct GatewayConfig {
     /// Login attempts per address and minute
     #[arg(long, env = "LOGIN_PER_ADDRESS", default_value = "300")]
     pub login_per_address: NonZeroU32,
-    /// How many connections there may be; where there are more, the one that has been idle for longest is closed
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1_024)]
+    /// How many connections there may be, and at most as many as there are descriptors for; where there are more, one that
+    /// is idle or slow gives way
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 4_096)]
     pub max_connections: usize,
     /// How many connections there may be from one address, or one /64 of IPv6; more from a proxy and from this machine
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
@@ -145,16 +146,22 @@ pub struct GatewayConfig {
     pub client_patience: Duration,
     /// The networks of the proxies in front, such as 10.0.0.0/8, separated by commas; nobody else is believed about where a
     /// request comes from
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
-    pub trusted_proxies: Vec<IpNet>,
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
+    pub trusted_proxies: Networks,
     /// The header in which they write it: x-forwarded-for (with x-forwarded-proto) or forwarded
     #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
     pub proxy_header: ProxyHeader,
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.trim().parse().or_else(|_| text.trim().parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "must be a network, such as 10.0.0.0/8, or an address".to_owned())
+/// Networks of addresses.
+pub type Networks = Vec<IpNet>;
+
+fn networks(text: &str) -> Result<Networks, String> {
+    let network = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let given = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let parsed = given
+        .map(|text| network(text).map_err(|_| format!("{text} is no network, such as 10.0.0.0/8, and no address")));
+    parsed.collect()
 }
 
 /// Descriptors that are not for connections: the database, NATS, files.

@@ -41,7 +41,7 @@ let onEnd = () => {};
 /** What is done when the session has ended. */
 export const whenEnded = (what) => { onEnd = what; };
 
-/** The raw response; a session whose access token has run out is renewed once, and one that is none any more is left. */
+/** The raw response; a session whose access token has run out is renewed once; without a session, the store has just taken an old token back, so it is asked once more. */
 export async function request(method, path, options = {}) {
   let response = await send(method, path, options);
   if (response.status === 401 && !path.startsWith('/login') && (!signedIn() || await refresh())) {

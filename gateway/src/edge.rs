@@ -1,19 +1,21 @@
 //! The door: connections are bounded in number and time, whoever opens them.
 //!
-//! A connection without a request under way is idle: it has not asked yet, asks byte by byte, or has been answered. Idle
-//! ones are closed after a while, and where there are too many the oldest of them gives way.
+//! Where there are too many connections, one gives way that nothing is being done for: it has not asked yet, asks byte by
+//! byte, or has been answered.
 
 mod connections;
 mod proxies;
+mod sent;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::endpoint::BoxEndpoint;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, EndpointExt, Response};
@@ -23,7 +25,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Seat};
+use self::sent::Sent;
+use crate::metrics::CLOSED;
 use crate::source::Source;
+
+pub(crate) use self::connections::UnderWay;
 
 pub use self::connections::Bounds;
 pub use self::proxies::{ProxyHeader, TrustedProxies};
@@ -34,11 +40,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(5);
-/// How many requests one HTTP/2 connection may have under way, and how many of them it may give up before it is closed.
-const STREAMS: u32 = 100;
-const RESET_STREAMS: usize = 20;
+/// How long a connection that has to go may take to end what it has just begun.
+const LAST: Duration = Duration::from_secs(1);
 /// The largest head of a request, in bytes, and how many headers it has at most.
-const HEAD_LIMIT: u32 = 32 << 10;
+const HEAD_LIMIT: usize = 32 << 10;
 const HEADERS: usize = 64;
 
 /// How a door is kept.
@@ -52,7 +57,7 @@ pub struct Edge {
 
 type App = Arc<BoxEndpoint<'static, Response>>;
 
-/// Serves until `stop`, and gives requests under way five seconds to end.
+/// Serves HTTP/1 until `stop`, and gives requests under way five seconds to end.
 pub async fn serve<E: Endpoint + 'static>(listener: TcpListener, routes: E, edge: Edge, stop: CancellationToken) {
     let app: App = Arc::new(routes.map_to_response().boxed());
     let edge = Arc::new(edge);
@@ -73,11 +78,15 @@ pub async fn serve<E: Endpoint + 'static>(listener: TcpListener, routes: E, edge
                 // Behind a proxy are many, and whoever is on this machine is no stranger.
                 let is_one = !edge.proxies.trust(remote.ip()) && !remote.ip().to_canonical().is_loopback();
                 let source = is_one.then(|| Source::from(remote.ip()));
-                if let Some(seat) = connections.admit(source) {
-                    let serving = serve_connection((socket, remote), seat, app.clone(), edge.clone(), stop.clone());
-                    open.spawn(cut.clone().run_until_cancelled_owned(serving));
-                }
+                let Some(seat) = connections.admit(source) else {
+                    CLOSED.with_label_values(&["refused"]).inc();
+                    continue;
+                };
+                let connection = Connection { remote, seat, app: app.clone(), edge: edge.clone() };
+                open.spawn(cut.clone().run_until_cancelled_owned(connection.serve(socket, stop.clone())));
             }
+            // Its client has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
             Err(error) => {
                 // Mostly there are no descriptors left (EMFILE), and there will be none if this is tried again at once.
                 tracing::warn!(%error, "A connection could not be taken; the oldest idle one gives way");
@@ -94,54 +103,60 @@ pub async fn serve<E: Endpoint + 'static>(listener: TcpListener, routes: E, edge
     }
 }
 
-async fn serve_connection(
-    (socket, remote): (TcpStream, SocketAddr),
+/// What one connection is served with.
+struct Connection {
+    remote: SocketAddr,
     seat: Seat,
     app: App,
     edge: Arc<Edge>,
-    stop: CancellationToken,
-) {
-    let Ok(local) = socket.local_addr() else { return };
-    let patience = edge.bounds.patience;
-    // An answer is written at once, and nothing is gained by holding it back for more; where this fails it is only slower.
-    let _ = socket.set_nodelay(true);
-    let mut socket = TimeoutStream::new(socket);
-    socket.set_write_timeout(Some(patience));
+}
 
-    let seat = Arc::new(seat);
-    let local = LocalAddr(Addr::SocketAddr(local));
-    let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-        let (app, under_way, local) = (app.clone(), seat.request(), local.clone());
-        let (client, scheme) = edge.proxies.client(remote.ip(), request.headers());
-        let remote = RemoteAddr(Addr::SocketAddr(SocketAddr::new(client, remote.port())));
-        async move {
-            let answer = app.get_response((request, local, remote, scheme).into()).await;
-            let answer: hyper::Response<_> = answer.into();
-            // Until its body was sent or dropped, the request is under way.
-            Ok::<_, Infallible>(answer.map(|body| {
-                body.map_frame(move |frame| {
-                    let _ = &under_way;
-                    frame
-                })
-            }))
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(HEADERS);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(patience)
-        .max_concurrent_streams(STREAMS)
-        .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_header_list_size(HEAD_LIMIT);
-    let serving = builder.serve_connection(TokioIo::new(Box::pin(socket)), service);
-    tokio::pin!(serving);
-    tokio::select! {
-        // A client that went away, or that spoke no HTTP, is nobody's concern.
-        _ = &mut serving => return,
-        () = seat.closed() => return,
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+impl Connection {
+    async fn serve(self, socket: TcpStream, stop: CancellationToken) {
+        let Ok(local) = socket.local_addr() else { return };
+        let patience = self.edge.bounds.patience;
+        // An answer is written at once, and nothing is gained by holding it back for more; where this fails it is only slower.
+        let _ = socket.set_nodelay(true);
+        let mut socket = TimeoutStream::new(socket);
+        socket.set_write_timeout(Some(patience));
+        let service = hyper::service::service_fn(|request| self.answer(request, local));
+        let mut server = http1::Builder::new();
+        server.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(HEADERS).max_buf_size(HEAD_LIMIT);
+        let serving = server.serve_connection(TokioIo::new(Box::pin(socket)), service);
+        tokio::pin!(serving);
+        let patience = tokio::select! {
+            biased;
+            // A client that went away, or that spoke no HTTP, is nobody's concern.
+            _ = &mut serving => return,
+            () = self.seat.closed() => {
+                if self.seat.is_idle() {
+                    return;
+                }
+                // A request has come in this very moment, or is still coming.
+                LAST
+            }
+            // Whoever stops waits for no longer than this as well.
+            () = stop.cancelled() => GRACE,
+        };
+        serving.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(patience, serving).await;
     }
-    let _ = serving.await;
+
+    async fn answer(
+        &self,
+        mut request: hyper::Request<Incoming>,
+        local: SocketAddr,
+    ) -> Result<hyper::Response<Sent>, Infallible> {
+        let (client, scheme) = self.edge.proxies.client(self.remote.ip(), request.headers());
+        let remote = RemoteAddr(Addr::SocketAddr(SocketAddr::new(client, self.remote.port())));
+        let under_way = self.seat.request();
+        if request.body().is_end_stream() {
+            under_way.has_come();
+        }
+        request.extensions_mut().insert(under_way.clone());
+        let local = LocalAddr(Addr::SocketAddr(local));
+        let answer: hyper::Response<_> = self.app.get_response((request, local, remote, scheme).into()).await.into();
+        under_way.has_come();
+        Ok(answer.map(|body| Sent { body, _under_way: under_way }))
+    }
 }

@@ -24,8 +24,8 @@ const DEFAULTS: [(HeaderName, &str); 7] = [
 ];
 /// Once over TLS, always over TLS, for a year (RFC 6797).
 const ONLY_TLS: &str = "max-age=31536000; includeSubDomains";
-/// Kept, and asked for again each time: a price may have changed.
-const ASK_AGAIN: &str = "no-cache";
+/// Kept, asked for again each time, and answered with 304 where nothing changed.
+pub(crate) const ASK_AGAIN: &str = "no-cache";
 /// What the explorer of the document needs: it brings its script and its style in its page.
 const EXPLORER: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
     font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -51,7 +51,7 @@ pub(crate) async fn explored<E: Endpoint>(endpoint: Arc<E>, request: Request) ->
     Ok(response)
 }
 
-/// Answers HEAD wherever GET is answered (RFC 9110, 9.3.2); the server sends no body.
+/// Answers HEAD wherever GET is answered (RFC 9110, 9.3.2). Over HTTP/1 the server leaves the body away.
 pub(crate) async fn headed<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
     if request.method() == Method::HEAD {
         request.set_method(Method::GET);

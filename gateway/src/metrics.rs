@@ -6,8 +6,8 @@ use poem::http::StatusCode;
 use poem::web::{Data, RemoteAddr};
 use poem::{IntoResponse, Response, handler};
 use prometheus::{
-    HistogramVec, IntGauge, IntGaugeVec, TextEncoder, register_histogram_vec, register_int_gauge,
-    register_int_gauge_vec,
+    HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder, register_histogram_vec, register_int_counter_vec,
+    register_int_gauge, register_int_gauge_vec,
 };
 
 use crate::Store;
@@ -18,6 +18,12 @@ use crate::routes::WORK;
 pub(crate) static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
     register_histogram_vec!("ludoteca_http_request_seconds", "Time to answer a request", &["method", "status"])
         .expect("a valid metric")
+});
+
+#[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]
+pub(crate) static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let told = "Connections that gave way to others, or were refused because none could";
+    register_int_counter_vec!("ludoteca_connections_closed_total", told, &["because"]).expect("a valid metric")
 });
 
 #[expect(clippy::expect_used, reason = "names are constants and unique, or nothing would start")]

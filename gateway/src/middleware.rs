@@ -11,7 +11,7 @@ use poem::middleware::Compression;
 use poem::web::CompressionLevel;
 use poem::{Body, Endpoint, EndpointExt, IntoResponse, Request, Response, Result};
 
-use crate::edge::Bounds;
+use crate::edge::{Bounds, UnderWay};
 use crate::metrics::REQUESTS;
 use crate::openapi;
 use crate::problem::Problem;
@@ -22,6 +22,8 @@ const JSON_LIMIT: usize = 64 << 10;
 const WEBHOOK_LIMIT: usize = 256 << 10;
 /// The largest catalogue that is imported at once.
 const CATALOGUE_LIMIT: usize = 4 << 20;
+/// How much of a body is expected in the time that a client may take.
+const MOMENT: usize = 1 << 20;
 /// How much of a body that is too large is read before its client is answered, and for how long.
 const DRAIN_LIMIT: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -35,11 +37,16 @@ pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request)
         "/jogos/importacao" => CATALOGUE_LIMIT,
         _ => JSON_LIMIT,
     };
-    let patience = request.data::<Bounds>().map_or(Duration::MAX, |bounds| bounds.patience);
+    // A slow line has a moment for a page, and minutes for a catalogue.
+    let moments = u32::try_from(limit / MOMENT).unwrap_or_default().saturating_add(1);
+    let patience = request.data::<Bounds>().map_or(Duration::MAX, |bounds| bounds.patience.saturating_mul(moments));
     let Ok(body) = tokio::time::timeout(patience, read(request.take_body(), limit)).await else {
         let detail = format!("the body must come within {} s", patience.as_secs());
         return Ok(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).to_response());
     };
+    if let Some(under_way) = request.data::<UnderWay>() {
+        under_way.has_come();
+    }
     match body {
         Ok(Some(body)) => {
             request.set_body(Body::from_vec(body));

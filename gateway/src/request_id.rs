@@ -1,4 +1,4 @@
-//! By what one request is known to its client, in the log and in its problem.
+//! The id of a request: its client, the log and its problem know it by the same.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) async fn identified<E: Endpoint>(endpoint: Arc<E>, request: Request) 
         (None, Some(store)) => store.commands.clock().new_id().to_string().into(),
         (None, None) => "".into(),
     };
-    let span = tracing::info_span!("request", request.id = %id);
+    let span = tracing::error_span!("request", request.id = %id);
     let answer = CURRENT.scope(id.clone(), endpoint.call(request)).instrument(span).await;
     let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -11,14 +11,13 @@ use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
 use crate::Store;
+use crate::headers::ASK_AGAIN;
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// The address of a file changes with its content, so what a browser has stays good.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// Asked for again each time, and answered with 304 where nothing changed.
-const ASK_AGAIN: &str = "no-cache";
 
 #[derive(RustEmbed)]
 #[folder = "../web"]
@@ -78,9 +77,6 @@ fn page(currency: String, status: StatusCode) -> impl Endpoint {
 fn guarded(files: impl Endpoint + 'static, kept: &'static str) -> impl Endpoint {
     let headers = SetHeader::new()
         .overriding("Content-Security-Policy", HeaderValue::from_static(POLICY))
-        .overriding("Cross-Origin-Opener-Policy", HeaderValue::from_static("same-origin"))
-        .overriding("Referrer-Policy", HeaderValue::from_static("no-referrer"))
-        .overriding("X-Content-Type-Options", HeaderValue::from_static("nosniff"))
         .overriding("Cache-Control", HeaderValue::from_static(kept));
     files.with(Compression::new()).with(headers)
 }

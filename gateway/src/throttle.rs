@@ -3,6 +3,8 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -36,8 +38,11 @@ pub(crate) struct Throttle {
     /// By where they come from; those that no socket knows count as one.
     sources: DefaultKeyedRateLimiter<(Attempt, Option<Source>)>,
     clock: DefaultClock,
+    swept: Mutex<Instant>,
 }
 
+/// How often it is looked for keys to forget.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Above this many keys, those that are not limited any more are forgotten.
 const CROWD: usize = 10_000;
 
@@ -48,6 +53,7 @@ impl Throttle {
             hasher: RandomState::new(),
             sources: RateLimiter::keyed(Quota::per_minute(limits.per_address)),
             clock: DefaultClock::default(),
+            swept: Mutex::new(Instant::now()),
         }
     }
 
@@ -62,12 +68,21 @@ impl Throttle {
         self.check(&self.accounts, self.hasher.hash_one(account.trim().to_lowercase()))
     }
 
+    fn is_time_to_sweep(&self) -> bool {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = swept.elapsed() >= SWEEP;
+        if is_time {
+            *swept = Instant::now();
+        }
+        is_time
+    }
+
     fn check<K: Clone + std::hash::Hash + Eq>(
         &self,
         limiter: &DefaultKeyedRateLimiter<K>,
         key: K,
     ) -> Result<(), Problem> {
-        if limiter.len() > CROWD {
+        if limiter.len() > CROWD && self.is_time_to_sweep() {
             limiter.retain_recent();
         }
         limiter.check_key(&key).map_err(|until| {

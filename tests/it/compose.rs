@@ -30,7 +30,10 @@ fn interpolated(text: &str, settings: &Settings) -> String {
         let (name, rest) = part.split_once('}').unwrap();
         let (name, default) = name.split_once(":-").unwrap_or((name.trim_end_matches(":?"), ""));
         let value = settings.get(name).filter(|value| !value.is_empty()).map_or(default, String::as_str);
-        assert!(!value.is_empty() || name.starts_with("SMTP"), "{name} has no value in .env.example");
+        assert!(
+            !value.is_empty() || ["SMTP", "TRUSTED"].iter().any(|may| name.starts_with(may)),
+            "{name} has no value in .env.example"
+        );
         format!("{done}{value}{rest}")
     })
 }

@@ -1,4 +1,4 @@
-//! The connections that there are, which of them are idle, and who gives way.
+//! The connections that there are, what each is doing, and which gives way.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::CLOSED;
 use crate::source::Source;
 
 /// How many connections there may be, and how slow their clients.
@@ -36,13 +37,37 @@ struct Open {
 }
 
 struct Connection {
-    /// Nobody's where it may be anybody's.
+    /// None for proxies and for this machine.
     source: Option<Source>,
-    /// How many requests are under way.
-    requests: usize,
-    /// Since when as many are.
-    since: Instant,
+    stage: Arc<Mutex<Stage>>,
     close: CancellationToken,
+}
+
+/// What a connection is doing, and since when. HTTP/1 answers one request after another.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    doing: Doing,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// No request is under way, or not even its head has come.
+    Nothing,
+    /// The body of a request is coming.
+    Receiving,
+    /// A request is being answered.
+    Answering,
+}
+
+impl Stage {
+    fn new(doing: Doing) -> Self {
+        Self { doing, since: Instant::now() }
+    }
+}
+
+fn stage(of: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connections {
@@ -55,7 +80,7 @@ impl Connections {
     }
 
     /// A seat for a new connection, which counts for its source where that is known; nothing where there are too many,
-    /// and all of them are in use.
+    /// and each of them is being answered.
     pub(super) fn admit(&self, source: Option<Source>) -> Option<Seat> {
         let mut open = self.open();
         let own = source.and_then(|source| open.by_source.get(&source));
@@ -67,34 +92,40 @@ impl Connections {
         }
         open.last = open.last.wrapping_add(1);
         let (number, close) = (open.last, CancellationToken::new());
-        let connection = Connection { source, requests: 0, since: Instant::now(), close: close.clone() };
-        open.by_number.insert(number, connection);
+        let stage = Arc::new(Mutex::new(Stage::new(Doing::Nothing)));
+        open.by_number.insert(number, Connection { source, stage: stage.clone(), close: close.clone() });
         if let Some(source) = source {
             let own = open.by_source.entry(source).or_default();
             *own = own.saturating_add(1);
         }
-        Some(Seat { connections: self.clone(), number, close })
+        Some(Seat { connections: self.clone(), number, stage, close })
     }
 
-    /// Closes the oldest idle one.
+    /// Closes one, if there is one that is not being answered.
     pub(super) fn make_room(&self) {
         self.open().close_oldest(|_| true);
     }
 
     /// Closes all that have been idle for too long.
     pub(super) fn close_idle(&self) {
-        let open = self.open();
-        let idle = open.by_number.values().filter(|connection| connection.requests == 0);
-        idle.filter(|idle| idle.since.elapsed() >= self.bounds.patience).for_each(|idle| idle.close.cancel());
+        for connection in self.open().by_number.values() {
+            let Stage { doing, since } = *stage(&connection.stage);
+            if doing == Doing::Nothing && since.elapsed() >= self.bounds.patience {
+                connection.close.cancel();
+            }
+        }
     }
 }
 
 impl Open {
-    /// Takes the seat of the connection that has been idle for longest.
+    /// Takes the seat of the connection that has kept the store waiting for longest.
     fn close_oldest(&mut self, among: impl Fn(&Connection) -> bool) -> Option<()> {
-        let idle = self.by_number.iter().filter(|(_, connection)| connection.requests == 0 && among(connection));
-        let (number, _) = idle.min_by_key(|(_, connection)| connection.since)?;
-        self.remove(*number);
+        let among = self.by_number.iter().filter(|(_, connection)| among(connection));
+        let stages = among.map(|(number, connection)| (*number, *stage(&connection.stage)));
+        let waiting = stages.filter(|(_, stage)| stage.doing != Doing::Answering);
+        let (number, _) = waiting.min_by_key(|(_, stage)| stage.since)?;
+        CLOSED.with_label_values(&["gave_way"]).inc();
+        self.remove(number);
         Some(())
     }
 
@@ -115,6 +146,7 @@ impl Open {
 pub(super) struct Seat {
     connections: Connections,
     number: u64,
+    stage: Arc<Mutex<Stage>>,
     close: CancellationToken,
 }
 
@@ -124,17 +156,15 @@ impl Seat {
         self.close.cancelled().await;
     }
 
-    /// A request that is under way until this is dropped.
-    pub(super) fn request(self: &Arc<Self>) -> UnderWay {
-        self.count(|requests| requests.saturating_add(1));
-        UnderWay(self.clone())
+    /// Whether nothing is lost if the connection goes now.
+    pub(super) fn is_idle(&self) -> bool {
+        stage(&self.stage).doing == Doing::Nothing
     }
 
-    fn count(&self, change: impl Fn(usize) -> usize) {
-        if let Some(connection) = self.connections.open().by_number.get_mut(&self.number) {
-            connection.requests = change(connection.requests);
-            connection.since = Instant::now();
-        }
+    /// A request whose head has come.
+    pub(super) fn request(&self) -> UnderWay {
+        *stage(&self.stage) = Stage::new(Doing::Receiving);
+        UnderWay(Arc::new(Request(self.stage.clone())))
     }
 }
 
@@ -144,12 +174,22 @@ impl Drop for Seat {
     }
 }
 
-/// A request from its head until its answer was sent.
-pub(super) struct UnderWay(Arc<Seat>);
+/// A request, from its head until its answer has been handed over to be sent.
+#[derive(Clone)]
+pub(crate) struct UnderWay(Arc<Request>);
 
-impl Drop for UnderWay {
+impl UnderWay {
+    /// Its body has come as well.
+    pub(crate) fn has_come(&self) {
+        *stage(&self.0.0) = Stage::new(Doing::Answering);
+    }
+}
+
+struct Request(Arc<Mutex<Stage>>);
+
+impl Drop for Request {
     fn drop(&mut self) {
-        self.0.count(|requests| requests.saturating_sub(1));
+        *stage(&self.0) = Stage::new(Doing::Nothing);
     }
 }
 
@@ -165,27 +205,42 @@ mod tests {
         Connections::new(Bounds { connections, per_address, patience: Duration::from_secs(1) })
     }
 
-    fn seat(connections: &Connections, source: Option<Source>) -> Option<Arc<Seat>> {
-        connections.admit(source).map(Arc::new)
+    fn seat(connections: &Connections, source: Option<Source>) -> Option<Seat> {
+        connections.admit(source)
+    }
+
+    /// A request that is being answered.
+    fn answering(seat: &Seat) -> UnderWay {
+        let request = seat.request();
+        request.has_come();
+        request
     }
 
     #[test]
     fn the_oldest_idle_connection_gives_way() {
         let connections = at_most(2, 2);
         let (first, second) = (seat(&connections, HERE).unwrap(), seat(&connections, HERE).unwrap());
-        drop(first.request());
+        drop(answering(&first));
         let third = seat(&connections, THERE).unwrap();
         assert!(second.close.is_cancelled() && !first.close.is_cancelled() && !third.close.is_cancelled());
     }
 
     #[test]
-    fn nobody_gives_way_who_is_being_served() {
+    fn nobody_gives_way_who_is_being_answered() {
         let connections = at_most(2, 2);
         let (first, second) = (seat(&connections, HERE).unwrap(), seat(&connections, HERE).unwrap());
-        let (_one, two) = (first.request(), second.request());
+        let (_one, two) = (answering(&first), answering(&second));
         assert!(seat(&connections, THERE).is_none());
         drop(two);
         assert!(seat(&connections, THERE).is_some() && second.close.is_cancelled());
+    }
+
+    #[test]
+    fn whoever_is_still_sending_a_body_gives_way_as_well() {
+        let connections = at_most(1, 1);
+        let sending = seat(&connections, HERE).unwrap();
+        let _request = sending.request();
+        assert!(seat(&connections, THERE).is_some() && sending.close.is_cancelled() && !sending.is_idle());
     }
 
     #[test]
@@ -206,11 +261,10 @@ mod tests {
     #[test]
     fn a_seat_that_was_left_is_free_again() {
         let connections = at_most(1, 1);
-        let busy = seat(&connections, HERE).unwrap();
-        let request = busy.request();
-        drop(busy);
-        assert!(seat(&connections, HERE).is_none(), "its request is still under way");
-        drop(request);
+        let left = seat(&connections, HERE).unwrap();
+        let _request = answering(&left);
+        assert!(seat(&connections, HERE).is_none());
+        drop(left);
         assert!(seat(&connections, HERE).is_some());
     }
 }

@@ -83,9 +83,11 @@ fn forwarded(headers: &HeaderMap) -> Vec<Hop> {
     values(headers, FORWARDED.as_str()).map(hop).collect()
 }
 
-/// The elements of a list, over all headers of a name.
+/// The elements of a list, over all headers of a name. One that cannot be read is an empty one: a proxy may have written its
+/// own behind it.
 fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
+    let elements = headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    elements.map(|element| std::str::from_utf8(element).unwrap_or_default())
 }
 
 fn scheme(value: &str) -> Scheme {
@@ -141,6 +143,14 @@ mod tests {
             is("10.2.2.2", "http")
         );
         assert_eq!(client(XForwardedFor, "10.1.1.1", &[]), is("10.1.1.1", "http"));
+    }
+
+    #[test]
+    fn what_a_client_wrote_so_that_nobody_can_read_it_does_not_hide_what_its_proxy_wrote() {
+        let mut map = HeaderMap::new();
+        map.append(SAYS, hyper::header::HeaderValue::from_bytes(b"\xff, 198.51.100.1").unwrap());
+        let proxies = TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], ..TrustedProxies::default() };
+        assert_eq!(proxies.client("10.1.1.1".parse().unwrap(), &map).0.to_string(), "198.51.100.1");
     }
 
     #[test]

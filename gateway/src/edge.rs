@@ -34,8 +34,6 @@ pub(crate) use self::connections::UnderWay;
 pub use self::connections::Bounds;
 pub use self::proxies::{ProxyHeader, TrustedProxies};
 
-/// How often connections that were idle for too long are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
 /// How long no connection is taken after one could not be.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long requests under way may take to end.
@@ -63,14 +61,9 @@ pub async fn serve<E: Endpoint + 'static>(listener: TcpListener, routes: E, edge
     let edge = Arc::new(edge);
     let connections = Connections::new(edge.bounds);
     let (open, cut) = (TaskTracker::new(), CancellationToken::new());
-    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            _ = sweep.tick() => {
-                connections.close_idle();
-                continue;
-            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -121,6 +114,7 @@ impl Connection {
         socket.set_write_timeout(Some(patience));
         let service = hyper::service::service_fn(|request| self.answer(request, local));
         let mut server = http1::Builder::new();
+        // A head is waited for from the end of the last answer on, so this bounds idle connections as well.
         server.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(HEADERS).max_buf_size(HEAD_LIMIT);
         let serving = server.serve_connection(TokioIo::new(Box::pin(socket)), service);
         tokio::pin!(serving);

@@ -105,16 +105,6 @@ impl Connections {
     pub(super) fn make_room(&self) {
         self.open().close_oldest(|_| true);
     }
-
-    /// Closes all that have been idle for too long.
-    pub(super) fn close_idle(&self) {
-        for connection in self.open().by_number.values() {
-            let Stage { doing, since } = *stage(&connection.stage);
-            if doing == Doing::Nothing && since.elapsed() >= self.bounds.patience {
-                connection.close.cancel();
-            }
-        }
-    }
 }
 
 impl Open {

@@ -28,7 +28,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
         email: Email::parse(email).context("ADMIN_EMAIL")?,
         birth_date: BirthDate::parse(birth_date, foundation.shared.commands.today())?,
     };
-    let password = Password::parse(password.expose_secret()).context("ADMIN_PASSWORD")?;
+    let password = Password::parse(password.expose_secret(), &[email]).context("ADMIN_PASSWORD")?;
     let account = Registration { profile, password, language: Language::English };
     let context = foundation.shared.commands.context(Actor::System("setup"));
     Ok(foundation.shared.commands.make_admin(&context, account).await?)

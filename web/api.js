@@ -41,15 +41,16 @@ let onEnd = () => {};
 /** What is done when the session has ended. */
 export const whenEnded = (what) => { onEnd = what; };
 
-/** The raw response; a session whose access token has run out is renewed once; without a session, the store has just taken an old token back, so it is asked once more. */
+/** The raw response; that a login is too old for something ends no session; a session whose access token has run out is renewed once; without a session, the store has just taken an old token back, so it is asked once more. */
 export async function request(method, path, options = {}) {
   let response = await send(method, path, options);
-  if (response.status === 401 && !path.startsWith('/login') && (!signedIn() || await refresh())) {
+  const ended = () => response.status === 401 && !path.startsWith('/login') && !response.headers.get('WWW-Authenticate')?.includes('insufficient');
+  if (ended() && (!signedIn() || await refresh())) {
     response = await send(method, path, options);
   }
   if (!response.ok) {
     const problem = new Problem(response.status, await response.json().catch(() => ({})));
-    if (response.status === 401 && !path.startsWith('/login') && signedIn()) { remember(false); onEnd(); }
+    if (ended() && signedIn()) { remember(false); onEnd(); }
     throw problem;
   }
   seen(response.headers.get('Consistency-Token'));

@@ -6,6 +6,8 @@ export const PROBLEMS = {
   unauthenticated: ['Please log in.', 'Entre na sua conta.'],
   invalid_refresh_token: ['Your session has ended. Please log in again.', 'Sua sessão terminou. Entre de novo.'],
   not_from_the_storefront: ['This works in the shop only.', 'Isto só funciona na loja.'],
+  login_too_old: ['Log in again to do this.', 'Entre de novo para fazer isto.'],
+  reset_over: ['This link is not good any more. Ask for another one.', 'Este link não vale mais. Peça outro.'],
   forbidden: ['You may not do this.', 'Você não tem permissão para isto.'],
   last_admin: ['This is the last admin. Make another one first.', 'Este é o último administrador. Crie outro antes.'],
   email_taken: ['There is an account with this e-mail already.', 'Já existe uma conta com este e-mail.'],

@@ -1,11 +1,15 @@
 //! Who asks, and what they may do. Every check of role and ownership is here, and refuses by default.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{CommandId, Role, UserId};
 use journal::FirstAnswer;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::error::CommandError;
+
+/// For how long somebody who has just logged in may change what opens their account, or what cannot be undone.
+pub const PROVEN_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// Who asks for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Actor {
         id: UserId,
         /// What they may do.
         role: Role,
+        /// When they proved who they are.
+        proven_at: DateTime<Utc>,
     },
     /// A part of the store itself, by name.
     System(&'static str),
@@ -55,6 +61,19 @@ impl Actor {
         match self {
             Self::User { role: Role::Analyst, .. } => Ok(()),
             other => other.must_be_admin(),
+        }
+    }
+
+    /// Passes whoever proved within the last five minutes who they are, and the store itself: an open session may have
+    /// been found by somebody else (OWASP ASVS 5.0, 7.5.1).
+    ///
+    /// # Errors
+    /// [`CommandError::ProofTooOld`].
+    pub fn must_be_proven(self, now: DateTime<Utc>) -> Result<(), CommandError> {
+        match self {
+            Self::User { proven_at, .. } if now.signed_duration_since(proven_at) <= PROVEN_FOR => Ok(()),
+            Self::System(_) => Ok(()),
+            Self::User { .. } | Self::Anonymous => Err(CommandError::ProofTooOld),
         }
     }
 

@@ -34,12 +34,13 @@ impl Commands {
             return Ok(MadeAdmin::Created);
         };
         let promoted = self.change_role(context, user, Role::Admin).await?.position.is_some();
-        let hash = self.vault.password_hash(user).await?;
-        if self.hasher.verify(account.password.clone().into_secret(), hash).await {
+        if self.knows_password(user, account.password.clone().into_secret()).await? {
             return Ok(if promoted { MadeAdmin::Changed } else { MadeAdmin::Known });
         }
-        let hash = self.hasher.hash(account.password).await.ok_or(CommandError::Conflict)?;
-        self.vault.replace_password(user, &hash).await?;
+        // Another request than the one that gave the role.
+        let context = self.context(context.actor);
+        self.set_password(&context, user, account.password, |credential| UserCommand::ChangePassword { credential })
+            .await?;
         Ok(MadeAdmin::Changed)
     }
 
@@ -54,7 +55,7 @@ impl Commands {
     /// Gives an account another role.
     ///
     /// # Errors
-    /// [`CommandError::Forbidden`] to all but admins, [`CommandError::LastAdmin`], and those of every use case.
+    /// [`CommandError::Forbidden`] to all but admins, [`CommandError::ProofTooOld`], [`CommandError::LastAdmin`], and those of every use case.
     pub async fn change_role(
         &self,
         context: &Context,
@@ -62,6 +63,7 @@ impl Commands {
         role: Role,
     ) -> Result<Receipt<User>, CommandError> {
         context.actor.must_be_admin()?;
+        context.actor.must_be_proven(self.clock.now())?;
         // Two admins who demote each other lean on each other: one of both comes too late.
         let mut others = self.journal.once_admins().await?;
         others.retain(|other| *other != user.as_uuid());

@@ -5,6 +5,8 @@ use domain::user::UserError;
 use domain::{ClaimKind, GameId, InvalidMoney, UnreadableEvent};
 use journal::{ClaimKey, JournalError, LoadError};
 
+use crate::password::InvalidPassword;
+
 /// Why a use case did not do what was asked. Only the gateway knows what status that is.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -56,6 +58,15 @@ pub enum CommandError {
     /// The caller's role does not allow it.
     #[error("your role does not allow this")]
     Forbidden,
+    /// What was asked for needs a login of just now.
+    #[error("log in again to do this; a login counts for five minutes")]
+    ProofTooOld,
+    /// The password that was typed is not the account's.
+    #[error("is not your password")]
+    WrongPassword,
+    /// The new password breaks a rule.
+    #[error(transparent)]
+    Password(#[from] InvalidPassword),
     /// Others changed the same thing at the same time, again and again.
     #[error("too many changes at once; try again")]
     Conflict,

@@ -7,6 +7,7 @@ mod actor;
 mod admin;
 mod catalog;
 mod checkout;
+mod credentials;
 mod dead_letter;
 mod dispute;
 mod error;
@@ -18,6 +19,7 @@ mod payment;
 mod promotion;
 mod refund;
 mod report;
+mod reset_link;
 mod session;
 mod user;
 
@@ -28,7 +30,7 @@ use domain::order::DisputePolicy;
 use journal::{Clock, FirstAnswer, Journal, Vault};
 use uuid::Uuid;
 
-pub use actor::{Actor, Context};
+pub use actor::{Actor, Context, PROVEN_FOR};
 pub use admin::MadeAdmin;
 pub use catalog::{Catalogue, Imported, NoCatalogue};
 pub use dead_letter::LetterAction;
@@ -36,9 +38,9 @@ pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;
 pub use order::{OrderState, PlacedOrder};
-pub use password::{InvalidPassword, Password};
+pub use password::{InvalidPassword, Password, strength};
 pub use payment::PaymentState;
-pub use session::{Session, SessionError};
+pub use session::{Place, Session, SessionError};
 pub use user::Registration;
 
 /// What a store may settle for itself.

@@ -8,23 +8,55 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
-/// A password as somebody typed it: 8 to 128 characters. <https://pages.nist.gov/800-63-4/sp800-63b.html>
+/// A new password: 15 to 128 characters, and none that is soon guessed. Nothing is asked of what it is made of.
+/// <https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>
 #[derive(Debug, Clone)]
 pub struct Password(SecretString);
 
-/// Too short or too long.
+/// Why a password was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must have 8 to 128 characters")]
-pub struct InvalidPassword;
+pub enum InvalidPassword {
+    /// Too short or too long.
+    #[error("must have 15 to 128 characters")]
+    Length,
+    /// Common, or made of what everybody tries first.
+    #[error("is too easy to guess; several unrelated words make a good one")]
+    Guessable,
+}
+
+/// How hard a password is to guess, from 0 to 4, as zxcvbn counts: 10³, 10⁶, 10⁸ and 10¹⁰ guesses are the steps.
+/// <https://www.usenix.org/conference/usenixsecurity16/technical-sessions/presentation/wheeler>
+#[must_use]
+pub fn strength(password: &str, known: &[&str]) -> u8 {
+    let words =
+        known.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric())).filter(|word| !word.is_empty());
+    let known: Vec<&str> = known.iter().copied().chain(words).chain(["ludoteca"]).collect();
+    // It takes longer the longer the text is, and by then it says nothing new.
+    let begin: String = password.chars().take(MEASURED).collect();
+    zxcvbn::zxcvbn(&begin, &known).score().into()
+}
+
+/// What a password must reach at least.
+const STRENGTH: u8 = 3;
+/// How much of a password is measured.
+const MEASURED: usize = 64;
 
 impl Password {
-    /// Accepts a new password.
+    /// Accepts a new password of somebody who is known by certain words, such as a name and an address: they do not make
+    /// it any better.
     ///
     /// # Errors
     /// [`InvalidPassword`].
-    pub fn parse(raw: &str) -> Result<Self, InvalidPassword> {
-        if (8..=128).contains(&raw.chars().count()) { Ok(Self(raw.into())) } else { Err(InvalidPassword) }
+    pub fn parse(raw: &str, known: &[&str]) -> Result<Self, InvalidPassword> {
+        if !(15..=128).contains(&raw.chars().count()) {
+            return Err(InvalidPassword::Length);
+        }
+        if strength(raw, known) < STRENGTH {
+            return Err(InvalidPassword::Guessable);
+        }
+        Ok(Self(raw.into()))
     }
 }
 
@@ -32,6 +64,11 @@ impl Password {
     pub(crate) fn into_secret(self) -> SecretString {
         self.0
     }
+}
+
+/// One form for whatever a keyboard makes of the same characters.
+fn normal(password: &SecretString) -> SecretString {
+    SecretString::from(password.expose_secret().nfkc().collect::<String>())
 }
 
 /// At most as many hashes at once as there are cores: each costs 19 MiB and tens of milliseconds of one of them.
@@ -49,7 +86,7 @@ impl Hasher {
     /// The PHC string of a password.
     pub(crate) async fn hash(&self, password: Password) -> Option<String> {
         self.run(move || {
-            let hash = Argon2::default().hash_password(password.0.expose_secret().as_bytes()).ok()?;
+            let hash = Argon2::default().hash_password(normal(&password.0).expose_secret().as_bytes()).ok()?;
             Some(hash.to_string())
         })
         .await?
@@ -61,7 +98,7 @@ impl Hasher {
         let verified = self.run(move || {
             let hash = hash.as_deref().unwrap_or(&NOBODY);
             let hash = PasswordHash::new(hash).ok()?;
-            Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).ok()
+            Argon2::default().verify_password(normal(&password).expose_secret().as_bytes(), &hash).ok()
         });
         // Not `known && verified.await`: that would hash for those only who have an account.
         let verified = verified.await.flatten().is_some();
@@ -90,13 +127,40 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_new_password_is_long_and_hard_to_guess() {
+        for (password, refused) in [
+            ("fourteen chars", InvalidPassword::Length),
+            ("a".repeat(129).as_str(), InvalidPassword::Length),
+            ("aaaaaaaaaaaaaaaa", InvalidPassword::Guessable),
+            ("passwordpassword", InvalidPassword::Guessable),
+            ("12345678901234567890", InvalidPassword::Guessable),
+            ("qwertyuiopasdfghjkl", InvalidPassword::Guessable),
+            ("ana.zenobia@example.com", InvalidPassword::Guessable),
+            ("zenobiaLudoteca", InvalidPassword::Guessable),
+        ] {
+            let known = ["Ana Zenobia", "ana.zenobia@example.com"];
+            assert_eq!(Password::parse(password, &known).unwrap_err(), refused, "{password}");
+        }
+        for password in ["correct horse battery", "umbrella kettle fourteen", "😀 fünfzehn Zeichen €"] {
+            assert!(Password::parse(password, &[]).is_ok(), "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_however_a_keyboard_composes_it() {
+        let composed = Password::parse("caf\u{e9} of the umbrella", &[]).unwrap();
+        let hash = hasher(1).hash(composed).await;
+        assert!(hasher(1).verify("cafe\u{301} of the umbrella".into(), hash).await);
+    }
+
     fn hasher(slots: usize) -> Hasher {
         Hasher { slots: Arc::new(Semaphore::new(slots)) }
     }
 
     #[tokio::test]
     async fn a_password_is_hashed_whether_there_is_such_an_account_or_not() {
-        let hash = hasher(1).hash(Password::parse("correct horse").unwrap()).await;
+        let hash = hasher(1).hash(Password::parse("correct horse of a staple", &[]).unwrap()).await;
         for hash in [None, hash] {
             // Whoever hashes needs a slot, and there is none.
             let full = hasher(0);
@@ -110,12 +174,12 @@ mod tests {
     #[tokio::test]
     async fn a_slot_is_taken_until_its_hash_is_done() {
         let hasher = hasher(1);
-        let mut hashing = Box::pin(hasher.hash(Password::parse("correct horse").unwrap()));
+        let mut hashing = Box::pin(hasher.hash(Password::parse("correct horse of a staple", &[]).unwrap()));
         assert!(futures::poll!(&mut hashing).is_pending());
         // Whoever waited hung up; the hash goes on.
         drop(hashing);
         assert_eq!(hasher.slots.available_permits(), 0);
-        assert!(hasher.hash(Password::parse("battery staple").unwrap()).await.is_some());
+        assert!(hasher.hash(Password::parse("battery of a staple horse", &[]).unwrap()).await.is_some());
         assert_eq!(hasher.slots.available_permits(), 1);
     }
 }

@@ -1,34 +1,54 @@
-//! Sessions: a login opens a family of refresh tokens, each used once. A token names its family, and its successor
+//! Sessions: a login opens one, with refresh tokens that are used once each. A token names its session, and its successor
 //! follows from it, so that whoever asks twice is given the same.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::{DateTime, Duration, Utc};
-use domain::user::User;
-use domain::{Email, Role, UserId};
-use journal::vault::{OpenSession, Refreshed};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::user::{User, UserCommand};
+use domain::{Email, Role, SessionId, UserId};
+use journal::vault::{NewSession, OpenSession, Refreshed};
 use rand::RngCore;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::Commands;
+use crate::actor::{Actor, Context};
 use crate::error::CommandError;
+use crate::executor::Receipt;
 
-/// How long a session lasts without being refreshed.
-const REFRESH_DAYS: i64 = 30;
+/// How long a session lasts without being refreshed, and how long at most.
+/// <https://pages.nist.gov/800-63-4/sp800-63b.html#AAL_SEC4>
+const IDLE: TimeDelta = TimeDelta::days(14);
+const LONGEST: TimeDelta = TimeDelta::days(30);
+/// How many sessions are listed.
+const LISTED: i64 = 100;
 
 /// Somebody who is logged in.
 #[derive(Debug, Clone)]
 pub struct Session {
+    /// Which.
+    pub id: SessionId,
     /// Who.
     pub user: UserId,
     /// What they may do, by the journal.
     pub role: Role,
+    /// How often all of their sessions were ended before.
+    pub generation: u32,
+    /// When they proved who they are.
+    pub proven_at: DateTime<Utc>,
     /// What opens the next session; shown once.
     pub refresh_token: String,
+}
+
+/// Where somebody logs in.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The device, in words.
+    pub device: String,
+    /// The network.
+    pub network: String,
 }
 
 /// Why nobody was logged in.
@@ -52,49 +72,73 @@ impl From<journal::JournalError> for SessionError {
 }
 
 impl Commands {
-    /// When a session ends that is not refreshed before.
-    fn expiry(&self) -> DateTime<Utc> {
-        let now = self.clock.now();
-        now.checked_add_signed(Duration::days(REFRESH_DAYS)).unwrap_or(now)
-    }
-
     /// Logs somebody in.
     ///
     /// # Errors
     /// [`SessionError::WrongCredentials`], after the same time whether there is such an account or not.
-    pub async fn log_in(&self, email: &Email, password: SecretString) -> Result<Session, SessionError> {
-        let user = self.journal.holder(&self.vault.email_claim(email)).await?.map(UserId::from_uuid);
-        let hash = match user {
-            Some(user) => self.vault.password_hash(user).await?,
-            None => None,
-        };
+    pub async fn log_in(&self, email: &Email, password: SecretString, place: Place) -> Result<Session, SessionError> {
+        let holder = self.journal.holder(&self.vault.email_claim(email)).await?;
+        // Nobody's history is read, and nobody's password is tried, as anybody's would be.
+        let user = UserId::from_uuid(holder.unwrap_or_default());
+        let account = self.load::<User>(user.as_uuid()).await?.aggregate;
+        let hash = self.vault.password_hash(account.credential(user)).await?;
         let known = self.hasher.verify(password, hash).await;
-        match user.filter(|_| known) {
-            Some(user) => {
-                let token = Token::new();
-                let session =
-                    OpenSession { family: token.family, user, token: token.hash(), expires_at: self.expiry() };
-                self.vault.open_session(&session).await?;
-                self.session(user, &token).await?.ok_or(SessionError::WrongCredentials)
-            }
-            None => Err(SessionError::WrongCredentials),
+        let User::Active { role, access, .. } = account else { return Err(SessionError::WrongCredentials) };
+        if !known {
+            return Err(SessionError::WrongCredentials);
         }
+        let (token, now) = (Token::new(), self.clock.now());
+        let session = Session {
+            id: token.session,
+            user,
+            role,
+            generation: access.generation,
+            proven_at: now,
+            refresh_token: token.to_string(),
+        };
+        let Place { device, network } = place;
+        let opened = NewSession {
+            id: token.session,
+            user,
+            generation: access.generation,
+            token: token.hash(),
+            opened_at: now,
+            expires_at: later(now, IDLE),
+            ends_at: later(now, LONGEST),
+            device,
+            network,
+        };
+        self.vault.open_session(&opened).await?;
+        Ok(session)
     }
 
-    /// Opens the next session of a family; the token is used up, but for a few seconds in which it opens the same again.
+    /// Goes on with a session; the token is used up, but for a few seconds in which it opens the same again.
     ///
     /// # Errors
-    /// [`SessionError::InvalidToken`]; a token that was used before ends its whole family.
+    /// [`SessionError::InvalidToken`]; a token that was used before ends its whole session.
     pub async fn refresh(&self, token: &str) -> Result<Session, SessionError> {
         let token = Token::parse(token).ok_or(SessionError::InvalidToken)?;
-        let next = Token { family: token.family, secret: self.vault.keyed_hash("next refresh token", &token.bytes()) };
-        match self.vault.rotate_token(token.family, token.hash(), next.hash(), self.expiry()).await? {
-            Refreshed::Rotated { user } => self.session(user, &next).await?.ok_or(SessionError::InvalidToken),
-            Refreshed::Reused => {
-                tracing::warn!("A refresh token came back after it was used; its session is ended");
+        let next =
+            Token { session: token.session, secret: self.vault.keyed_hash("next refresh token", &token.bytes()) };
+        let expires_at = later(self.clock.now(), IDLE);
+        let (user, generation, proven_at) =
+            match self.vault.rotate_token(token.session, token.hash(), next.hash(), expires_at).await? {
+                Refreshed::Rotated { user, generation, opened_at } => (user, generation, opened_at),
+                Refreshed::Reused => {
+                    tracing::warn!("A refresh token came back after it was used; its session is ended");
+                    return Err(SessionError::InvalidToken);
+                }
+                Refreshed::Invalid => return Err(SessionError::InvalidToken),
+            };
+        match self.load::<User>(user.as_uuid()).await?.aggregate {
+            User::Active { role, access, .. } if access.generation == generation => {
+                let refresh_token = next.to_string();
+                Ok(Session { id: token.session, user, role, generation, proven_at, refresh_token })
+            }
+            _ => {
+                self.vault.end_session(token.session).await?;
                 Err(SessionError::InvalidToken)
             }
-            Refreshed::Invalid => Err(SessionError::InvalidToken),
         }
     }
 
@@ -104,40 +148,70 @@ impl Commands {
     /// When the vault does not answer.
     pub async fn log_out(&self, token: &str) -> Result<(), CommandError> {
         if let Some(token) = Token::parse(token) {
-            self.vault.end_session(token.family).await?;
+            self.vault.end_session(token.session).await?;
         }
         Ok(())
     }
 
-    async fn session(&self, user: UserId, token: &Token) -> Result<Option<Session>, CommandError> {
-        let User::Active { role, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else { return Ok(None) };
-        Ok(Some(Session { user, role, refresh_token: token.to_string() }))
+    /// The open sessions of an account, newest first; at most a hundred.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] to others, and those of every use case.
+    pub async fn sessions(&self, actor: Actor, user: UserId) -> Result<Vec<OpenSession>, CommandError> {
+        actor.must_own(user)?;
+        let User::Active { access, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else {
+            return Err(CommandError::NotFound);
+        };
+        Ok(self.vault.open_sessions(user, access.generation, LISTED).await?)
+    }
+
+    /// Ends one session of an account.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] to others, and where the account has no such session.
+    pub async fn end_session(&self, actor: Actor, user: UserId, session: SessionId) -> Result<(), CommandError> {
+        actor.must_own(user)?;
+        self.vault.end_session_of(user, session).await?.then_some(()).ok_or(CommandError::NotFound)
+    }
+
+    /// Logs somebody out everywhere.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] to others, and those of every use case.
+    pub async fn end_sessions(&self, context: &Context, user: UserId) -> Result<Receipt<User>, CommandError> {
+        context.actor.must_own(user)?;
+        self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![UserCommand::EndSessions])).await
     }
 }
 
-/// A refresh token: `<family>.<secret>`.
+fn later(now: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    now.checked_add_signed(by).unwrap_or(now)
+}
+
+/// A refresh token: `<session>.<secret>`.
 struct Token {
-    family: Uuid,
+    session: SessionId,
     secret: [u8; 32],
 }
 
 impl Token {
-    /// The first of a new family.
+    /// The first of a new session.
     fn new() -> Self {
-        let (mut family, mut secret) = ([0; 16], [0; 32]);
-        rand::rngs::OsRng.fill_bytes(&mut family);
+        let (mut session, mut secret) = ([0; 16], [0; 32]);
+        rand::rngs::OsRng.fill_bytes(&mut session);
         rand::rngs::OsRng.fill_bytes(&mut secret);
-        Self { family: uuid::Builder::from_random_bytes(family).into_uuid(), secret }
+        let session = SessionId::from_uuid(uuid::Builder::from_random_bytes(session).into_uuid());
+        Self { session, secret }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (family, secret) = text.split_once('.')?;
+        let (session, secret) = text.split_once('.')?;
         let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
-        Some(Self { family: Uuid::try_parse(family).ok()?, secret: secret.try_into().ok()? })
+        Some(Self { session: SessionId::parse(session).ok()?, secret: secret.try_into().ok()? })
     }
 
     fn bytes(&self) -> Vec<u8> {
-        [self.family.as_bytes().as_slice(), &self.secret].concat()
+        [self.session.as_uuid().as_bytes().as_slice(), &self.secret].concat()
     }
 
     fn hash(&self) -> [u8; 32] {
@@ -147,6 +221,6 @@ impl Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.family.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
+        write!(f, "{}.{}", self.session.as_uuid().simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
 }

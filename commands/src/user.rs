@@ -1,5 +1,5 @@
 use domain::user::{User, UserCommand};
-use domain::{EventId, Language, Profile, Role, UserId};
+use domain::{CredentialId, EventId, Language, Profile, Role, UserId};
 use journal::{FirstAnswer, Loaded};
 
 use crate::Commands;
@@ -41,10 +41,8 @@ impl Commands {
         };
         // Whoever repeats a registration must know its password, which is in no fingerprint.
         if receipt.replayed {
-            let hash = self.vault.password_hash(UserId::from_uuid(receipt.id)).await?;
-            if !self.hasher.verify(password.into_secret(), hash).await {
-                return Err(CommandError::KeyReused);
-            }
+            let known = self.knows_password(UserId::from_uuid(receipt.id), password.into_secret()).await?;
+            known.then_some(()).ok_or(CommandError::KeyReused)?;
         }
         Ok(receipt)
     }
@@ -62,7 +60,7 @@ impl Commands {
         context.repeatable = context.repeatable.map(|first| FirstAnswer { caller: Some(user), ..first });
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
         let key = self.vault.create_subject(user).await?;
-        self.vault.keep_password(user, &hash).await?;
+        self.vault.keep_password(user, CredentialId::first_of(user), &hash).await?;
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let command = || UserCommand::Register { profile: sealed.clone(), role };
@@ -80,7 +78,8 @@ impl Commands {
     /// Replaces what the store knows of a person.
     ///
     /// # Errors
-    /// [`CommandError::NotFound`] to others, [`CommandError::EmailTaken`], and those of every use case.
+    /// [`CommandError::NotFound`] to others, [`CommandError::ProofTooOld`] where address or birth date change,
+    /// [`CommandError::EmailTaken`], and those of every use case.
     pub async fn change_profile(
         &self,
         context: &Context,
@@ -90,6 +89,12 @@ impl Commands {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
         self.execute(context, user.as_uuid(), |loaded: &Loaded<User>| {
+            if let User::Active { profile: sealed, .. } = &loaded.aggregate {
+                let before = key.open(sealed)?;
+                if (&before.email, before.birth_date) != (&profile.email, profile.birth_date) {
+                    context.actor.must_be_proven(self.clock.now())?;
+                }
+            }
             let event = EventId::of(context.command, user.as_uuid(), loaded.version().saturating_add(1));
             Ok::<_, CommandError>(vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }])
         })
@@ -99,9 +104,10 @@ impl Commands {
     /// Forgets a person: from now on nobody can read what the store knew of them.
     ///
     /// # Errors
-    /// [`CommandError::NotFound`] to others, and those of every use case.
+    /// [`CommandError::NotFound`] to others, [`CommandError::ProofTooOld`], and those of every use case.
     pub async fn erase(&self, context: &Context, user: UserId) -> Result<Receipt<User>, CommandError> {
         context.actor.must_own(user)?;
+        context.actor.must_be_proven(self.clock.now())?;
         let erased = self.execute(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![UserCommand::Erase])).await?;
         self.vault.forget(user).await?;
         Ok(erased)
@@ -112,7 +118,7 @@ impl Commands {
     /// # Errors
     /// Those of every use case.
     pub async fn profile(&self, user: UserId) -> Result<Option<(Profile, Role)>, CommandError> {
-        let User::Active { profile, role } = self.load::<User>(user.as_uuid()).await?.aggregate else {
+        let User::Active { profile, role, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else {
             return Ok(None);
         };
         let Some(key) = self.vault.subject(user).await? else { return Ok(None) };

@@ -55,7 +55,10 @@ fn user_claims(user: UserId, event: &UserEvent) -> Vec<ClaimChange> {
         UserEvent::UserRegistered { profile, .. } => vec![take(profile)],
         UserEvent::UserProfileChanged { profile } => vec![ClaimChange::ReleaseAll(ClaimKind::Email), take(profile)],
         UserEvent::UserErased {} => vec![ClaimChange::ReleaseAll(ClaimKind::Email)],
-        UserEvent::UserRoleChanged { .. } => vec![],
+        UserEvent::UserRoleChanged { .. }
+        | UserEvent::UserPasswordChanged { .. }
+        | UserEvent::UserPasswordResetRequested { .. }
+        | UserEvent::UserSessionsEnded { .. } => vec![],
     }
 }
 

@@ -69,6 +69,22 @@ id!(
     /// One recorded fact.
     EventId
 );
+id!(
+    /// A password as the vault keeps it.
+    CredentialId
+);
+id!(
+    /// What begins with a login and ends with a logout.
+    SessionId
+);
+
+impl CredentialId {
+    /// The password that an account was opened with.
+    #[must_use]
+    pub const fn first_of(user: UserId) -> Self {
+        Self(user.0)
+    }
+}
 
 impl PaymentId {
     /// The payment of an order's n-th attempt. Derived, so that a repeated request meets the same payment.

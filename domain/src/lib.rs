@@ -23,7 +23,7 @@ pub use aggregate::StoreAggregate;
 pub use claim::{Claim, ClaimChange, ClaimKind};
 pub use event::{StoreEvent, UnreadableEvent};
 pub use game::Game;
-pub use id::{CommandId, EventId, GameId, InvalidId, OrderId, PaymentId, UserId};
+pub use id::{CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId, UserId};
 pub use language::Language;
 pub use money::{Currency, InvalidMoney, Money, Price};
 pub use order::Order;

@@ -1,13 +1,18 @@
 //! A person's account: who they are (sealed) and what they may do.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
+use crate::id::{CommandId, CredentialId, UserId};
 use crate::person::SealedProfile;
 
+mod access;
 mod stored;
 #[cfg(test)]
 mod tests;
+
+pub use access::{Access, Reset};
 
 /// What an account may do. Given by the store, never chosen by its bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
@@ -34,6 +39,8 @@ pub enum User {
         profile: SealedProfile,
         /// What they may do.
         role: Role,
+        /// What opens the account.
+        access: Access,
     },
     /// Gone for ever; nothing of them can be read.
     Erased,
@@ -59,6 +66,29 @@ pub enum UserCommand {
         /// The new one.
         role: Role,
     },
+    /// Let another password open the account, and end all sessions.
+    ChangePassword {
+        /// The new one.
+        credential: CredentialId,
+    },
+    /// Let somebody who forgot the password choose another one, for a while.
+    RequestPasswordReset {
+        /// What asks; the link that is sent says so.
+        request: CommandId,
+        /// When.
+        now: DateTime<Utc>,
+    },
+    /// Let the password that was chosen by such a link open the account, and end all sessions.
+    ResetPassword {
+        /// What the link was asked for by.
+        request: CommandId,
+        /// The new one.
+        credential: CredentialId,
+        /// When.
+        now: DateTime<Utc>,
+    },
+    /// Log the person out everywhere.
+    EndSessions,
     /// Forget the person.
     Erase,
 }
@@ -83,6 +113,25 @@ pub enum UserEvent {
         /// The new one.
         role: Role,
     },
+    /// Another password opens the account; the one before no longer does.
+    UserPasswordChanged {
+        /// The new one.
+        credential: CredentialId,
+        /// Sessions of earlier generations are over.
+        generation: u32,
+    },
+    /// Somebody asked for a link to choose another password.
+    UserPasswordResetRequested {
+        /// What asked; the link says so.
+        request: CommandId,
+        /// Until when the link may be used.
+        until: DateTime<Utc>,
+    },
+    /// The person was logged out everywhere.
+    UserSessionsEnded {
+        /// Sessions of earlier generations are over.
+        generation: u32,
+    },
     /// The person was forgotten; the key of their data is destroyed.
     UserErased {},
 }
@@ -103,6 +152,9 @@ pub enum UserError {
     /// The store must not lose its last admin by a slip.
     #[error("an admin's account cannot be erased; it must be given another role first")]
     AdminCannotBeErased,
+    /// The link was used, is too old, or was followed by another one.
+    #[error("this link is not good any more; ask for another one")]
+    ResetOver,
 }
 
 impl User {
@@ -123,6 +175,19 @@ impl User {
             (Self::Active { .. }, UserCommand::ChangeProfile { profile }) => {
                 Ok(vec![UserEvent::UserProfileChanged { profile }])
             }
+            (Self::Active { access, .. }, UserCommand::ChangePassword { credential }) => {
+                Ok(vec![access.changed_to(credential)])
+            }
+            (Self::Active { .. }, UserCommand::RequestPasswordReset { request, now }) => {
+                Ok(vec![UserEvent::UserPasswordResetRequested { request, until: Reset::end(now) }])
+            }
+            (Self::Active { access, .. }, UserCommand::ResetPassword { request, credential, now }) => {
+                access.reset.filter(|reset| reset.allows(request, now)).ok_or(UserError::ResetOver)?;
+                Ok(vec![access.changed_to(credential)])
+            }
+            (Self::Active { access, .. }, UserCommand::EndSessions) => {
+                Ok(vec![UserEvent::UserSessionsEnded { generation: access.next_generation() }])
+            }
             (Self::Active { role: current, .. }, UserCommand::ChangeRole { role }) if *current == role => Ok(vec![]),
             (Self::Active { .. }, UserCommand::ChangeRole { role }) => Ok(vec![UserEvent::UserRoleChanged { role }]),
             (Self::Active { role: Role::Admin, .. }, UserCommand::Erase) => Err(UserError::AdminCannotBeErased),
@@ -130,14 +195,36 @@ impl User {
         }
     }
 
+    /// The password that opens the account of this id.
+    #[must_use]
+    pub fn credential(&self, user: UserId) -> CredentialId {
+        let chosen = match self {
+            Self::Active { access, .. } => access.credential,
+            Self::New | Self::Erased => None,
+        };
+        chosen.unwrap_or(CredentialId::first_of(user))
+    }
+
     /// The state after a fact.
     pub fn evolve(&mut self, event: UserEvent) {
         match (event, &mut *self) {
-            (UserEvent::UserRegistered { profile, role }, _) => *self = Self::Active { profile, role },
-            (UserEvent::UserProfileChanged { profile: new }, Self::Active { profile, .. }) => *profile = new,
-            (UserEvent::UserRoleChanged { role: new }, Self::Active { role, .. }) => *role = new,
+            (UserEvent::UserRegistered { profile, role }, _) => {
+                *self = Self::Active { profile, role, access: Access::default() };
+            }
             (UserEvent::UserErased {}, _) => *self = Self::Erased,
-            (UserEvent::UserProfileChanged { .. } | UserEvent::UserRoleChanged { .. }, Self::New | Self::Erased) => (),
+            (event, Self::Active { profile, role, access }) => match event {
+                UserEvent::UserProfileChanged { profile: new } => *profile = new,
+                UserEvent::UserRoleChanged { role: new } => *role = new,
+                UserEvent::UserPasswordChanged { credential, generation } => {
+                    *access = Access { credential: Some(credential), generation, reset: None };
+                }
+                UserEvent::UserPasswordResetRequested { request, until } => {
+                    access.reset = Some(Reset { request, until });
+                }
+                UserEvent::UserSessionsEnded { generation } => access.generation = generation,
+                UserEvent::UserRegistered { .. } | UserEvent::UserErased {} => (),
+            },
+            (_, Self::New | Self::Erased) => (),
         }
     }
 }

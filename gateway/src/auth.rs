@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use commands::Actor;
-use domain::{Role, UserId};
+use commands::{Actor, Session};
+use domain::{Role, SessionId, UserId};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -19,6 +19,7 @@ use poem_openapi::error::AuthorizationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::Store;
 use crate::problem::Problem;
@@ -37,9 +38,28 @@ struct Claims {
     aud: String,
     sub: String,
     role: Role,
+    /// The session.
+    sid: Uuid,
+    /// How often all sessions of the account had been ended.
+    generation: u32,
+    /// When the person proved who they are (`OpenID` Connect Core 1.0, section 2).
+    auth_time: i64,
     iat: i64,
     nbf: i64,
     exp: i64,
+}
+
+/// Whom an access token speaks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    /// Who, as far as the token knows.
+    pub(crate) actor: Actor,
+    /// In which session.
+    pub(crate) session: SessionId,
+    /// How often all sessions of the account had been ended.
+    pub(crate) generation: u32,
+    /// For how long the token is still good: what it opens ends then.
+    pub(crate) life: Duration,
 }
 
 /// A key pair of the gateway.
@@ -119,18 +139,16 @@ impl Keys {
     }
 
     /// A token for somebody who has logged in.
-    pub(crate) fn sign(
-        &self,
-        user: UserId,
-        role: Role,
-        now: DateTime<Utc>,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
+    pub(crate) fn sign(&self, session: &Session, now: DateTime<Utc>) -> Result<String, jsonwebtoken::errors::Error> {
         let now = now.timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: user.to_string(),
-            role,
+            sub: session.user.to_string(),
+            role: session.role,
+            sid: session.id.as_uuid(),
+            generation: session.generation,
+            auth_time: session.proven_at.timestamp(),
             iat: now,
             nbf: now,
             exp: now.saturating_add(LIFETIME),
@@ -139,8 +157,8 @@ impl Keys {
         jsonwebtoken::encode(&header, &claims, &self.first.signing)
     }
 
-    /// Who a token speaks for, and for how long still; nobody unless it is ours, in time and complete.
-    pub(crate) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<(Actor, Duration)> {
+    /// Whom a token speaks for; nobody unless it is ours, in time and complete.
+    pub(crate) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Identity> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.all().find(|key| header.kid.as_deref() == Some(&key.id))?;
         if header.alg != Algorithm::EdDSA {
@@ -158,8 +176,13 @@ impl Keys {
         if !in_time {
             return None;
         }
-        let left = Duration::from_secs(u64::try_from(claims.exp.saturating_sub(now)).unwrap_or_default());
-        Some((Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role }, left))
+        let proven_at = DateTime::from_timestamp(claims.auth_time, 0)?;
+        Some(Identity {
+            actor: Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role, proven_at },
+            session: SessionId::from_uuid(claims.sid),
+            generation: claims.generation,
+            life: Duration::from_secs(u64::try_from(claims.exp.saturating_sub(now)).unwrap_or_default()),
+        })
     }
 
     /// The public keys as a JSON Web Key Set (RFC 7517).
@@ -182,10 +205,6 @@ async fn check(request: &Request, _: Bearer) -> Result<Actor> {
     request.data::<Actor>().copied().ok_or_else(|| AuthorizationError.into())
 }
 
-/// For how long the access token of a request is still good: what it opens ends then.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TokenLife(pub(crate) Duration);
-
 /// Reads the access token of a request, wherever it goes: one that is not good speaks for nobody, not for a stranger. Who
 /// logs in is somebody else from then on, so the old one does not matter there.
 pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
@@ -194,11 +213,12 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
         let refused = || poem::Error::from(AuthorizationError);
         let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
         let verified = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
-        let (actor, left) = verified.ok_or_else(refused)?;
-        // One of somebody who was erased speaks for nobody, and one of somebody with another role since for that role.
-        let actor = store.authority.now(actor)?.ok_or_else(refused)?;
+        let identity = verified.ok_or_else(refused)?;
+        // One of somebody who was erased or logged out speaks for nobody, and one of somebody with another role since for
+        // that role.
+        let actor = store.authority.now(&identity)?.ok_or_else(refused)?;
         request.set_data(actor);
-        request.set_data(TokenLife(left));
+        request.set_data(Identity { actor, ..identity });
     }
     endpoint.call(request).await
 }

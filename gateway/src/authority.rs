@@ -1,5 +1,5 @@
-//! Who may do what now. An access token says what was so when it was signed; who was erased or given another role since,
-//! the journal tells: it is looked at once a second, and no request asks for it.
+//! Who may do what now. An access token says what was so when it was signed; who was erased, logged out or given another
+//! role since, the journal and the vault tell: they are looked at once a second, and no request asks for it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -7,15 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::Actor;
+use commands::{Actor, Session};
 use domain::user::UserEvent;
-use domain::{Role, UserId};
+use domain::{Role, SessionId, UserId};
 use journal::{Journal, JournalError};
 use poem::http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::auth::LIFETIME;
+use crate::auth::{Identity, LIFETIME};
 use crate::problem::Problem;
 
 /// How often the journal is looked at.
@@ -29,16 +29,44 @@ const GOOD_FOR: Duration = Duration::from_secs(5);
 
 /// What became of somebody since their token may have been signed.
 #[derive(Debug, Clone, Copy)]
-enum Change {
-    Erased,
-    Role(Role),
+struct Change {
+    erased: bool,
+    role: Option<Role>,
+    /// Sessions of earlier generations are over.
+    generation: u32,
+    read: Instant,
+}
+
+impl Change {
+    fn none(read: Instant) -> Self {
+        Self { erased: false, role: None, generation: 0, read }
+    }
+
+    fn note(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::UserErased {} => self.erased = true,
+            UserEvent::UserRoleChanged { role } => self.role = Some(*role),
+            UserEvent::UserPasswordChanged { generation, .. } | UserEvent::UserSessionsEnded { generation } => {
+                self.generation = *generation;
+            }
+            UserEvent::UserRegistered { .. }
+            | UserEvent::UserProfileChanged { .. }
+            | UserEvent::UserPasswordResetRequested { .. } => (),
+        }
+    }
+}
+
+/// What changed, by whom and what it concerns, for as long as a token may not know of it.
+#[derive(Default)]
+struct Known {
+    people: HashMap<UserId, Change>,
+    ended: HashMap<SessionId, Instant>,
 }
 
 /// What was changed during the life of an access token.
 pub struct Authority {
     journal: Journal,
-    /// By whom they concern, with when they were read; as long as a token may not know of them.
-    changes: Mutex<HashMap<UserId, (Instant, Change)>>,
+    known: Mutex<Known>,
     /// The database's time at the last look; held while somebody looks.
     looked: tokio::sync::Mutex<DateTime<Utc>>,
     fresh: watch::Sender<Instant>,
@@ -52,8 +80,8 @@ impl Authority {
     pub async fn open(journal: Journal) -> Result<Self, JournalError> {
         let now = journal.authority_changes(DateTime::<Utc>::MAX_UTC).await?.as_of;
         let begin = now.checked_sub_signed(delta(KEPT)).unwrap_or(now);
-        let (changes, looked) = (Mutex::default(), tokio::sync::Mutex::new(begin));
-        let authority = Self { journal, changes, looked, fresh: watch::Sender::new(Instant::now()) };
+        let (known, looked) = (Mutex::default(), tokio::sync::Mutex::new(begin));
+        let authority = Self { journal, known, looked, fresh: watch::Sender::new(Instant::now()) };
         authority.look().await?;
         Ok(authority)
     }
@@ -69,7 +97,7 @@ impl Authority {
     /// Looks now: what this gateway has just changed holds at once. Where that fails, the next look is a second away.
     pub(crate) async fn refresh(&self) {
         if let Err(error) = self.look().await {
-            tracing::warn!(%error, "Could not read who was erased or given another role");
+            tracing::warn!(%error, "Could not read who was erased, logged out or given another role");
         }
     }
 
@@ -80,45 +108,61 @@ impl Authority {
         let since = looked.checked_sub_signed(delta(OVERLAP)).unwrap_or(*looked);
         let found = self.journal.authority_changes(since).await?;
         // Under one lock: no request sees an older change of somebody before their last one.
-        let mut changes = self.changes();
-        changes.retain(|_, (read, _)| read.elapsed() < KEPT);
+        let mut known = self.known();
+        known.people.retain(|_, change| change.read.elapsed() < KEPT);
+        known.ended.retain(|_, read| read.elapsed() < KEPT);
         for (user, event) in found.changes {
-            let change = match event {
-                UserEvent::UserErased {} => Change::Erased,
-                UserEvent::UserRoleChanged { role } => Change::Role(role),
-                UserEvent::UserRegistered { .. } | UserEvent::UserProfileChanged { .. } => continue,
-            };
-            changes.insert(user, (began, change));
+            let change = known.people.entry(user).or_insert_with(|| Change::none(began));
+            change.note(&event);
+            change.read = began;
         }
-        drop(changes);
+        known.ended.extend(found.ended.into_iter().map(|session| (session, began)));
+        drop(known);
         *looked = found.as_of;
         self.fresh.send_replace(began);
         Ok(())
     }
 
-    /// Takes note of the role that a login has just read: that is newer than what was last looked at.
-    pub(crate) fn note(&self, user: UserId, role: Role) {
-        if let Some((_, Change::Role(known))) = self.changes().get_mut(&user) {
-            *known = role;
+    /// Takes note of what a login has just read: that is newer than what was last looked at.
+    pub(crate) fn note(&self, session: &Session) {
+        if let Some(change) = self.known().people.get_mut(&session.user) {
+            change.role = Some(session.role);
+            change.generation = session.generation;
         }
     }
 
-    fn changes(&self) -> MutexGuard<'_, HashMap<UserId, (Instant, Change)>> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whom a token speaks for now; nobody where they were erased.
-    pub(crate) fn now(&self, actor: Actor) -> Result<Option<Actor>, Problem> {
+    /// Whom a token speaks for now; nobody where they were erased or logged out.
+    pub(crate) fn now(&self, identity: &Identity) -> Result<Option<Actor>, Problem> {
         if self.fresh.borrow().elapsed() > GOOD_FOR {
             let detail = "who may do what is not known right now; try again in a moment";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
         }
-        let Actor::User { id, .. } = actor else { return Ok(Some(actor)) };
-        Ok(match self.changes().get(&id) {
-            Some((_, Change::Erased)) => None,
-            Some((_, Change::Role(role))) => Some(Actor::User { id, role: *role }),
-            None => Some(actor),
+        let Actor::User { id, role, proven_at } = identity.actor else { return Ok(Some(identity.actor)) };
+        let known = self.known();
+        if known.ended.contains_key(&identity.session) {
+            return Ok(None);
+        }
+        Ok(match known.people.get(&id) {
+            Some(change) if change.erased || identity.generation < change.generation => None,
+            change => {
+                let role = change.and_then(|change| change.role).unwrap_or(role);
+                Some(Actor::User { id, role, proven_at })
+            }
         })
+    }
+
+    /// Waits until a token speaks for nobody any more.
+    pub(crate) async fn over(&self, identity: Identity) {
+        let mut fresh = self.fresh.subscribe();
+        let ended = async { while !matches!(self.now(&identity), Ok(None)) && fresh.changed().await.is_ok() {} };
+        tokio::select! {
+            () = tokio::time::sleep(identity.life) => (),
+            () = ended => (),
+        }
     }
 }
 

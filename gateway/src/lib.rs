@@ -5,6 +5,7 @@
 
 mod auth;
 mod authority;
+mod device;
 mod edge;
 mod extract;
 mod headers;

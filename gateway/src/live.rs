@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use commands::{CommandError, Commands};
 use domain::order::{Order, OrderEvent};
 use domain::payment::{Payment, PaymentEvent};
-use domain::user::UserEvent;
 use domain::{OrderId, PaymentId, StoreEvent, UserId};
 use futures::{Stream, StreamExt, stream};
 use journal::{AggregateKey, CloudEvent, Position, Recorded};
@@ -21,7 +20,6 @@ use poem_openapi::Object;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::TokenLife;
 use crate::problem::Problem;
 use crate::progress::Progress;
 
@@ -30,7 +28,7 @@ const BACKLOG: usize = 1_024;
 /// How many streams one person may have open.
 const STREAMS: usize = 8;
 /// What may be told.
-const TOLD: [&str; 3] = ["events.order.>", "events.payment.>", "events.user.UserErased.*"];
+const TOLD: [&str; 2] = ["events.order.>", "events.payment.>"];
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far back a listener of everything may resume.
 const RESUMABLE: i64 = 1_000;
@@ -57,8 +55,8 @@ pub(crate) struct Notice {
 struct Happening {
     position: Position,
     user: UserId,
-    /// Which of their orders; none where their account was erased.
-    order: Option<OrderId>,
+    /// Which of their orders.
+    order: OrderId,
     notice: Notice,
 }
 
@@ -73,10 +71,8 @@ pub(crate) struct Live {
     stop: CancellationToken,
 }
 
-/// Somebody who hears what happens, until their access token ends.
+/// Somebody who hears what happens.
 struct Listener {
-    user: UserId,
-    life: TokenLife,
     receiver: broadcast::Receiver<Arc<Happening>>,
     seat: Seat,
 }
@@ -146,21 +142,20 @@ impl Live {
         let (aggregate, version) = (event.aggregate.as_ref(), event.eventversion.as_ref());
         let known = StoreEvent::read(aggregate, &event.aggregateid, &event.kind, version, event.data.get()).ok()?;
         let (user, order, payment) = match known {
-            StoreEvent::Order(order, event) => (buyer(&event), Some(order), None),
+            StoreEvent::Order(order, event) => (buyer(&event), order, None),
             StoreEvent::Payment(payment, PaymentEvent::PaymentInitiated(terms)) => {
                 self.remember(payment, terms.buyer, terms.order);
-                (terms.buyer, Some(terms.order), Some(payment))
+                (terms.buyer, terms.order, Some(payment))
             }
             StoreEvent::Payment(payment, _) => {
                 let (buyer, order) = self.payer(payment).await?;
-                (buyer, Some(order), Some(payment))
+                (buyer, order, Some(payment))
             }
-            StoreEvent::User(user, UserEvent::UserErased {}) => (user, None, None),
             StoreEvent::User(..) | StoreEvent::Game(..) => return None,
         };
         let notice = Notice {
             kind: event.kind.to_string(),
-            order_id: order.map(|order| order.to_string()),
+            order_id: Some(order.to_string()),
             payment_id: payment.map(|payment| payment.to_string()),
             at: event.recorded_at().ok(),
             token: Some(position.to_string()),
@@ -195,11 +190,11 @@ impl Live {
     /// What happened to one order so far and since `after`, and then what happens.
     pub(crate) async fn order(
         &self,
-        (user, life): (UserId, TokenLife),
+        user: UserId,
         order: OrderId,
         after: Position,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
-        let live = self.listen(user, life)?;
+        let live = self.listen(user)?;
         let journal = self.commands.journal();
         // From here on the mirror tells.
         let horizon = journal.horizon().await.map_err(CommandError::from)?;
@@ -212,7 +207,7 @@ impl Live {
         past.retain(|event| event.position < horizon && event.position > after);
         past.sort_by_key(|event| event.position);
         let past = self.past(&past).await.into_iter().map(|happening| happening.notice).collect();
-        let later = move |happening: &Happening| happening.order == Some(order) && happening.position > after;
+        let later = move |happening: &Happening| happening.order == order && happening.position > after;
         Ok(self.joined(past, live, horizon, later))
     }
 
@@ -220,10 +215,10 @@ impl Live {
     /// says where it begins.
     pub(crate) async fn person(
         &self,
-        (user, life): (UserId, TokenLife),
+        user: UserId,
         after: Option<Position>,
     ) -> Result<impl Stream<Item = Notice> + use<>, Problem> {
-        let live = self.listen(user, life)?;
+        let live = self.listen(user)?;
         let journal = self.commands.journal();
         let horizon = journal.horizon().await.map_err(CommandError::from)?;
         let missed = match after {
@@ -255,7 +250,7 @@ impl Live {
         past
     }
 
-    fn listen(&self, user: UserId, life: TokenLife) -> Result<Listener, Problem> {
+    fn listen(&self, user: UserId) -> Result<Listener, Problem> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = open.entry(user).or_default();
         if *taken >= STREAMS {
@@ -263,11 +258,10 @@ impl Live {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail));
         }
         *taken = taken.saturating_add(1);
-        Ok(Listener { user, life, receiver: self.sender.subscribe(), seat: Seat { open: self.open.clone(), user } })
+        Ok(Listener { receiver: self.sender.subscribe(), seat: Seat { open: self.open.clone(), user } })
     }
 
-    /// What is past, and what the mirror tells from a position on; ends with the listener's account, with the access
-    /// token's life, or with the gateway.
+    /// What is past, and what the mirror tells from a position on; ends with the gateway.
     fn joined<F>(
         &self,
         past: Vec<Notice>,
@@ -278,22 +272,16 @@ impl Live {
     where
         F: Fn(&Happening) -> bool + Send + 'static,
     {
-        let Listener { user, life, receiver, seat } = live;
+        let Listener { receiver, seat } = live;
         let coming = stream::unfold((receiver, seat, wanted), move |(mut receiver, seat, wanted)| async move {
             loop {
                 let happening = receiver.recv().await.ok()?;
-                if happening.user == user && happening.order.is_none() {
-                    return None;
-                }
                 if happening.position >= from && wanted(&happening) {
                     return Some((happening.notice.clone(), (receiver, seat, wanted)));
                 }
             }
         });
-        stream::iter(past)
-            .chain(coming)
-            .take_until(Box::pin(tokio::time::sleep(life.0)))
-            .take_until(self.stop.clone().cancelled_owned())
+        stream::iter(past).chain(coming).take_until(self.stop.clone().cancelled_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Errors as clients see them, and the whole policy of which refusal is which status, on one screen.
 
-use commands::{CommandError, SessionError};
+use commands::{CommandError, PROVEN_FOR, SessionError};
 use domain::game::GameError;
 use domain::order::OrderError;
 use domain::user::UserError;
@@ -106,6 +106,16 @@ impl Problem {
         }
     }
 
+    /// What was asked for needs a login of just now (RFC 9470, section 3).
+    fn proof_too_old(error: &CommandError) -> Self {
+        let challenge =
+            format!("Bearer error=\"insufficient_user_authentication\", max_age={}", PROVEN_FOR.num_seconds());
+        match Self::new(StatusCode::UNAUTHORIZED, "login_too_old", error) {
+            Self::Unauthorized(details, _) => Self::Unauthorized(details, challenge),
+            other => other,
+        }
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing")
     }
@@ -186,6 +196,9 @@ impl From<CommandError> for Problem {
             E::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale_version"),
             E::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             E::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            E::ProofTooOld => return Self::proof_too_old(&error),
+            E::WrongPassword => return Self::field("current_password", error),
+            E::Password(rule) => return Self::field("password", rule),
             E::Conflict => (StatusCode::SERVICE_UNAVAILABLE, "conflict"),
             E::Unavailable(cause) => return Self::unavailable("the journal", cause),
             E::Unreadable(cause) => return Self::unavailable("this part of the journal", cause),

@@ -7,9 +7,11 @@ mod library;
 mod live;
 mod login;
 mod orders;
+mod password;
 mod payments;
 mod promotions;
 mod search;
+mod sessions;
 mod users;
 mod webhooks;
 
@@ -43,7 +45,7 @@ enum Tag {
 /// All routes that the OpenAPI document describes.
 pub(crate) fn all() -> impl OpenApi {
     (
-        users::Users,
+        (users::Users, sessions::Sessions, password::Passwords),
         login::Login,
         search::Search,
         orders::Orders,

@@ -29,18 +29,29 @@ pub(crate) enum Attempt {
     Register,
     /// To go on with a session, or to end it.
     Session,
+    /// To get another password without the old one.
+    Reset,
+    /// To have a password measured.
+    Strength,
 }
 
 pub(crate) struct Throttle {
     /// By a hash of what was given as an address: it may be long, and need not be one.
     accounts: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
+    /// Links to choose another password, by the same.
+    resets: DefaultKeyedRateLimiter<u64>,
     /// By where they come from; those that no socket knows count as one.
     sources: DefaultKeyedRateLimiter<(Attempt, Option<Source>)>,
     clock: DefaultClock,
     swept: Mutex<Instant>,
 }
 
+/// How many links to choose another password go to one address in an hour.
+const RESETS: NonZeroU32 = match NonZeroU32::new(5) {
+    Some(resets) => resets,
+    None => NonZeroU32::MIN,
+};
 /// How often it is looked for keys to forget.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Above this many keys, those that are not limited any more are forgotten.
@@ -50,6 +61,7 @@ impl Throttle {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             accounts: RateLimiter::keyed(Quota::per_minute(limits.per_account)),
+            resets: RateLimiter::keyed(Quota::per_hour(RESETS)),
             hasher: RandomState::new(),
             sources: RateLimiter::keyed(Quota::per_minute(limits.per_address)),
             clock: DefaultClock::default(),
@@ -66,6 +78,11 @@ impl Throttle {
     /// Counts an attempt to log in to an account.
     pub(crate) fn admit_to(&self, account: &str) -> Result<(), Problem> {
         self.check(&self.accounts, self.hasher.hash_one(account.trim().to_lowercase()))
+    }
+
+    /// Counts a link that somebody asks to be sent to an address.
+    pub(crate) fn admit_reset_of(&self, account: &str) -> Result<(), Problem> {
+        self.check(&self.resets, self.hasher.hash_one(account))
     }
 
     fn is_time_to_sweep(&self) -> bool {

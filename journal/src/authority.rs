@@ -1,7 +1,8 @@
 use chrono::{DateTime, Utc};
 use domain::user::UserEvent;
-use domain::{StoreEvent, UserId};
+use domain::{SessionId, StoreEvent, UserId};
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::JournalError;
 use crate::connect::once_more;
@@ -12,13 +13,16 @@ use crate::repository::Journal;
 pub struct AuthorityChanges {
     /// When that was, by the database's clock.
     pub as_of: DateTime<Utc>,
-    /// Who was erased or given another role, in the order in which it happened.
+    /// Who was erased, logged out everywhere or given another role, in the order in which it happened.
     pub changes: Vec<(UserId, UserEvent)>,
+    /// Which sessions were ended.
+    pub ended: Vec<SessionId>,
 }
 
 #[derive(FromRow)]
 struct Changed {
     as_of: DateTime<Utc>,
+    session: Option<Uuid>,
     aggregate_id: Option<String>,
     event_type: Option<String>,
     event_version: Option<String>,
@@ -37,19 +41,27 @@ impl Changed {
 }
 
 impl Journal {
-    /// Who was erased or given another role since a moment of the database's clock. What this program cannot read is left
-    /// out.
+    /// Who was erased, logged out or given another role since a moment of the database's clock. What this program cannot
+    /// read is left out.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn authority_changes(&self, since: DateTime<Utc>) -> Result<AuthorityChanges, JournalError> {
-        let query = "select statement_timestamp() as as_of, aggregate_id, event_type, event_version, payload::text
+        let query = "select statement_timestamp() as as_of, null::uuid as session,
+                            aggregate_id, event_type, event_version, payload::text, epoch, tx_id, position
                      from (values (true)) as always
                      left join journal.events
-                       on event_type in ('UserErased', 'UserRoleChanged') and aggregate_type = 'user' and recorded_at > $1
+                       on event_type in ('UserErased', 'UserRoleChanged', 'UserPasswordChanged', 'UserSessionsEnded')
+                      and aggregate_type = 'user' and recorded_at > $1
+                     union all
+                     select statement_timestamp(), family, null, null, null, null, null, null, null
+                     from vault.sessions where ended_at > $1
                      order by epoch, tx_id, position";
         let rows: Vec<Changed> = once_more(|| sqlx::query_as(query).bind(since).fetch_all(self.pool())).await?;
-        let as_of = rows.first().map_or(since, |row| row.as_of);
-        Ok(AuthorityChanges { as_of, changes: rows.iter().filter_map(Changed::read).collect() })
+        Ok(AuthorityChanges {
+            as_of: rows.first().map_or(since, |row| row.as_of),
+            changes: rows.iter().filter_map(Changed::read).collect(),
+            ended: rows.iter().filter_map(|row| row.session.map(SessionId::from_uuid)).collect(),
+        })
     }
 }

@@ -29,7 +29,7 @@ use crate::{ClaimKey, Clock, JournalError};
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
 pub use sealing::SubjectKey;
-pub use sessions::{OpenSession, Refreshed};
+pub use sessions::{NewSession, OpenSession, Refreshed};
 
 /// How many keys of people a process keeps open at most, and for how long.
 const MOST_OPENED: NonZeroUsize = match NonZeroUsize::new(8_192) {

@@ -104,6 +104,10 @@ impl Projection for Users {
             UserEvent::UserRoleChanged { role } => rows.change(&key, |person| {
                 (person.role, person.version) = (role.to_string(), fact.version);
             }),
+            // What opens an account is shown to nobody.
+            UserEvent::UserPasswordChanged { .. }
+            | UserEvent::UserPasswordResetRequested { .. }
+            | UserEvent::UserSessionsEnded { .. } => (),
             UserEvent::UserErased {} => rows.change(&key, |person| {
                 (person.name, person.email, person.birth_date) = (ERASED.to_owned(), ERASED.to_owned(), None);
                 (person.erased, person.version) = (true, fact.version);

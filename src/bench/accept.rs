@@ -92,7 +92,7 @@ async fn counted(bench: &Bench, purchases: impl Future<Output = Result<()>>) -> 
 }
 
 async fn order(commands: &Commands, buyer: UserId, games: &[GameId]) -> Result<()> {
-    let context = commands.context(Actor::User { id: buyer, role: Role::Customer });
+    let context = commands.context(Actor::User { id: buyer, role: Role::Customer, proven_at: commands.clock().now() });
     let method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa")? };
     commands.place_order(&context, OrderId::from_uuid(commands.clock().new_id()), games.to_vec(), method).await?;
     Ok(())
@@ -116,7 +116,7 @@ async fn new_buyer(commands: &Commands) -> Result<UserId> {
         birth_date: BirthDate::parse(NaiveDate::from_ymd_opt(1990, 1, 31).unwrap_or_default(), commands.today())?,
     };
     let registration =
-        Registration { profile, password: Password::parse(&user.to_string())?, language: Language::English };
+        Registration { profile, password: Password::parse(&user.to_string(), &[])?, language: Language::English };
     commands.register(&commands.context(Actor::Anonymous), user, registration, Role::Customer).await?;
     Ok(user)
 }

@@ -5,11 +5,13 @@ mod driver;
 mod pages;
 mod trips;
 
+use std::time::Duration;
+
 use domain::GameId;
 use serde_json::json;
 
 use self::driver::Browser;
-use crate::support::{Person, TestApp, eventually};
+use crate::support::{Person, TestApp, all_mails, eventually};
 
 /// A store with the demo catalogue.
 async fn shop() -> TestApp {
@@ -158,6 +160,63 @@ async fn an_admin_is_shown_a_conflict_redrives_a_dead_letter_and_watches_the_eve
 }
 
 #[tokio::test]
+async fn a_person_forgets_a_password_changes_it_and_logs_another_device_out() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    let ana = app.customer("ana").await;
+    browser.visit(&app.url).await;
+
+    // The link comes by mail.
+    browser.open("#/login").await;
+    browser.click("main a[href='#/forgotten']").await;
+    browser.fill("email", &ana.email).await;
+    browser.click("main form button").await;
+    browser.see("main .note.ok").await;
+    let link = || {
+        let mail = all_mails(&app).into_iter().find(|mail| mail.contains("/#/reset?token="))?;
+        let (_, token) = mail.split_once("/#/reset?token=")?;
+        Some(token.split_whitespace().next()?.to_owned())
+    };
+    eventually("the link is mailed", || async { link().is_some() }).await;
+    browser.open(&format!("#/reset?token={}", link().unwrap())).await;
+    browser.fill("password", "passwordpassword").await;
+    eventually("it says what that is worth", || async { browser.text(".strength").await.contains("Guessed") }).await;
+    browser.fill("password", "fourteen kettles of rain").await;
+    browser.click("main form button").await;
+    browser.see("main .note.ok a[href='#/login']").await;
+
+    // Another device is logged in as well; it is shown, and logged out.
+    let forgetful = Person { password: "fourteen kettles of rain".to_owned(), ..ana };
+    let elsewhere = Person::log_in(&app.url, &forgetful.email, &forgetful.password).await;
+    log_in(&browser, &forgetful).await;
+    browser.open("#/account").await;
+    eventually("both sessions are shown", || async { (browser.count("#sessions li").await, 2) }).await;
+    browser.click("#sessions li button").await;
+    eventually("one is left", || async { (browser.count("#sessions li").await, 1) }).await;
+    eventually("the other is out", || async { (elsewhere.get("/users/me").await.status, 401) }).await;
+
+    browser.fill("current_password", "fourteen kettles of rain").await;
+    browser.fill("password", "seven umbrellas of cheese").await;
+    browser.click("main section:nth-of-type(2) form button").await;
+    browser.see("main section:nth-of-type(2) .good").await;
+
+    // What opens an account is asked for again after a while, and the wish is not lost.
+    app.pass(Duration::from_mins(6));
+    browser.open("#/orders").await;
+    browser.open("#/account").await;
+    browser.fill("email", "ana.maria@example.com").await;
+    browser.click("main section:nth-of-type(1) form button").await;
+    browser.fill("proof", "seven umbrellas of cheese").await;
+    browser.click("dialog form button").await;
+    browser.see("main section:nth-of-type(1) .good").await;
+    browser.click("#leave-all").await;
+    browser.see("a[href='#/login']").await;
+    let moved = Person { email: "ana.maria@example.com".to_owned(), ..forgetful };
+    log_in(&browser, &Person { password: "seven umbrellas of cheese".to_owned(), ..moved }).await;
+    browser.has_no_complaints().await;
+}
+
+#[tokio::test]
 async fn every_page_is_readable_by_all_on_phone_and_desktop_by_day_and_night() {
     let Some(browser) = Browser::start().await else { return };
     let app = shop().await;
@@ -179,7 +238,7 @@ async fn every_page_is_readable_by_all_on_phone_and_desktop_by_day_and_night() {
         browser.inspect(name, &place).await;
     }
     browser.open("#/account").await;
-    browser.click("main p.row .button:last-child").await;
+    browser.click("#leave").await;
     browser.see("a[href='#/login']").await;
     log_in(&browser, &app.admin).await;
     for (name, place) in pages::admin(&game) {

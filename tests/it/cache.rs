@@ -27,7 +27,7 @@ async fn another_process(app: &TestApp) -> Commands {
 
 async fn buy(commands: &Commands, buyer: &Person, game: &str) -> Result<i64, CommandError> {
     let id = UserId::parse(&buyer.id).unwrap();
-    let context = commands.context(Actor::User { id, role: Role::Customer });
+    let context = commands.context(Actor::User { id, role: Role::Customer, proven_at: commands.clock().now() });
     let (order, game) = (OrderId::from_uuid(commands.clock().new_id()), GameId::parse(game).unwrap());
     let method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa").unwrap() };
     Ok(commands.place_order(&context, order, vec![game], method).await?.total.amount)

@@ -273,8 +273,7 @@ async fn a_gateway_starts_without_nats_and_becomes_ready() {
     let url = format!("http://127.0.0.1:{port}");
     let health = || async { http().unwrap().get(format!("{url}/health/ready")).send().await };
     eventually("it takes commands", || async { health().await.is_ok_and(|health| health.status() == 200) }).await;
-    let ben =
-        json!({ "name": "Ben", "email": "ben@example.com", "password": "ben's password", "birth_date": "2001-05-17" });
+    let ben = json!({ "name": "Ben", "email": "ben@example.com", "password": "ben's umbrella kettle", "birth_date": "2001-05-17" });
     Person::nobody(&url).post("/users", &ben).await.expect(201);
     ana.url.clone_from(&url);
     ana.try_buy(&[&game], "pm_card_visa").await.expect(202);

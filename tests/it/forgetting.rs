@@ -76,11 +76,15 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     ("read.search_live", Nobody, "one side"),
     ("read.search_words", Nobody, "n word"),
     ("read.users", UntilProjected, "birth_date email erased name registered_at role user_id version"),
-    ("vault.credentials", UntilForgotten, "password_hash user_id"),
+    ("vault.credentials", UntilForgotten, "credential_id kept_at password_hash user_id"),
     ("vault.mail", Nobody, "attempts dead_at due_at event_id last_error noted_at sent_at sequence"),
     ("vault.master_key", Nobody, "fingerprint hash_key id predecessor wraps"),
     ("vault.preferences", UntilForgotten, "language user_id"),
-    ("vault.sessions", UntilForgotten, "current expires_at family previous rotated_at user_id"),
+    (
+        "vault.sessions",
+        UntilForgotten,
+        "current device ended_at ends_at expires_at family generation network opened_at previous rotated_at user_id",
+    ),
     ("vault.subject_keys", UntilForgotten, "user_id wrapped_by wrapped_key"),
     ("vault.webhook_inbox", Nobody, "attempts due_at event_id handled_at kind last_error payload received_at"),
 ];

@@ -123,7 +123,6 @@ async fn whoever_may_not_log_in_any_more_for_now_may_still_do_everything_else() 
     last.refused(429, "too_many_attempts");
     let refresh = json!({ "refresh_token": app.admin.refresh_token });
     app.visitor().post("/login/refresh", &refresh).await.expect(200);
-    let ana =
-        json!({ "name": "Ana", "email": "ana@example.com", "password": "a long password", "birth_date": "1990-05-17" });
+    let ana = json!({ "name": "Ana", "email": "ana@example.com", "password": "a long umbrella kettle", "birth_date": "1990-05-17" });
     app.visitor().post("/users", &ana).await.expect(201);
 }

@@ -287,7 +287,7 @@ async fn invariant_10_nobody_reads_or_changes_what_is_anothers_and_no_role_is_cl
     }
     let role = json!({ "role": "admin" });
     eve.put("/users/me/role", &role).await.refused(403, "forbidden");
-    let claim = json!({ "name": "Eve", "email": "e@example.com", "password": "eve's password", "birth_date": "1990-01-01", "role": "admin" });
+    let claim = json!({ "name": "Eve", "email": "e@example.com", "password": "eve's umbrella kettle", "birth_date": "1990-01-01", "role": "admin" });
     app.visitor().post("/users", &claim).await.refused(400, "invalid_request");
     assert_eq!(eve.get("/users/me").await.expect(200)["role"], "customer");
 }

@@ -34,8 +34,7 @@ async fn a_registration_whose_answer_was_lost_is_an_account_that_can_be_used() {
 
 async fn register_with_a_lost_answer(key: Option<&str>) {
     let (app, wire) = wired().await;
-    let ana =
-        json!({ "name": "Ana", "email": "ana@example.com", "password": "ana's password", "birth_date": "1990-05-17" });
+    let ana = json!({ "name": "Ana", "email": "ana@example.com", "password": "ana's umbrella kettle", "birth_date": "1990-05-17" });
     let visitor = app.visitor();
     let mut request = visitor.request(Method::POST, "/users").json::<Value>(&ana);
     if let Some(key) = key {
@@ -45,7 +44,7 @@ async fn register_with_a_lost_answer(key: Option<&str>) {
     with_a_lost_answer(&app, &wire, request).await.expect(201);
     assert_eq!(app.events("UserRegistered").await, before + 1);
     eventually("the store is whole again", || async { app.visitor().get("/health/ready").await.status == 200 }).await;
-    Person::log_in(&app.url, "ana@example.com", "ana's password").await.get("/users/me").await.expect(200);
+    Person::log_in(&app.url, "ana@example.com", "ana's umbrella kettle").await.get("/users/me").await.expect(200);
 }
 
 #[tokio::test]

@@ -6,18 +6,11 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Answer, MAIL_PAUSE, TestApp, Wishes, eventually};
+use crate::support::{Answer, MAIL_PAUSE, TestApp, Wishes, all_mails, eventually};
 
 /// The mails about orders; everybody is also welcomed.
 fn mails(app: &TestApp) -> Vec<String> {
     all_mails(app).into_iter().filter(|mail| !mail.contains("Welcome to Ludoteca")).collect()
-}
-
-fn all_mails(app: &TestApp) -> Vec<String> {
-    let files = std::fs::read_dir(&app.mail.mail_folder).into_iter().flatten().filter_map(Result::ok);
-    let emls = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "eml"));
-    // Long lines are folded in transfer.
-    emls.map(|file| std::fs::read_to_string(file.path()).unwrap().replace("=\r\n", "")).collect()
 }
 
 /// A mail server that takes mail, or refuses all of it for the time being.

@@ -20,11 +20,13 @@ async fn the_api_is_what_its_openapi_document_says() {
     ana.sees_order(&order, "completed").await;
     ana.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
 
-    // Whoever erases the accounts that they find erases their own, and is nobody from then on.
-    let erasure = "DELETE /users/{id}";
-    asks(&peers, &app, &app.admin, &["--exclude-name", erasure]).await;
+    // Whoever erases the accounts that they find, or logs them out, does it to their own, and is nobody from then on.
+    let (erasure, logout) = ("DELETE /users/{id}", "DELETE /users/{id}/sessions");
+    asks(&peers, &app, &app.admin, &["--exclude-name", erasure, "--exclude-name", logout]).await;
     // It was somebody until the end.
     app.admin.get("/users/me").await.expect(200);
+    let ben = app.customer("ben").await;
+    asks(&peers, &app, &ben, &["--include-name", logout]).await;
     asks(&peers, &app, &ana, &["--include-name", erasure]).await;
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod database;
 mod eventually;
+mod mails;
 mod person;
 mod psp;
 
@@ -37,6 +38,7 @@ use workers::Checkout;
 pub use answer::Answer;
 pub use database::{empty_database, new_database, new_store, server_url};
 pub use eventually::eventually;
+pub use mails::all_mails;
 pub use person::{Person, game, payment_method};
 pub use psp::PSP_KEY;
 
@@ -182,7 +184,7 @@ impl TestApp {
         let (sandbox, sandbox_stop) = (psp.clone(), stop.clone());
         tokio::spawn(async move { psp_sandbox(&sandbox, psp_acceptor, sandbox_stop).await.unwrap() });
 
-        let password: SecretString = "the admin's password".into();
+        let password: SecretString = "the admin's umbrella kettle".into();
         create_admin(&foundation, "admin@ludoteca.example", &password).await.unwrap();
         let admin = Person::nobody(&url);
         let mut app = Self {

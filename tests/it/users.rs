@@ -5,8 +5,7 @@ use crate::support::{Answer, Person, TestApp, eventually};
 #[tokio::test]
 async fn a_visitor_opens_an_account_and_sees_it() {
     let app = TestApp::start().await;
-    let person =
-        json!({ "name": "Ana", "email": "Ana@Example.com", "password": "ana's password", "birth_date": "2001-05-17" });
+    let person = json!({ "name": "Ana", "email": "Ana@Example.com", "password": "ana's umbrella kettle", "birth_date": "2001-05-17" });
     let created = app.visitor().post("/users", &person).await;
     let location = created.header("location");
     let body = created.expect(201);
@@ -28,8 +27,7 @@ async fn a_refused_registration_leaves_no_secrets_behind() {
         sqlx::query_scalar::<_, i64>("select count(*) from vault.credentials").fetch_one(app.pool()).await.unwrap()
     };
     let before = rows().await;
-    let again =
-        json!({ "name": "Eve", "email": "ana@example.com", "password": "eve's password", "birth_date": "1990-01-01" });
+    let again = json!({ "name": "Eve", "email": "ana@example.com", "password": "eve's umbrella kettle", "birth_date": "1990-01-01" });
     app.visitor().post("/users", &again).await.refused(409, "email_taken");
     assert_eq!(rows().await, before);
 }
@@ -101,23 +99,23 @@ async fn create_admin_does_what_it_says_whatever_the_account_is() {
         let (url, email) = (app.url.clone(), ana.email.clone());
         async move { Person::log_in(&url, &email, password).await.get("/users").await.status == 200 }
     };
-    let said = create_admin(&app, &ana.email, "another password").await;
+    let said = create_admin(&app, &ana.email, "another umbrella kettle").await;
     assert!(said.contains("with this password now"), "{said}");
-    assert!(is_admin("another password").await, "a customer's account is an admin's");
+    assert!(is_admin("another umbrella kettle").await, "a customer's account is an admin's");
     let old = json!({ "refresh_token": ana.refresh_token });
     app.visitor().post("/login/refresh", &old).await.refused(401, "invalid_refresh_token");
-    let said = create_admin(&app, &ana.email, "another password").await;
+    let said = create_admin(&app, &ana.email, "another umbrella kettle").await;
     assert!(said.contains("already"), "{said}");
 
     app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
-    create_admin(&app, &ana.email, "another password").await;
-    assert!(is_admin("another password").await, "a demoted one's too");
+    create_admin(&app, &ana.email, "another umbrella kettle").await;
+    assert!(is_admin("another umbrella kettle").await, "a demoted one's too");
 
     app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
     app.admin.delete(&format!("/users/{}", ana.id)).await.expect(204);
-    let said = create_admin(&app, &ana.email, "a third password").await;
+    let said = create_admin(&app, &ana.email, "a third umbrella kettle").await;
     assert!(said.contains("Created"), "{said}");
-    assert!(is_admin("a third password").await, "an erased person's address is free");
+    assert!(is_admin("a third umbrella kettle").await, "an erased person's address is free");
     app.verify().await;
 }
 
@@ -130,8 +128,8 @@ async fn there_is_always_an_admin() {
     app.admin.put(&role(&me), &customer).await.refused(409, "last_admin");
     app.admin.delete("/users/me").await.refused(409, "admin_cannot_be_erased");
 
-    create_admin(&app, "second@ludoteca.example", "the second's password").await;
-    let second = Person::log_in(&app.url, "second@ludoteca.example", "the second's password").await;
+    create_admin(&app, "second@ludoteca.example", "the second's umbrella kettle").await;
+    let second = Person::log_in(&app.url, "second@ludoteca.example", "the second's umbrella kettle").await;
     let other = second.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
     // Each takes the other's role away at the same moment.
     let (there, back) = (role(&other), role(&me));

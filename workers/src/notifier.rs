@@ -111,6 +111,8 @@ impl Notifier {
     pub fn consumer() -> ConsumerSpec {
         let subjects = [
             "events.user.UserRegistered.*",
+            "events.user.UserPasswordChanged.*",
+            "events.user.UserPasswordResetRequested.*",
             "events.order.OrderCompleted.*",
             "events.payment.PaymentFailed.*",
             "events.payment.PaymentRefunded.*",
@@ -291,7 +293,12 @@ impl Notifier {
 
     async fn addressee(&self, event: &StoreEvent) -> anyhow::Result<Option<UserId>> {
         Ok(match event {
-            StoreEvent::User(user, UserEvent::UserRegistered { .. }) => Some(*user),
+            StoreEvent::User(
+                user,
+                UserEvent::UserRegistered { .. }
+                | UserEvent::UserPasswordChanged { .. }
+                | UserEvent::UserPasswordResetRequested { .. },
+            ) => Some(*user),
             StoreEvent::Order(_, OrderEvent::OrderCompleted { buyer, .. })
             | StoreEvent::Payment(_, PaymentEvent::PaymentFailed { buyer, .. }) => Some(*buyer),
             StoreEvent::Payment(_, PaymentEvent::PaymentRefunded { order, .. }) => {
@@ -304,6 +311,10 @@ impl Notifier {
     async fn letter(&self, reader: &Reader<'_>, event: &StoreEvent) -> anyhow::Result<Option<Letter>> {
         Ok(match event {
             StoreEvent::User(_, UserEvent::UserRegistered { .. }) => Some(reader.welcome()),
+            StoreEvent::User(_, UserEvent::UserPasswordChanged { .. }) => Some(reader.password_changed()),
+            StoreEvent::User(user, UserEvent::UserPasswordResetRequested { request, .. }) => {
+                Some(reader.password_forgotten(&self.shared.commands.reset_link(*user, *request)))
+            }
             StoreEvent::Order(order, OrderEvent::OrderCompleted { total, .. }) => {
                 let bought = self.shared.commands.ordered(*order).await?;
                 Some(reader.receipt(*order, &bought, *total))

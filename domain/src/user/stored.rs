@@ -1,8 +1,10 @@
 //! What is stored of an account, version by version in `domain/corpus`.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Role, UserEvent};
+use crate::id::{CommandId, CredentialId};
 use crate::person::SealedProfile;
 
 /// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
@@ -14,5 +16,8 @@ pub(super) enum Stored {
     UserRegistered { profile: SealedProfile, role: Role },
     UserProfileChanged { profile: SealedProfile },
     UserRoleChanged { role: Role },
+    UserPasswordChanged { credential: CredentialId, generation: u32 },
+    UserPasswordResetRequested { request: CommandId, until: DateTime<Utc> },
+    UserSessionsEnded { generation: u32 },
     UserErased {},
 }

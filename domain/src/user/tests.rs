@@ -73,12 +73,70 @@ fn erased_is_final() {
     user().given(vec![registered(), erased()]).when(register()).then_expect_error(UserError::AlreadyRegistered);
 }
 
+fn at(minute: u32) -> DateTime<Utc> {
+    chrono::TimeZone::with_ymd_and_hms(&Utc, 2026, 5, 17, 10, minute, 0).unwrap()
+}
+
+fn credential(n: u128) -> CredentialId {
+    CredentialId::from_uuid(uuid::Uuid::from_u128(n))
+}
+
+fn request(n: u128) -> CommandId {
+    CommandId::from_uuid(uuid::Uuid::from_u128(n))
+}
+
+fn asked(n: u128) -> UserEvent {
+    UserEvent::UserPasswordResetRequested { request: request(n), until: at(30) }
+}
+
+fn reset(by: u128, minute: u32) -> UserCommand {
+    UserCommand::ResetPassword { request: request(by), credential: credential(7), now: at(minute) }
+}
+
+fn changed(n: u128, generation: u32) -> UserEvent {
+    UserEvent::UserPasswordChanged { credential: credential(n), generation }
+}
+
+#[test]
+fn another_password_and_a_logout_everywhere_begin_another_generation_of_sessions() {
+    user()
+        .given(vec![registered()])
+        .when(UserCommand::ChangePassword { credential: credential(1) })
+        .then_expect_events(vec![changed(1, 1)]);
+    user()
+        .given(vec![registered(), changed(1, 1)])
+        .when(UserCommand::EndSessions)
+        .then_expect_events(vec![UserEvent::UserSessionsEnded { generation: 2 }]);
+    user()
+        .given(vec![registered(), changed(1, 1), UserEvent::UserSessionsEnded { generation: 2 }])
+        .when(UserCommand::ChangePassword { credential: credential(2) })
+        .then_expect_events(vec![changed(2, 3)]);
+}
+
+#[test]
+fn a_link_to_choose_another_password_is_good_once_and_for_half_an_hour() {
+    user()
+        .given(vec![registered()])
+        .when(UserCommand::RequestPasswordReset { request: request(1), now: at(0) })
+        .then_expect_events(vec![asked(1)]);
+    let given = |events: Vec<UserEvent>| user().given([vec![registered()], events].concat());
+    given(vec![asked(1)]).when(reset(1, 29)).then_expect_events(vec![changed(7, 1)]);
+    given(vec![asked(1)]).when(reset(1, 30)).then_expect_error(UserError::ResetOver);
+    given(vec![asked(1), changed(7, 1)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    given(vec![asked(1), asked(2)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    given(vec![]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+}
+
 fn any_command() -> impl Strategy<Value = UserCommand> {
     prop_oneof![
         Just(register()),
         Just(UserCommand::ChangeProfile { profile: profile("new") }),
         Just(UserCommand::ChangeRole { role: Role::Analyst }),
         Just(UserCommand::ChangeRole { role: Role::Customer }),
+        (0..3_u128).prop_map(|n| UserCommand::ChangePassword { credential: credential(n) }),
+        (0..3_u128).prop_map(|n| UserCommand::RequestPasswordReset { request: request(n), now: at(0) }),
+        (0..3_u128, 0..40_u32).prop_map(|(by, minute)| reset(by, minute)),
+        Just(UserCommand::EndSessions),
         Just(UserCommand::Erase),
     ]
 }
@@ -89,7 +147,7 @@ proptest! {
         commands in proptest::collection::vec(any_command(), 0..20)
     ) {
         let mut user = User::New;
-        let mut erased = false;
+        let (mut erased, mut generation) = (false, 0);
         for command in commands {
             for event in user.decide(command).unwrap_or_default() {
                 prop_assert!(!erased, "an erased account changed");
@@ -97,6 +155,10 @@ proptest! {
                 user.apply(event);
             }
             prop_assert_eq!(erased, user == User::Erased);
+            if let User::Active { access, .. } = &user {
+                prop_assert!(access.generation >= generation, "a session that was ended came back");
+                generation = access.generation;
+            }
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commands::{Actor, CommandError};
+use commands::CommandError;
 use domain::InvalidId;
 use futures::{StreamExt, stream};
 use journal::AggregateKey;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use crate::Store;
-use crate::auth::{SignedIn, TokenLife};
+use crate::auth::{Identity, SignedIn};
 use crate::problem::Problem;
 
 pub(crate) struct Events;
@@ -57,7 +57,7 @@ impl Events {
         id: Query<Option<String>>,
         #[oai(name = "type")] kind: Query<Option<String>>,
         follow: Query<Option<bool>>,
-        life: Data<&TokenLife>,
+        identity: Data<&Identity>,
     ) -> Result<Replayed, Problem> {
         actor.may_read_events()?;
         let wanted = (aggregate.as_deref(), kind.as_deref());
@@ -73,8 +73,8 @@ impl Events {
         let follow = follow.unwrap_or(false);
         let mut reader = Reader {
             store: store.clone(),
-            actor,
-            until: follow.then(|| Instant::now().checked_add(life.0.0)).flatten(),
+            identity: *identity.0,
+            until: follow.then(|| Instant::now().checked_add(identity.life)).flatten(),
             replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).bodies_only(),
             to: to.unwrap_or(u64::MAX),
             follow,
@@ -107,7 +107,7 @@ async fn history(store: &Store, id: Uuid, wanted: (Option<&str>, Option<&str>)) 
 
 struct Reader {
     store: Arc<Store>,
-    actor: Actor,
+    identity: Identity,
     /// Until when the token of whoever follows is good.
     until: Option<Instant>,
     replay: Replay,
@@ -141,7 +141,7 @@ impl Reader {
     /// Whether the reader may read on; waits for as long as that is not known.
     async fn may_go_on(&self) -> bool {
         while self.until.is_none_or(|until| Instant::now() < until) {
-            match self.store.authority.now(self.actor) {
+            match self.store.authority.now(&self.identity) {
                 Ok(actor) => return actor.is_some_and(|actor| actor.may_read_events().is_ok()),
                 Err(_) => tokio::time::sleep(POLL).await,
             }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{OrderId, UserId};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use journal::Position;
 use poem::web::Data;
 use poem::web::sse::Event;
@@ -14,7 +14,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Tag;
 use crate::Store;
-use crate::auth::{SignedIn, TokenLife};
+use crate::auth::{Identity, SignedIn};
 use crate::extract;
 use crate::live::{Live, Notice};
 use crate::problem::Problem;
@@ -45,28 +45,31 @@ impl LiveUpdates {
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
         after: Query<Option<String>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
-        life: Data<&TokenLife>,
+        identity: Data<&Identity>,
     ) -> Result<Notices, Problem> {
         let order = extract::path_id(OrderId::parse(&id))?;
         let view = projections::orders::find(store.pool(), order).await?.ok_or_else(Problem::not_found)?;
         actor.must_own(UserId::from_uuid(view.user_id))?;
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.order((user, *life.0), order, place(last_event_id, after)?.unwrap_or_default()).await?.boxed()))
+        let happening = live.order(user, order, place(last_event_id, after)?.unwrap_or_default()).await?;
+        Ok(notices(happening, store.0, *identity.0))
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
     #[oai(path = "/notificacoes", method = "get")]
     async fn person(
         &self,
+        store: Data<&Arc<Store>>,
         live: Data<&Arc<Live>>,
         SignedIn(actor): SignedIn,
         /// The same as `Last-Event-ID`, for browsers that open a stream anew.
         after: Query<Option<String>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
-        life: Data<&TokenLife>,
+        identity: Data<&Identity>,
     ) -> Result<Notices, Problem> {
         let user = actor.user().ok_or_else(Problem::not_found)?;
-        Ok(notices(live.person((user, *life.0), place(last_event_id, after)?).await?.boxed()))
+        let happening = live.person(user, place(last_event_id, after)?).await?;
+        Ok(notices(happening, store.0, *identity.0))
     }
 }
 
@@ -76,7 +79,11 @@ fn place(last_event_id: Header<Option<String>>, after: Query<Option<String>>) ->
     said.map(|place| place.parse().map_err(|rule| Problem::field("after", rule))).transpose()
 }
 
-fn notices(notices: BoxStream<'static, Notice>) -> Notices {
+/// Ends with the access token that opened it.
+fn notices(notices: impl Stream<Item = Notice> + Send + 'static, store: &Arc<Store>, identity: Identity) -> Notices {
+    let store = store.clone();
+    let over = Box::pin(async move { store.authority.over(identity).await });
+    let notices = notices.take_until(over).boxed();
     let event = |notice: Notice| Event::message(notice.to_json_string()).id(&notice.id).event_type("notice");
     Notices::Stream(EventStream::new(notices).keep_alive(HEARTBEAT).to_event(event), "no-store".to_owned())
 }

@@ -11,6 +11,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use super::Tag;
 use crate::Store;
 use crate::auth::LIFETIME;
+use crate::device;
 use crate::problem::Problem;
 use crate::session;
 use crate::strict::Str;
@@ -65,15 +66,15 @@ impl Login {
         &self,
         store: Data<&Arc<Store>>,
         throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
+        request: &poem::Request,
         body: Json<Credentials>,
     ) -> Result<Json<Tokens>, Problem> {
         let Credentials { email, password } = body.0;
-        throttle.admit(Attempt::LogIn, remote)?;
+        throttle.admit(Attempt::LogIn, request.remote_addr())?;
         throttle.admit_to(&email)?;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
-        tokens(&store, store.commands.log_in(&email, password.0.into()).await?)
+        tokens(&store, store.commands.log_in(&email, password.0.into(), device::place(request)).await?)
     }
 
     /// Exchange a refresh token for new tokens. An old one that comes back later than a few seconds ends the session.
@@ -103,19 +104,22 @@ impl Login {
         Ok(LoggedOut::NoContent)
     }
 
-    /// Log in with the storefront: the tokens go into cookies that scripts cannot read.
+    /// Log in with the storefront: the tokens go into cookies that scripts cannot read. A session that there is already
+    /// ends with that, so whoever has to prove anew who they are logs in again.
     #[oai(path = "/session", method = "post")]
     async fn begin_session(
         &self,
         store: Data<&Arc<Store>>,
         throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
         request: &poem::Request,
         jar: &CookieJar,
         body: Json<Credentials>,
     ) -> Result<SessionBegun, Problem> {
         session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
-        let Json(tokens) = self.auth(store, throttle, remote, body).await?;
+        let Json(tokens) = self.auth(Data(*store), throttle, request, body).await?;
+        if let Some(before) = session::refresh_token(jar) {
+            store.commands.log_out(&before).await?;
+        }
         session::keep(jar, &tokens.access_token, &tokens.refresh_token);
         Ok(SessionBegun::NoContent)
     }
@@ -160,9 +164,9 @@ fn no_proof() -> Problem {
 }
 
 fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
-    let Session { user, role, refresh_token } = session;
-    store.authority.note(user, role);
-    let signed = store.secrets().keys.sign(user, role, store.commands.clock().now());
+    store.authority.note(&session);
+    let signed = store.secrets().keys.sign(&session, store.commands.clock().now());
     let access_token = signed.map_err(|error| Problem::unavailable("the token key", &error))?;
+    let refresh_token = session.refresh_token;
     Ok(Json(Tokens { access_token, token_type: "Bearer".to_owned(), expires_in: LIFETIME, refresh_token }))
 }

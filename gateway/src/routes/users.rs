@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use commands::{Actor, Password, Registration};
+use commands::{Actor, CommandError, Password, Registration};
 use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
 use poem::web::{Data, RemoteAddr};
 use poem_openapi::param::{Header, Path, Query};
@@ -27,7 +27,7 @@ pub(crate) struct Users;
 struct NewUser {
     name: Str,
     email: Str,
-    /// 8 to 128 characters.
+    /// 15 to 128 characters, and not easy to guess.
     password: Str,
     birth_date: NaiveDate,
 }
@@ -119,9 +119,10 @@ impl Users {
     ) -> Result<Created, Problem> {
         throttle.admit(Attempt::Register, remote)?;
         let NewUser { name, email, password, birth_date } = body.0;
-        let password = Password::parse(&password).map_err(|rule| Problem::field("password", rule))?;
         let person = ChangedUser { name, email, birth_date };
         let profile = person.parse(store.commands.today())?;
+        let known = [profile.name.as_str(), profile.email.as_str()];
+        let password = Password::parse(&password, &known).map_err(CommandError::from)?;
         let (who, route) = (profile.email.as_str(), "/users");
         let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
         let id = UserId::from_uuid(store.commands.clock().new_id());
@@ -183,6 +184,7 @@ impl Users {
     ) -> Result<Json<Export>, Problem> {
         let user = extract::account(actor, &id)?;
         actor.must_own(user)?;
+        actor.must_be_proven(store.commands.clock().now())?;
         let view = projections::users::find(store.pool(), user).await?.ok_or_else(Problem::not_found)?;
         let (mut orders, mut after) = (Vec::new(), None);
         loop {

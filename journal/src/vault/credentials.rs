@@ -1,50 +1,48 @@
-use domain::UserId;
+use domain::{CredentialId, UserId};
 
 use super::Vault;
 use crate::JournalError;
 use crate::connect::once_more;
 
 impl Vault {
-    /// Keeps the password hash of a new account; an existing one stays as it is.
+    /// Keeps a password hash of an account. It opens nothing before the account's history says so; an existing one stays
+    /// as it is.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keep_password(&self, user: UserId, hash: &str) -> Result<(), JournalError> {
-        sqlx::query("insert into vault.credentials (user_id, password_hash) values ($1, $2) on conflict do nothing")
-            .bind(user.as_uuid())
-            .bind(hash)
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
-
-    /// Puts another password in the place of an account's, and ends its sessions.
-    ///
-    /// # Errors
-    /// When the database does not answer; nothing is changed then.
-    pub async fn replace_password(&self, user: UserId, hash: &str) -> Result<(), JournalError> {
-        let mut tx = self.pool().begin().await?;
+    pub async fn keep_password(&self, user: UserId, credential: CredentialId, hash: &str) -> Result<(), JournalError> {
         sqlx::query(
-            "insert into vault.credentials (user_id, password_hash) values ($1, $2)
-             on conflict (user_id) do update set password_hash = excluded.password_hash",
+            "insert into vault.credentials (user_id, credential_id, password_hash) values ($1, $2, $3)
+             on conflict do nothing",
         )
         .bind(user.as_uuid())
+        .bind(credential.as_uuid())
         .bind(hash)
-        .execute(&mut *tx)
+        .execute(self.pool())
         .await?;
-        sqlx::query("delete from vault.sessions where user_id = $1").bind(user.as_uuid()).execute(&mut *tx).await?;
-        tx.commit().await?;
         Ok(())
     }
 
-    /// The password hash of an account.
+    /// Removes the passwords of an account beside the one that opens it, but for what another request may have kept a
+    /// moment ago to let it open the account next.
+    ///
+    /// # Errors
+    /// When the database does not answer; what is left over opens nothing.
+    pub async fn drop_other_passwords(&self, user: UserId, credential: CredentialId) -> Result<(), JournalError> {
+        let others = "delete from vault.credentials
+                      where user_id = $1 and credential_id <> $2 and kept_at < now() - interval '1 hour'";
+        sqlx::query(others).bind(user.as_uuid()).bind(credential.as_uuid()).execute(self.pool()).await?;
+        Ok(())
+    }
+
+    /// A password hash.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn password_hash(&self, user: UserId) -> Result<Option<String>, JournalError> {
+    pub async fn password_hash(&self, credential: CredentialId) -> Result<Option<String>, JournalError> {
         let hash = once_more(|| {
-            sqlx::query_scalar("select password_hash from vault.credentials where user_id = $1")
-                .bind(user.as_uuid())
+            sqlx::query_scalar("select password_hash from vault.credentials where credential_id = $1")
+                .bind(credential.as_uuid())
                 .fetch_optional(self.pool())
         })
         .await?;

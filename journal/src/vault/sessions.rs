@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::UserId;
+use domain::{SessionId, UserId};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Vault, interval};
@@ -14,17 +15,44 @@ use crate::JournalError;
 /// For how long the token before may still be used: an answer may get lost, and two tabs ask at once.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A session with its token as it is kept: the token's hash, never itself.
+/// A new session with its token as it is kept: the token's hash, never itself.
 #[derive(Debug, Clone)]
-pub struct OpenSession {
+pub struct NewSession {
     /// Which; every token of it says so.
-    pub family: Uuid,
+    pub id: SessionId,
     /// Whose.
     pub user: UserId,
+    /// How often all of the person's sessions had been ended before.
+    pub generation: u32,
     /// SHA-256 of its token.
     pub token: [u8; 32],
-    /// Until when it may be used.
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// Until when the token may be used.
     pub expires_at: DateTime<Utc>,
+    /// When it is over, however often it was refreshed.
+    pub ends_at: DateTime<Utc>,
+    /// From which device, in words.
+    pub device: String,
+    /// From which network.
+    pub network: String,
+}
+
+/// A session as its owner sees it.
+#[derive(Debug, Clone, FromRow)]
+pub struct OpenSession {
+    /// Which.
+    pub family: Uuid,
+    /// From which device, in words.
+    pub device: String,
+    /// From which network.
+    pub network: String,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// When it was refreshed last.
+    pub rotated_at: DateTime<Utc>,
+    /// When it is over.
+    pub ends_at: DateTime<Utc>,
 }
 
 /// What using a token came to.
@@ -34,6 +62,10 @@ pub enum Refreshed {
     Rotated {
         /// Whose it was.
         user: UserId,
+        /// Of which generation its session is.
+        generation: u32,
+        /// When its session was opened.
+        opened_at: DateTime<Utc>,
     },
     /// It had been used before: its session is ended.
     Reused,
@@ -41,19 +73,33 @@ pub enum Refreshed {
     Invalid,
 }
 
+#[derive(FromRow)]
+struct Rotated {
+    user_id: Uuid,
+    generation: i32,
+    opened_at: DateTime<Utc>,
+}
+
 impl Vault {
     /// Keeps a new session.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open_session(&self, session: &OpenSession) -> Result<(), JournalError> {
+    pub async fn open_session(&self, session: &NewSession) -> Result<(), JournalError> {
         sqlx::query(
-            "insert into vault.sessions (family, user_id, current, rotated_at, expires_at) values ($1, $2, $3, now(), $4)",
+            "insert into vault.sessions (family, user_id, generation, current, rotated_at, opened_at, expires_at, ends_at,
+                                         device, network)
+             values ($1, $2, $3, $4, now(), $5, $6, $7, $8, $9)",
         )
-        .bind(session.family)
+        .bind(session.id.as_uuid())
         .bind(session.user.as_uuid())
+        .bind(generation(session.generation))
         .bind(session.token.as_slice())
+        .bind(session.opened_at)
         .bind(session.expires_at)
+        .bind(session.ends_at)
+        .bind(&session.device)
+        .bind(&session.network)
         .execute(self.pool())
         .await?;
         Ok(())
@@ -65,33 +111,75 @@ impl Vault {
     /// When the database does not answer.
     pub async fn rotate_token(
         &self,
-        family: Uuid,
+        session: SessionId,
         token: [u8; 32],
         next: [u8; 32],
         next_expires_at: DateTime<Utc>,
     ) -> Result<Refreshed, JournalError> {
-        let rotate = "update vault.sessions set previous = current, current = $3, rotated_at = now(), expires_at = $4
-             where family = $1 and current = $2 and expires_at > now() returning user_id";
-        let rotate = sqlx::query_scalar(rotate).bind(family).bind(token.as_slice()).bind(next.as_slice());
-        let mut user: Option<Uuid> = rotate.bind(next_expires_at).fetch_optional(self.pool()).await?;
-        if user.is_none() {
-            let again = "select user_id from vault.sessions where family = $1 and previous = $2 and current = $3
-                 and rotated_at > now() - $4 and expires_at > now()";
-            let again = sqlx::query_scalar(again).bind(family).bind(token.as_slice()).bind(next.as_slice());
-            user = again.bind(interval(GRACE)).fetch_optional(self.pool()).await?;
+        let rotate = "update vault.sessions
+             set previous = current, current = $3, rotated_at = now(), expires_at = least($4, ends_at)
+             where family = $1 and current = $2 and ended_at is null and expires_at > now() + $5
+             returning user_id, generation, opened_at";
+        let rotate = sqlx::query_as(rotate).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
+        let rotate = rotate.bind(next_expires_at).bind(self.ahead());
+        let mut rotated: Option<Rotated> = rotate.fetch_optional(self.pool()).await?;
+        if rotated.is_none() {
+            let again = "select user_id, generation, opened_at from vault.sessions
+                 where family = $1 and previous = $2 and current = $3 and rotated_at > now() - $4
+                   and ended_at is null and expires_at > now() + $5";
+            let again = sqlx::query_as(again).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
+            rotated = again.bind(interval(GRACE)).bind(self.ahead()).fetch_optional(self.pool()).await?;
         }
-        if let Some(user) = user {
-            return Ok(Refreshed::Rotated { user: UserId::from_uuid(user) });
+        if let Some(Rotated { user_id, generation, opened_at }) = rotated {
+            let generation = generation.unsigned_abs();
+            return Ok(Refreshed::Rotated { user: UserId::from_uuid(user_id), generation, opened_at });
         }
-        Ok(if self.end_session(family).await? { Refreshed::Reused } else { Refreshed::Invalid })
+        Ok(if self.end_session(session).await? { Refreshed::Reused } else { Refreshed::Invalid })
     }
 
     /// Ends a session; whether there was one.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_session(&self, family: Uuid) -> Result<bool, JournalError> {
-        let end = sqlx::query("delete from vault.sessions where family = $1").bind(family);
+    pub async fn end_session(&self, session: SessionId) -> Result<bool, JournalError> {
+        let end = "update vault.sessions set ended_at = now() where family = $1 and ended_at is null";
+        Ok(sqlx::query(end).bind(session.as_uuid()).execute(self.pool()).await?.rows_affected() > 0)
+    }
+
+    /// Ends a session of somebody; whether they had it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_session_of(&self, user: UserId, session: SessionId) -> Result<bool, JournalError> {
+        let end = "update vault.sessions set ended_at = now() where user_id = $1 and family = $2 and ended_at is null";
+        let end = sqlx::query(end).bind(user.as_uuid()).bind(session.as_uuid());
         Ok(end.execute(self.pool()).await?.rows_affected() > 0)
     }
+
+    /// Lets a session go on into another generation.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_session(&self, session: SessionId, into: u32) -> Result<(), JournalError> {
+        let keep = "update vault.sessions set generation = $2 where family = $1";
+        sqlx::query(keep).bind(session.as_uuid()).bind(generation(into)).execute(self.pool()).await?;
+        Ok(())
+    }
+
+    /// The open sessions of somebody, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn open_sessions(&self, user: UserId, of: u32, limit: i64) -> Result<Vec<OpenSession>, JournalError> {
+        let sessions = "select family, device, network, opened_at, rotated_at, ends_at from vault.sessions
+                        where user_id = $1 and generation = $2 and ended_at is null and expires_at > now() + $4
+                        order by opened_at desc, family limit $3";
+        let sessions = sqlx::query_as(sessions).bind(user.as_uuid()).bind(generation(of)).bind(limit);
+        Ok(sessions.bind(self.ahead()).fetch_all(self.pool()).await?)
+    }
+}
+
+/// Nobody is logged out two billion times.
+fn generation(generation: u32) -> i32 {
+    i32::try_from(generation).unwrap_or(i32::MAX)
 }

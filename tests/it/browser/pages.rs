@@ -10,6 +10,8 @@ pub fn visitor(game: &str) -> Pages {
         ("game", format!("#/game/{game}")),
         ("register", "#/register".to_owned()),
         ("login", "#/login".to_owned()),
+        ("forgotten", "#/forgotten".to_owned()),
+        ("reset", "#/reset?token=made-up".to_owned()),
         ("basket-empty", "#/basket".to_owned()),
         ("missing", "#/nowhere".to_owned()),
     ]

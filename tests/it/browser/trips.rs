@@ -128,8 +128,8 @@ async fn undo_nothing_unasked(browser: &Browser, language: &str) {
 
     browser.open("#/account").await;
     browser.click("main > section:last-child .button.danger, main section:last-of-type > .button.danger").await;
-    eventually("it begins at the password", || async { browser.has_focus("dialog [name=password]").await }).await;
-    browser.fill("password", "not the password").await;
+    eventually("it begins at the password", || async { browser.has_focus("dialog [name=proof]").await }).await;
+    browser.fill("proof", "not the password").await;
     browser.click("dialog form button.danger").await;
     says(browser, language, ["E-mail or password is wrong.", "E-mail ou senha incorretos."]).await;
     ana.get("/users/me").await.expect(200);

@@ -47,7 +47,7 @@ impl Person {
 
     pub async fn register(url: &str, name: &str, birth_date: &str) -> Self {
         let email = format!("{name}@example.com");
-        let password = format!("{name}'s password");
+        let password = format!("{name}'s umbrella kettle");
         let person = json!({ "name": name, "email": email, "password": password, "birth_date": birth_date });
         Self::nobody(url).post("/users", &person).await.expect(201);
         Self::log_in(url, &email, &password).await

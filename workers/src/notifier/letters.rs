@@ -88,6 +88,37 @@ impl Reader<'_> {
         )
     }
 
+    pub(super) fn password_changed(&self) -> Letter {
+        self.letter(
+            self.say("Your password was changed", "Sua senha foi alterada"),
+            vec![
+                self.say(
+                    "another password opens your account from now on, and all other sessions have ended.",
+                    "a partir de agora outra senha abre a sua conta, e todas as outras sessões foram encerradas.",
+                ),
+                self.say("If that was not you, choose another one now.", "Se não foi você, escolha outra agora mesmo."),
+            ],
+            (self.say("Choose another password", "Escolher outra senha"), format!("{}/#/forgotten", self.store)),
+        )
+    }
+
+    pub(super) fn password_forgotten(&self, link: &str) -> Letter {
+        self.letter(
+            self.say("Choose another password", "Escolha outra senha"),
+            vec![
+                self.say(
+                    "somebody asked for another password for your account. The link below is good once, for half an hour.",
+                    "alguém pediu outra senha para a sua conta. O link abaixo vale uma única vez, por meia hora.",
+                ),
+                self.say(
+                    "If that was not you, do nothing: your password stays as it is.",
+                    "Se não foi você, não faça nada: sua senha continua a mesma.",
+                ),
+            ],
+            (self.say("Choose another password", "Escolher outra senha"), format!("{}/#/reset?token={link}", self.store)),
+        )
+    }
+
     pub(super) fn receipt(&self, order: OrderId, lines: &[Line], total: Money) -> Letter {
         let mut letter = self.letter(
             self.say("Your games are in your library", "Seus jogos estão na sua biblioteca"),

@@ -1,0 +1,110 @@
+//! What opens an account: another password, chosen by whoever knows the old one or gets the mail.
+
+use domain::user::{User, UserCommand};
+use domain::{CommandId, CredentialId, Email, SessionId, UserId};
+use secrecy::SecretString;
+
+use crate::Commands;
+use crate::actor::Context;
+use crate::error::CommandError;
+use crate::executor::Receipt;
+use crate::password::Password;
+use crate::reset_link::ResetLink;
+
+impl Commands {
+    /// Lets another password open one's account, and ends all sessions but the one that asks.
+    ///
+    /// # Errors
+    /// [`CommandError::WrongPassword`] where the old one is not what was typed, [`CommandError::Password`] for a new one
+    /// that breaks a rule, [`CommandError::NotFound`] to others, and those of every use case.
+    pub async fn change_password(
+        &self,
+        context: &Context,
+        user: UserId,
+        session: Option<SessionId>,
+        (old, new): (SecretString, &str),
+    ) -> Result<Receipt<User>, CommandError> {
+        // Not even an admin knows somebody else's.
+        if context.actor.user() != Some(user) {
+            return Err(CommandError::NotFound);
+        }
+        if !self.knows_password(user, old).await? {
+            return Err(CommandError::WrongPassword);
+        }
+        let new = self.new_password(user, new).await?;
+        let change = |credential| UserCommand::ChangePassword { credential };
+        let receipt = self.set_password(context, user, new, change).await?;
+        if let (Some(session), User::Active { access, .. }) = (session, &receipt.aggregate) {
+            self.vault.keep_session(session, access.generation).await?;
+        }
+        Ok(receipt)
+    }
+
+    /// Has a link sent to an address by which its account gets another password; nothing happens where it has none.
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn request_password_reset(&self, context: &Context, email: &Email) -> Result<(), CommandError> {
+        let Some(user) = self.journal.holder(&self.vault.email_claim(email)).await? else { return Ok(()) };
+        let (request, now) = (context.command, self.clock.now());
+        let command = || UserCommand::RequestPasswordReset { request, now };
+        self.execute::<User, CommandError>(context, user, |_| Ok(vec![command()])).await?;
+        Ok(())
+    }
+
+    /// What a link to choose another password carries; it follows from what asked for it, so nobody has to keep it.
+    #[must_use]
+    pub fn reset_link(&self, user: UserId, request: CommandId) -> String {
+        ResetLink { user, request }.sign(&self.vault)
+    }
+
+    /// Lets the password that was chosen by a link open the account, and ends all sessions.
+    ///
+    /// # Errors
+    /// [`domain::user::UserError::ResetOver`] where the link is not good, [`CommandError::Password`] for a password that
+    /// breaks a rule, and those of every use case.
+    pub async fn reset_password(
+        &self,
+        context: &Context,
+        link: &str,
+        password: &str,
+    ) -> Result<Receipt<User>, CommandError> {
+        let ResetLink { user, request } = ResetLink::read(link, &self.vault)?;
+        let now = self.clock.now();
+        let reset = |credential| UserCommand::ResetPassword { request, credential, now };
+        // Asked first: a link that is over need not know what a good password is.
+        self.load::<User>(user.as_uuid()).await?.aggregate.decide(reset(CredentialId::first_of(user)))?;
+        let password = self.new_password(user, password).await?;
+        self.set_password(context, user, password, reset).await
+    }
+
+    /// Whether this is the password that opens an account now.
+    pub(crate) async fn knows_password(&self, user: UserId, password: SecretString) -> Result<bool, CommandError> {
+        let account = self.load::<User>(user.as_uuid()).await?.aggregate;
+        let hash = self.vault.password_hash(account.credential(user)).await?;
+        Ok(self.hasher.verify(password, hash).await)
+    }
+
+    /// A password that is kept first, and opens the account once its history says so.
+    pub(crate) async fn set_password(
+        &self,
+        context: &Context,
+        user: UserId,
+        password: Password,
+        command: impl Fn(CredentialId) -> UserCommand,
+    ) -> Result<Receipt<User>, CommandError> {
+        let credential = CredentialId::from_uuid(context.command.as_uuid());
+        let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
+        self.vault.keep_password(user, credential, &hash).await?;
+        let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential)]);
+        let receipt = self.execute(context, user.as_uuid(), decide).await?;
+        self.vault.drop_other_passwords(user, credential).await?;
+        Ok(receipt)
+    }
+
+    /// A new password of somebody, measured against what is known of them.
+    async fn new_password(&self, user: UserId, password: &str) -> Result<Password, CommandError> {
+        let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
+        Ok(Password::parse(password, &[profile.name.as_str(), profile.email.as_str()])?)
+    }
+}

@@ -1,0 +1,153 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::Actor;
+use domain::Email;
+use poem::web::{Data, RemoteAddr};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use tokio::time::Instant;
+
+use super::Tag;
+use crate::Store;
+use crate::auth::{Identity, SignedIn};
+use crate::extract;
+use crate::problem::Problem;
+use crate::strict::Str;
+use crate::throttle::{Attempt, Throttle};
+
+pub(crate) struct Passwords;
+
+/// How long it takes to ask for a link, whether there is such an account or not.
+const EVEN: Duration = Duration::from_millis(300);
+
+/// How many words somebody is known by.
+const KNOWN: usize = 8;
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewPassword {
+    /// The password until now.
+    current_password: Str,
+    /// 15 to 128 characters, and not easy to guess.
+    password: Str,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Forgotten {
+    email: Str,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Chosen {
+    /// What the link carries.
+    token: Str,
+    /// 15 to 128 characters, and not easy to guess.
+    password: Str,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct Typed {
+    password: Str,
+    /// What its owner is known by, such as a name and an address; it does not make it any better.
+    #[oai(default)]
+    known: Vec<String>,
+}
+
+#[derive(Object)]
+struct Strength {
+    /// From 0, guessed at once, to 4; a password of 15 characters is accepted from 3 on.
+    score: u8,
+}
+
+#[derive(ApiResponse)]
+enum Changed {
+    #[oai(status = 204)]
+    NoContent,
+}
+
+#[derive(ApiResponse)]
+enum Asked {
+    /// If the address has an account, a link is on its way to it.
+    #[oai(status = 202)]
+    Accepted,
+}
+
+#[OpenApi(tag = "Tag::Users")]
+impl Passwords {
+    /// Choose another password. All other sessions end; the one that asks goes on with its refresh token.
+    #[oai(path = "/users/:id/password", method = "put")]
+    async fn change(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        SignedIn(actor): SignedIn,
+        identity: Data<&Identity>,
+        id: Path<String>,
+        body: Json<NewPassword>,
+    ) -> Result<Changed, Problem> {
+        let user = extract::account(actor, &id)?;
+        throttle.admit_to(&user.to_string())?;
+        let NewPassword { current_password, password } = body.0;
+        let passwords = (current_password.0.into(), password.0.as_str());
+        let context = store.commands.context(actor);
+        store.commands.change_password(&context, user, Some(identity.session), passwords).await?;
+        store.authority.refresh().await;
+        Ok(Changed::NoContent)
+    }
+
+    /// Ask for a link to choose another password. It comes by mail, and is good once and for half an hour; the answer is
+    /// the same whether the address has an account or not.
+    #[oai(path = "/login/forgotten", method = "post")]
+    async fn forgotten(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Forgotten>,
+    ) -> Result<Asked, Problem> {
+        let begun = Instant::now();
+        throttle.admit(Attempt::Reset, remote)?;
+        let email = Email::parse(&body.email).map_err(|rule| Problem::field("email", rule))?;
+        throttle.admit_reset_of(email.as_str())?;
+        let asked = store.commands.request_password_reset(&store.commands.context(Actor::Anonymous), &email).await;
+        if let Some(even) = begun.checked_add(EVEN) {
+            tokio::time::sleep_until(even).await;
+        }
+        asked?;
+        Ok(Asked::Accepted)
+    }
+
+    /// Choose another password with what a link carries. All sessions end.
+    #[oai(path = "/login/reset", method = "post")]
+    async fn reset(
+        &self,
+        store: Data<&Arc<Store>>,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Chosen>,
+    ) -> Result<Changed, Problem> {
+        throttle.admit(Attempt::Reset, remote)?;
+        let Chosen { token, password } = body.0;
+        store.commands.reset_password(&store.commands.context(Actor::Anonymous), &token, &password).await?;
+        store.authority.refresh().await;
+        Ok(Changed::NoContent)
+    }
+
+    /// How hard a password is to guess. Nothing of it is kept.
+    #[oai(path = "/login/strength", method = "post")]
+    async fn strength(
+        &self,
+        throttle: Data<&Arc<Throttle>>,
+        remote: &RemoteAddr,
+        body: Json<Typed>,
+    ) -> Result<Json<Strength>, Problem> {
+        throttle.admit(Attempt::Strength, remote)?;
+        let known: Vec<&str> = body.known.iter().take(KNOWN).map(String::as_str).collect();
+        Ok(Json(Strength { score: commands::strength(&body.password, &known) }))
+    }
+}

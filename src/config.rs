@@ -1,7 +1,6 @@
 //! The one typed configuration. Parsed in `main`, passed as values; nobody else reads the environment.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use gateway::{Bounds, Edge, ProxyHeader, TrustedProxies};
+use gateway::{Bounds, Edge, ProxyHeader, Quotas, TrustedProxies};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit};
 use psp::{PspClient, PspError};
@@ -127,12 +126,12 @@ pub struct GatewayConfig {
     /// After how long an unsettled payment that somebody looks at is asked about anew, in milliseconds
     #[arg(long, env = "PAYMENT_STALE_MS", default_value = "10000", value_parser = millis)]
     pub payment_stale: Duration,
-    /// Login attempts per account and minute
-    #[arg(long, env = "LOGIN_PER_ACCOUNT", default_value = "10")]
-    pub login_per_account: NonZeroU32,
-    /// Login attempts per address and minute
-    #[arg(long, env = "LOGIN_PER_ADDRESS", default_value = "300")]
-    pub login_per_address: NonZeroU32,
+    /// How many requests of a class anybody may make in a minute, where it is not the usual number, such as
+    /// search=1000,login=50; every=1000 holds for all others. Classes: login, registration, session, reset, search,
+    /// purchase, stream, export, change, read; account and device are logins to one account from strange and from known
+    /// devices, mailbox the links mailed to one address in an hour
+    #[arg(long, env = "RATE_LIMITS", default_value = "", hide_default_value = true, value_parser = Quotas::from_str)]
+    pub rate_limits: Quotas,
     /// How many connections there may be, and at most as many as there are descriptors for; where there are more, one that
     /// is idle or slow gives way
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 4_096)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
 use commands::{Commands, Rules};
-use gateway::{Authority, Limits, Progress, Store};
+use gateway::{Authority, Progress, Store};
 use journal::{Clock, Journal, Vault, connect, dedicated_pool};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::TcpAcceptor;
@@ -103,7 +103,7 @@ impl Foundation {
             payment_stale: config.payment_stale,
             authority: Authority::open(self.journal().clone()).await?,
             progress: Progress::default(),
-            limits: Limits { per_account: config.login_per_account, per_address: config.login_per_address },
+            quotas: config.rate_limits.clone(),
         };
         gateway::serve(store, listener, config.edge(), self.stop.clone()).await;
         Ok(())

@@ -1,10 +1,20 @@
-//! Which device a request comes from, in words that its owner knows it by.
+//! Which device a request comes from: in words that its owner knows it by, and by a cookie for those that have logged in
+//! to an account before.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use commands::Place;
+use domain::Email;
+use journal::Vault;
 use poem::Request;
 use poem::http::header::USER_AGENT;
+use poem::web::cookie::CookieJar;
+use subtle::ConstantTimeEq;
+
+use crate::session;
 
 /// What browsers call themselves, the more telling name first: all of them also say that they are others.
 const BROWSERS: [(&str, &str); 7] = [
@@ -27,6 +37,37 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 /// How long the name of another program may be.
 const NAME: usize = 40;
+
+/// What a device is given that has logged in to an account: attempts that show it do not count with those of strangers,
+/// who so slow down each other and not the owner.
+/// <https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies>
+pub(crate) struct DeviceCookie;
+
+impl DeviceCookie {
+    const NAME: &str = "__Host-ludoteca-device";
+    /// As long as browsers keep a cookie at most.
+    const LIFE: Duration = Duration::from_hours(400 * 24);
+
+    fn proof(vault: &Vault, email: &Email, nonce: &[u8]) -> [u8; 32] {
+        vault.keyed_hash("device", &[nonce, email.as_str().as_bytes()].concat())
+    }
+
+    /// What the device is known by, where it has logged in to the account before.
+    pub(crate) fn read(jar: &CookieJar, vault: &Vault, email: &Email) -> Option<String> {
+        let cookie = jar.get(Self::NAME)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cookie.value_str()).ok()?;
+        let (nonce, proof) = bytes.split_at_checked(16)?;
+        let is_ours = bool::from(Self::proof(vault, email, nonce).ct_eq(proof));
+        is_ours.then(|| BASE64_URL_SAFE_NO_PAD.encode(&bytes))
+    }
+
+    /// Notes that the device has logged in to the account.
+    pub(crate) fn keep(jar: &CookieJar, vault: &Vault, email: &Email) {
+        let nonce = rand::random::<[u8; 16]>();
+        let bytes = [nonce.as_slice(), &Self::proof(vault, email, &nonce)].concat();
+        jar.add(session::cookie(Self::NAME, &BASE64_URL_SAFE_NO_PAD.encode(bytes), "/", Self::LIFE));
+    }
+}
 
 /// Where a request comes from.
 pub(crate) fn place(request: &Request) -> Place {

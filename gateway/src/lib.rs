@@ -9,6 +9,7 @@ mod device;
 mod edge;
 mod extract;
 mod headers;
+mod limits;
 mod live;
 mod metrics;
 mod middleware;
@@ -21,7 +22,6 @@ mod session;
 mod source;
 mod storefront;
 mod strict;
-mod throttle;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ use tokio_util::sync::CancellationToken;
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
 pub use edge::{Bounds, Edge, ProxyHeader, TrustedProxies, serve as serve_routes};
+pub use limits::{Class, Quotas};
 pub use progress::Progress;
-pub use throttle::Limits;
 
 /// Keys and secrets, as they are now.
 pub struct Secrets {
@@ -64,8 +64,8 @@ pub struct Store {
     pub secrets: watch::Receiver<Arc<Secrets>>,
     /// After how long an unsettled payment that somebody looks at is asked about anew.
     pub payment_stale: Duration,
-    /// How often somebody may try to log in.
-    pub limits: Limits,
+    /// How often anybody may do what.
+    pub quotas: Quotas,
     /// How far the read models are, as far as it was heard.
     pub progress: Progress,
 }
@@ -82,11 +82,11 @@ impl Store {
 
 /// Serves the store until `stop`, and gives requests under way five seconds to end.
 pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: CancellationToken) {
-    let throttle = Arc::new(throttle::Throttle::new(store.limits));
+    let limits = Arc::new(limits::Limits::new(store.quotas.clone(), store.commands.vault().clone()));
     let live =
         Arc::new(live::Live::new(store.commands.clone(), store.nats.clone(), store.progress.clone(), stop.clone()));
     let store = Arc::new(store);
-    let serving = edge::serve(listener, app(store.clone(), edge.bounds, throttle, live.clone()), edge, stop);
+    let serving = edge::serve(listener, app(store.clone(), edge.bounds, limits.clone(), live.clone()), edge, stop);
     let reading = async {
         live.run().await;
         // It was told to stop; what is under way is served to its end.
@@ -97,10 +97,11 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
         never = reading => match never {},
         never = store.progress.listen(&store.nats) => match never {},
         never = store.authority.follow() => match never {},
+        never = limits.share(&store.nats) => match never {},
     }
 }
 
-fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, live: Arc<live::Live>) -> impl Endpoint {
+fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc<live::Live>) -> impl Endpoint {
     let api = openapi::service();
     let docs = api.swagger_ui().around(headers::explored);
     let routes = Route::new()
@@ -110,7 +111,11 @@ fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, liv
         .nest("/loja", storefront::files())
         .nest(
             "/",
-            api.around(auth::known).around(headers::kept).around(middleware::compressed).around(storefront::home),
+            api.around(limits::limited)
+                .around(auth::known)
+                .around(headers::kept)
+                .around(middleware::compressed)
+                .around(storefront::home),
         )
         .around(headers::headed)
         .around(session::from_cookie)
@@ -125,6 +130,6 @@ fn app(store: Arc<Store>, bounds: Bounds, throttle: Arc<throttle::Throttle>, liv
         .around(request_id::identified)
         .data(store)
         .data(bounds)
-        .data(throttle)
+        .data(limits)
         .data(live)
 }

@@ -70,7 +70,7 @@ fn no_access() -> Cookie {
     cookie(ACCESS, "", "/", Duration::ZERO)
 }
 
-fn cookie(name: &str, value: &str, path: &str, life: Duration) -> Cookie {
+pub(crate) fn cookie(name: &str, value: &str, path: &str, life: Duration) -> Cookie {
     let mut cookie = Cookie::new_with_str(name, value);
     cookie.set_path(path);
     cookie.set_http_only(true);

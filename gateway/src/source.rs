@@ -1,6 +1,7 @@
 //! Where a request comes from, as far as limits care.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address that limits are kept for: an IPv4 address, or the /64 that an IPv6 address is one of. Whoever has one
 /// address of a /64 mostly has them all (RFC 6177).
@@ -20,6 +21,15 @@ impl From<IpAddr> for Source {
     }
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => address.fmt(f),
+            Self::V6(upper) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*upper) << 64)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +42,7 @@ mod tests {
     fn an_ipv6_address_counts_as_its_64() {
         assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::"));
         assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+        assert_eq!(source("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
     }
 
     #[test]

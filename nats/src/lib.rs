@@ -25,6 +25,6 @@ pub use message::{Outgoing, Stored};
 pub use mirror::PublishError;
 pub use replay::{InvalidFilter, Replay, events_of};
 pub use streams::{
-    ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PROJECTED, PSP_HEALTH,
-    RELAY_HEALTH, StreamName, WEBHOOK_WAKE,
+    ADVISORIES, DLQ, EVENTS, JOURNAL_WAKE, LIMITS_USED, PAYMENT_QUESTION, PAYMENT_WORKER, PAYMENTS, PROJECTED,
+    PSP_HEALTH, RELAY_HEALTH, StreamName, WEBHOOK_WAKE,
 };

@@ -33,6 +33,8 @@ pub const JOURNAL_WAKE: &str = "wake.journal";
 pub const WEBHOOK_WAKE: &str = "wake.webhooks";
 /// Core subject, not kept: read models have got further. The body is their names and the position, with spaces between.
 pub const PROJECTED: &str = "wake.projected";
+/// What callers used of their limits, as gateways tell each other.
+pub const LIMITS_USED: &str = "limits.used";
 /// Core subject, not kept: somebody looks at a payment, named in the body, that may be out of date.
 pub const PAYMENT_QUESTION: &str = "question.payment";
 

@@ -251,7 +251,7 @@ fn settings(folder: &Path, store: &StoreConfig, [gateway, _]: &[String; 2]) -> V
         ("MASTER_KEY", store.master_key.expose_secret().to_owned()),
         ("GATEWAY_LISTEN", gateway.clone()),
         ("STORE_URL", format!("http://{gateway}")),
-        ("LOGIN_PER_ADDRESS", "100000".to_owned()),
+        ("RATE_LIMITS", "every=1000000".to_owned()),
         ("PSP_KEY", PSP_KEY.to_owned()),
         ("PSP_WEBHOOK_SECRET", new_secret("whsec_")),
         ("PSP_TIMEOUT_MS", "2000".to_owned()),

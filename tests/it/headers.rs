@@ -113,7 +113,7 @@ async fn only_a_trusted_proxy_is_believed_about_where_a_request_comes_from() {
 
 #[tokio::test]
 async fn whoever_may_not_log_in_any_more_for_now_may_still_do_everything_else() {
-    let app = TestApp::start_with(Wishes { per_address: Some(5), ..Wishes::default() }).await;
+    let app = TestApp::start_with(Wishes { rate_limits: "login=5", ..Wishes::default() }).await;
     let wrong = json!({ "email": "nobody@example.com", "password": "wrong password" });
     let mut last = app.visitor().post("/login/auth", &wrong).await;
     for _ in 0..5 {

@@ -94,7 +94,7 @@ async fn logging_out_ends_the_session() {
 
 #[tokio::test]
 async fn logins_are_throttled_the_same_for_known_and_unknown_accounts() {
-    let app = TestApp::start_with(Wishes { logins: Some(3), ..Wishes::default() }).await;
+    let app = TestApp::start_with(Wishes { rate_limits: "account=3", ..Wishes::default() }).await;
     app.customer("ana").await;
     for (email, free) in [("ana@example.com", 2), ("nobody@example.com", 3)] {
         let login = json!({ "email": email, "password": "wrong password" });

@@ -29,6 +29,7 @@ mod invariants;
 mod journal;
 mod keys;
 mod lanes;
+mod limits;
 mod live;
 mod localstripe;
 mod login;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Answer, Person, TestApp, all_mails, eventually};
+use crate::support::{Answer, Person, TestApp, Wishes, all_mails, eventually};
 
 const NEW: &str = "fourteen kettles of rain";
 
@@ -183,7 +183,7 @@ async fn whether_an_address_has_an_account_nobody_learns_by_forgetting_a_passwor
 
 #[tokio::test]
 async fn links_to_one_address_are_limited() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(Wishes { rate_limits: "mailbox=5", ..Wishes::default() }).await;
     let ana = app.customer("ana").await;
     for _ in 0..5 {
         forgotten(&app, &ana.email).await.expect(202);

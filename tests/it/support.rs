@@ -8,7 +8,6 @@ mod person;
 mod psp;
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,10 +74,8 @@ pub const MAIL_PAUSE: Duration = Duration::from_mins(1);
 /// What a test may want otherwise.
 #[derive(Default)]
 pub struct Wishes {
-    /// Login attempts per account and minute.
-    pub logins: Option<u32>,
-    /// Attempts of each kind per address and minute.
-    pub per_address: Option<u32>,
+    /// How often anybody may do what, beside what no test comes to.
+    pub rate_limits: &'static str,
     /// How many connections the gateway takes; 1 024 without it.
     pub connections: Option<usize>,
     /// How slow clients may be; half a minute without it.
@@ -134,13 +131,11 @@ impl TestApp {
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 
-        let per_account = NonZeroU32::new(wishes.logins.unwrap_or(1_000)).unwrap();
         let gateway = GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             secrets: new_secrets(folder.path()),
             payment_stale: Duration::ZERO,
-            login_per_account: per_account,
-            login_per_address: NonZeroU32::new(wishes.per_address.unwrap_or(10_000)).unwrap(),
+            rate_limits: format!("every=1000000,{}", wishes.rate_limits).parse().unwrap(),
             max_connections: wishes.connections.unwrap_or(1_024),
             max_connections_per_address: 1_024,
             client_patience: wishes.client_patience.unwrap_or(Duration::from_secs(30)),

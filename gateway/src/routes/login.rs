@@ -3,19 +3,19 @@ use std::sync::Arc;
 use commands::{Session, SessionError};
 use domain::Email;
 use poem::http::StatusCode;
+use poem::web::Data;
 use poem::web::cookie::CookieJar;
-use poem::web::{Data, RemoteAddr};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::Tag;
 use crate::Store;
 use crate::auth::LIFETIME;
-use crate::device;
+use crate::device::{self, DeviceCookie};
+use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::session;
 use crate::strict::Str;
-use crate::throttle::{Attempt, Throttle};
 
 pub(crate) struct Login;
 
@@ -65,41 +65,33 @@ impl Login {
     async fn auth(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
+        limits: Data<&Arc<Limits>>,
         request: &poem::Request,
+        jar: &CookieJar,
         body: Json<Credentials>,
     ) -> Result<Json<Tokens>, Problem> {
         let Credentials { email, password } = body.0;
-        throttle.admit(Attempt::LogIn, request.remote_addr())?;
-        throttle.admit_to(&email)?;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
-        tokens(&store, store.commands.log_in(&email, password.0.into(), device::place(request)).await?)
+        let vault = store.commands.vault();
+        match DeviceCookie::read(jar, vault, &email) {
+            Some(device) => limits.admit(Class::Device, &device)?,
+            None => limits.admit(Class::Account, email.as_str())?,
+        }
+        let session = store.commands.log_in(&email, password.0.into(), device::place(request)).await?;
+        DeviceCookie::keep(jar, vault, &email);
+        tokens(&store, session)
     }
 
     /// Exchange a refresh token for new tokens. An old one that comes back later than a few seconds ends the session.
     #[oai(path = "/refresh", method = "post")]
-    async fn refresh(
-        &self,
-        store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
-        body: Json<Refresh>,
-    ) -> Result<Json<Tokens>, Problem> {
-        throttle.admit(Attempt::Session, remote)?;
+    async fn refresh(&self, store: Data<&Arc<Store>>, body: Json<Refresh>) -> Result<Json<Tokens>, Problem> {
         tokens(&store, store.commands.refresh(&body.refresh_token).await?)
     }
 
     /// End a session.
     #[oai(path = "/logout", method = "post")]
-    async fn logout(
-        &self,
-        store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
-        body: Json<Refresh>,
-    ) -> Result<LoggedOut, Problem> {
-        throttle.admit(Attempt::Session, remote)?;
+    async fn logout(&self, store: Data<&Arc<Store>>, body: Json<Refresh>) -> Result<LoggedOut, Problem> {
         store.commands.log_out(&body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
     }
@@ -110,13 +102,13 @@ impl Login {
     async fn begin_session(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
+        limits: Data<&Arc<Limits>>,
         request: &poem::Request,
         jar: &CookieJar,
         body: Json<Credentials>,
     ) -> Result<SessionBegun, Problem> {
         session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
-        let Json(tokens) = self.auth(Data(*store), throttle, request, body).await?;
+        let Json(tokens) = self.auth(Data(*store), limits, request, jar, body).await?;
         if let Some(before) = session::refresh_token(jar) {
             store.commands.log_out(&before).await?;
         }
@@ -129,15 +121,13 @@ impl Login {
     async fn refresh_session(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
         request: &poem::Request,
         jar: &CookieJar,
     ) -> Result<SessionBegun, Problem> {
         session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
         let refresh_token = session::refresh_token(jar).ok_or(SessionError::InvalidToken)?;
         let body = Json(Refresh { refresh_token: Str(refresh_token) });
-        let Json(tokens) = self.refresh(store, throttle, remote, body).await?;
+        let Json(tokens) = self.refresh(store, body).await?;
         session::keep(jar, &tokens.access_token, &tokens.refresh_token);
         Ok(SessionBegun::NoContent)
     }

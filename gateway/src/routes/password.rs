@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use commands::Actor;
 use domain::Email;
-use poem::web::{Data, RemoteAddr};
+use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -13,9 +13,9 @@ use super::Tag;
 use crate::Store;
 use crate::auth::{Identity, SignedIn};
 use crate::extract;
+use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::strict::Str;
-use crate::throttle::{Attempt, Throttle};
 
 pub(crate) struct Passwords;
 
@@ -84,14 +84,14 @@ impl Passwords {
     async fn change(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
+        limits: Data<&Arc<Limits>>,
         SignedIn(actor): SignedIn,
         identity: Data<&Identity>,
         id: Path<String>,
         body: Json<NewPassword>,
     ) -> Result<Changed, Problem> {
         let user = extract::account(actor, &id)?;
-        throttle.admit_to(&user.to_string())?;
+        limits.admit(Class::Account, &user.to_string())?;
         let NewPassword { current_password, password } = body.0;
         let passwords = (current_password.0.into(), password.0.as_str());
         let context = store.commands.context(actor);
@@ -106,14 +106,12 @@ impl Passwords {
     async fn forgotten(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
+        limits: Data<&Arc<Limits>>,
         body: Json<Forgotten>,
     ) -> Result<Asked, Problem> {
         let begun = Instant::now();
-        throttle.admit(Attempt::Reset, remote)?;
         let email = Email::parse(&body.email).map_err(|rule| Problem::field("email", rule))?;
-        throttle.admit_reset_of(email.as_str())?;
+        limits.admit(Class::Mailbox, email.as_str())?;
         let asked = store.commands.request_password_reset(&store.commands.context(Actor::Anonymous), &email).await;
         if let Some(even) = begun.checked_add(EVEN) {
             tokio::time::sleep_until(even).await;
@@ -124,14 +122,7 @@ impl Passwords {
 
     /// Choose another password with what a link carries. All sessions end.
     #[oai(path = "/login/reset", method = "post")]
-    async fn reset(
-        &self,
-        store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
-        body: Json<Chosen>,
-    ) -> Result<Changed, Problem> {
-        throttle.admit(Attempt::Reset, remote)?;
+    async fn reset(&self, store: Data<&Arc<Store>>, body: Json<Chosen>) -> Result<Changed, Problem> {
         let Chosen { token, password } = body.0;
         store.commands.reset_password(&store.commands.context(Actor::Anonymous), &token, &password).await?;
         store.authority.refresh().await;
@@ -140,13 +131,7 @@ impl Passwords {
 
     /// How hard a password is to guess. Nothing of it is kept.
     #[oai(path = "/login/strength", method = "post")]
-    async fn strength(
-        &self,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
-        body: Json<Typed>,
-    ) -> Result<Json<Strength>, Problem> {
-        throttle.admit(Attempt::Strength, remote)?;
+    async fn strength(&self, body: Json<Typed>) -> Result<Json<Strength>, Problem> {
         let known: Vec<&str> = body.known.iter().take(KNOWN).map(String::as_str).collect();
         Ok(Json(Strength { score: commands::strength(&body.password, &known) }))
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use commands::{Actor, CommandError, Password, Registration};
 use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
-use poem::web::{Data, RemoteAddr};
+use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
@@ -17,7 +17,6 @@ use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
 use crate::problem::Problem;
 use crate::strict::Str;
-use crate::throttle::{Attempt, Throttle};
 
 pub(crate) struct Users;
 
@@ -109,15 +108,12 @@ impl Users {
     async fn register(
         &self,
         store: Data<&Arc<Store>>,
-        throttle: Data<&Arc<Throttle>>,
-        remote: &RemoteAddr,
         body: Json<NewUser>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
         /// The language of the store's mail: Portuguese or English.
         #[oai(name = "Accept-Language")]
         accept_language: Header<Option<String>>,
     ) -> Result<Created, Problem> {
-        throttle.admit(Attempt::Register, remote)?;
         let NewUser { name, email, password, birth_date } = body.0;
         let person = ChangedUser { name, email, birth_date };
         let profile = person.parse(store.commands.today())?;

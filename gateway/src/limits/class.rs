@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+use poem::http::Method;
+
+/// What counts together. Who does too much of one thing may still do another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::EnumIter)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Class {
+    /// To log in.
+    Login,
+    /// To open an account.
+    Registration,
+    /// To go on with a session, or to end it.
+    Session,
+    /// To get another password.
+    Reset,
+    /// To search.
+    Search,
+    /// To buy, to pay, or to want the money back.
+    Purchase,
+    /// To open a stream of notices.
+    Stream,
+    /// To read everything at once: a person's data, or events.
+    Export,
+    /// To change anything else.
+    Change,
+    /// To read anything else.
+    Read,
+    /// To log in to one account, from all devices together that it does not know.
+    Account,
+    /// To log in to one account from one device that it knows.
+    Device,
+    /// To have mail sent to one address.
+    Mailbox,
+}
+
+impl Class {
+    /// The class of a request; none for the PSP, whose signature counts, and for what is the same for all.
+    pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        Some(match (method, parts.as_slice()) {
+            (_, ["webhooks" | "saude" | "health" | "metrics" | ".well-known" | "openapi.json", ..]) => return None,
+            (&Method::POST, ["login", "auth" | "session"]) => Self::Login,
+            (_, ["login", "forgotten" | "reset"]) | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
+            (_, ["login", "strength"]) => Self::Search,
+            (_, ["login", ..]) => Self::Session,
+            (&Method::POST, ["users"]) => Self::Registration,
+            (&Method::GET, ["jogos", "busca"]) => Self::Search,
+            (&Method::GET, ["notificacoes"] | ["pedidos", _, "eventos"]) => Self::Stream,
+            (&Method::GET, ["users", _, "export"] | ["eventos"]) => Self::Export,
+            (&Method::POST, ["jogos", "compra"] | ["pagamento"] | ["pedidos", _, "reembolso"]) => Self::Purchase,
+            (&Method::GET | &Method::HEAD, _) => Self::Read,
+            _ => Self::Change,
+        })
+    }
+
+    /// How many are allowed in its window unless the store says otherwise.
+    pub(crate) const fn usual(self) -> u32 {
+        match self {
+            Self::Login | Self::Session | Self::Change => 300,
+            Self::Registration | Self::Purchase | Self::Stream => 60,
+            Self::Reset | Self::Export => 30,
+            Self::Search => 600,
+            Self::Read => 1_200,
+            Self::Account | Self::Device => 10,
+            Self::Mailbox => 5,
+        }
+    }
+
+    /// The time in which they are.
+    pub(crate) const fn window(self) -> Duration {
+        match self {
+            Self::Mailbox => Duration::from_hours(1),
+            _ => Duration::from_mins(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_counts_with_its_like() {
+        for (method, path, class) in [
+            (Method::POST, "/login/session", Some(Class::Login)),
+            (Method::PUT, "/login/session", Some(Class::Session)),
+            (Method::POST, "/users", Some(Class::Registration)),
+            (Method::GET, "/users", Some(Class::Read)),
+            (Method::PUT, "/users/me/password", Some(Class::Reset)),
+            (Method::GET, "/jogos/busca", Some(Class::Search)),
+            (Method::GET, "/jogos/7", Some(Class::Read)),
+            (Method::POST, "/jogos/compra", Some(Class::Purchase)),
+            (Method::POST, "/jogos", Some(Class::Change)),
+            (Method::GET, "/pedidos/7/eventos", Some(Class::Stream)),
+            (Method::GET, "/users/me/export", Some(Class::Export)),
+            (Method::POST, "/webhooks/psp", None),
+        ] {
+            assert_eq!(Class::of(&method, path), class, "{method} {path}");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod aggregate;
 pub mod checkout;
 mod claim;
+mod email;
 mod event;
 pub mod game;
 mod id;
@@ -21,6 +22,7 @@ mod work;
 
 pub use aggregate::StoreAggregate;
 pub use claim::{Claim, ClaimChange, ClaimKind};
+pub use email::Email;
 pub use event::{StoreEvent, UnreadableEvent};
 pub use game::Game;
 pub use id::{CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId, UserId};
@@ -28,7 +30,7 @@ pub use language::Language;
 pub use money::{Currency, InvalidMoney, Money, Price};
 pub use order::Order;
 pub use payment::Payment;
-pub use person::{BirthDate, Email, InvalidPerson, PersonName, Profile, Sealed, SealedProfile};
+pub use person::{BirthDate, InvalidPerson, PersonName, Profile, Sealed, SealedProfile};
 pub use text::{Description, InvalidText, Label, Labels, Name, Text, Title};
 pub use user::{Role, User};
 pub use work::PaymentWork;

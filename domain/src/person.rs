@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use crate::email::Email;
 use crate::id::EventId;
 use crate::text::Text;
 
@@ -24,41 +25,6 @@ pub enum InvalidPerson {
 
 /// How a person wants to be called: 1 to 120 characters.
 pub type PersonName = Text<1, 120>;
-
-/// An e-mail address; compared and hashed in lower case.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Email(String);
-
-impl Email {
-    /// Reads an address.
-    ///
-    /// # Errors
-    /// [`InvalidPerson::Email`] unless it is one.
-    pub fn parse(raw: &str) -> Result<Self, InvalidPerson> {
-        let address = raw.trim().to_lowercase();
-        let plausible = address.len() <= 254
-            && !address.chars().any(char::is_control)
-            && address.rsplit_once('@').is_some_and(|(_, host)| host.contains('.'));
-        if plausible && email_address::EmailAddress::is_valid(&address) {
-            Ok(Self(address))
-        } else {
-            Err(InvalidPerson::Email)
-        }
-    }
-
-    /// The address in lower case.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Says that there is an address, not which.
-impl fmt::Debug for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Email(…)")
-    }
-}
 
 /// The day a person was born.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

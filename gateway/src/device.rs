@@ -49,7 +49,7 @@ impl DeviceCookie {
     const LIFE: Duration = Duration::from_hours(400 * 24);
 
     fn proof(vault: &Vault, email: &Email, nonce: &[u8]) -> [u8; 32] {
-        vault.keyed_hash("device", &[nonce, email.as_str().as_bytes()].concat())
+        vault.keyed_hash("device", &[nonce, email.normal_form().as_bytes()].concat())
     }
 
     /// What the device is known by, where it has logged in to the account before.

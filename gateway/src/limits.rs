@@ -145,7 +145,7 @@ pub(crate) async fn limited<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
     };
     let left = limits.take(class, &caller);
     let mut response = match left {
-        Left::Nothing(wait) => Problem::throttled(seconds(wait)).to_response(),
+        Left::Nothing(wait) => poem::Error::from(Problem::throttled(seconds(wait))).into_response(),
         Left::Some(_) => match endpoint.call(request).await {
             Err(error) if error.is_from_response() => error.into_response(),
             answered => answered?.into_response(),

@@ -66,7 +66,7 @@ pub(crate) fn allowed(path: &str) -> String {
 /// What a parameter of a name must look like.
 fn form(name: &str) -> Option<Value> {
     Some(match name {
-        "id" => json!({ "format": "uuid" }),
+        "id" | "session" => json!({ "format": "uuid" }),
         "limit" => json!({ "minimum": 1, "maximum": 100 }),
         "offset" => json!({ "minimum": 0, "maximum": 10_000 }),
         "Consistency-Token" => json!({ "pattern": "^([0-9]{1,9}:[0-9]{1,18}:[0-9]{1,18})?$" }),

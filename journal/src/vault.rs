@@ -73,7 +73,7 @@ impl Vault {
     /// The claim to an address: only its keyed hash is kept.
     #[must_use]
     pub fn email_claim(&self, email: &Email) -> ClaimKey {
-        let hash = self.keyed_hash("email claim", email.as_str().as_bytes());
+        let hash = self.keyed_hash("email claim", email.normal_form().as_bytes());
         ClaimKey { kind: ClaimKind::Email, key: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 

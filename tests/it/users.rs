@@ -20,6 +20,20 @@ async fn a_visitor_opens_an_account_and_sees_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_looks_like_anothers_is_no_account_of_its_own() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    for lookalike in ["ANA@example.com", "\u{ff41}na@example.com", "\u{430}na@example.com", "ana@ex\u{430}mple.com"] {
+        let eve = json!({ "name": "Eve", "email": lookalike, "password": "eve's umbrella kettle", "birth_date": "1990-01-01" });
+        app.visitor().post("/users", &eve).await.refused(409, "email_taken");
+        let login = json!({ "email": lookalike, "password": ana.password });
+        app.visitor().post("/login/auth", &login).await.expect(200);
+    }
+    let jose = json!({ "name": "Jos\u{e9}", "email": "an\u{e1}@example.com", "password": "jose's umbrella kettle", "birth_date": "1990-01-01" });
+    app.visitor().post("/users", &jose).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_refused_registration_leaves_no_secrets_behind() {
     let app = TestApp::start().await;
     app.customer("ana").await;

@@ -22,9 +22,6 @@ pub(crate) struct Passwords;
 /// How long it takes to ask for a link, whether there is such an account or not.
 const EVEN: Duration = Duration::from_millis(300);
 
-/// How many words somebody is known by.
-const KNOWN: usize = 8;
-
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct NewPassword {
@@ -54,8 +51,8 @@ struct Chosen {
 struct Typed {
     password: Str,
     /// What its owner is known by, such as a name and an address; it does not make it any better.
-    #[oai(default)]
-    known: Vec<String>,
+    #[oai(default, validator(max_items = 8))]
+    known: Vec<Str>,
 }
 
 #[derive(Object)]
@@ -111,7 +108,7 @@ impl Passwords {
     ) -> Result<Asked, Problem> {
         let begun = Instant::now();
         let email = Email::parse(&body.email).map_err(|rule| Problem::field("email", rule))?;
-        limits.admit(Class::Mailbox, email.as_str())?;
+        limits.admit(Class::Mailbox, email.normal_form())?;
         let asked = store.commands.request_password_reset(&store.commands.context(Actor::Anonymous), &email).await;
         if let Some(even) = begun.checked_add(EVEN) {
             tokio::time::sleep_until(even).await;
@@ -132,7 +129,7 @@ impl Passwords {
     /// How hard a password is to guess. Nothing of it is kept.
     #[oai(path = "/login/strength", method = "post")]
     async fn strength(&self, body: Json<Typed>) -> Result<Json<Strength>, Problem> {
-        let known: Vec<&str> = body.known.iter().take(KNOWN).map(String::as_str).collect();
+        let known: Vec<&str> = body.known.iter().map(|word| &**word).collect();
         Ok(Json(Strength { score: commands::strength(&body.password, &known) }))
     }
 }

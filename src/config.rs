@@ -147,6 +147,10 @@ pub struct GatewayConfig {
     /// request comes from
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "", hide_default_value = true, value_parser = networks)]
     pub trusted_proxies: Networks,
+    /// The origins of pages elsewhere that may use the API with access tokens, such as <https://partner.example>, separated
+    /// by commas
+    #[arg(long, env = "CORS_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
+    pub cors_origins: Origins,
     /// The header in which they write it: x-forwarded-for (with x-forwarded-proto) or forwarded
     #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
     pub proxy_header: ProxyHeader,
@@ -161,6 +165,19 @@ fn networks(text: &str) -> Result<Networks, String> {
     let parsed = given
         .map(|text| network(text).map_err(|_| format!("{text} is no network, such as 10.0.0.0/8, and no address")));
     parsed.collect()
+}
+
+/// Origins of pages, as browsers write them.
+pub type Origins = Vec<String>;
+
+fn origins(text: &str) -> Result<Origins, String> {
+    let given = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let origin = |text: &str| {
+        let parsed = reqwest::Url::parse(text).ok().map(|url| url.origin().ascii_serialization());
+        let is_one = parsed.as_deref() == Some(text);
+        is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text} is no origin, such as https://partner.example"))
+    };
+    given.map(origin).collect()
 }
 
 /// Descriptors that are not for connections: the database, NATS, files.

@@ -104,6 +104,7 @@ impl Foundation {
             authority: Authority::open(self.journal().clone()).await?,
             progress: Progress::default(),
             quotas: config.rate_limits.clone(),
+            cors_origins: config.cors_origins.clone(),
         };
         gateway::serve(store, listener, config.edge(), self.stop.clone()).await;
         Ok(())

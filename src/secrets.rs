@@ -31,7 +31,7 @@ pub fn follow(config: &SecretsConfig, stop: CancellationToken) -> Result<watch::
                 Ok((secrets, files)) => {
                     known = files;
                     changed.send_replace(Arc::new(secrets));
-                    tracing::info!("Keys and secrets were read again");
+                    tracing::info!(target: "security", event = "key_change", "keys and secrets were read again");
                 }
                 Err(error) => tracing::error!(error = format!("{error:#}"), "Keys and secrets stay as they were"),
             }

@@ -125,7 +125,12 @@ impl Commands {
             match self.vault.rotate_token(token.session, token.hash(), next.hash(), expires_at).await? {
                 Refreshed::Rotated { user, generation, opened_at } => (user, generation, opened_at),
                 Refreshed::Reused => {
-                    tracing::warn!("A refresh token came back after it was used; its session is ended");
+                    tracing::warn!(
+                        target: "security",
+                        event = "token_reuse",
+                        session = %token.session,
+                        "a refresh token came back after it was used; its session is ended"
+                    );
                     return Err(SessionError::InvalidToken);
                 }
                 Refreshed::Invalid => return Err(SessionError::InvalidToken),

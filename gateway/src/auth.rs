@@ -213,7 +213,10 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
         let refused = || poem::Error::from(AuthorizationError);
         let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
         let verified = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
-        let identity = verified.ok_or_else(refused)?;
+        let identity = verified.ok_or_else(|| {
+            tracing::info!(target: "security", event = "token", outcome = "failure", path = request.uri().path(), "a token is not good");
+            refused()
+        })?;
         // One of somebody who was erased or logged out speaks for nobody, and one of somebody with another role since for
         // that role.
         let actor = store.authority.now(&identity)?.ok_or_else(refused)?;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod authority;
+mod cors;
 mod device;
 mod edge;
 mod extract;
@@ -18,6 +19,7 @@ mod problem;
 mod progress;
 mod request_id;
 mod routes;
+mod security_log;
 mod session;
 mod source;
 mod storefront;
@@ -66,6 +68,8 @@ pub struct Store {
     pub payment_stale: Duration,
     /// How often anybody may do what.
     pub quotas: Quotas,
+    /// The origins of pages elsewhere that may use the API.
+    pub cors_origins: Vec<String>,
     /// How far the read models are, as far as it was heard.
     pub progress: Progress,
 }
@@ -112,6 +116,7 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .nest(
             "/",
             api.around(limits::limited)
+                .around(security_log::watched)
                 .around(auth::known)
                 .around(headers::kept)
                 .around(middleware::compressed)
@@ -126,6 +131,7 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .around(middleware::bounded)
         .around(middleware::legible)
         .around(middleware::observed)
+        .around(cors::shared)
         .around(headers::guarded)
         .around(request_id::identified)
         .data(store)

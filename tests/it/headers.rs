@@ -112,6 +112,31 @@ async fn only_a_trusted_proxy_is_believed_about_where_a_request_comes_from() {
 }
 
 #[tokio::test]
+async fn pages_elsewhere_may_use_the_api_where_the_store_says_so_and_nowhere_else() {
+    let cors_origins = vec!["https://partner.example".to_owned()];
+    let app = TestApp::start_with(Wishes { cors_origins, ..Wishes::default() }).await;
+    let asks = async |app: &TestApp, origin: &str, method: Method| {
+        let request = app.visitor().request(method, "/jogos").header("Origin", origin);
+        Answer::of(request.header("Access-Control-Request-Method", "POST")).await
+    };
+    let preflight = asks(&app, "https://partner.example", Method::OPTIONS).await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(preflight.header("access-control-allow-origin"), "https://partner.example");
+    assert!(preflight.header("access-control-allow-headers").contains("Idempotency-Key"));
+    assert!(!preflight.headers.contains_key("access-control-allow-credentials"), "cookies stay at home");
+    let read = asks(&app, "https://partner.example", Method::GET).await;
+    assert_eq!(read.header("access-control-allow-origin"), "https://partner.example");
+    assert!(read.headers.get_all("vary").iter().any(|vary| vary == "Origin"));
+    for stranger in ["https://partner.example.evil.example", "http://partner.example", "null"] {
+        assert!(!asks(&app, stranger, Method::GET).await.headers.contains_key("access-control-allow-origin"));
+        assert_ne!(asks(&app, stranger, Method::OPTIONS).await.status, 204);
+    }
+    let closed = TestApp::start().await;
+    let preflight = asks(&closed, "https://partner.example", Method::OPTIONS).await;
+    assert!(!preflight.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
 async fn whoever_may_not_log_in_any_more_for_now_may_still_do_everything_else() {
     let app = TestApp::start_with(Wishes { rate_limits: "login=5", ..Wishes::default() }).await;
     let wrong = json!({ "email": "nobody@example.com", "password": "wrong password" });

@@ -52,6 +52,7 @@ mod repeats;
 mod schemathesis;
 mod sdk;
 mod search;
+mod security_log;
 mod sessions;
 mod storefront;
 mod support;

@@ -82,6 +82,8 @@ pub struct Wishes {
     pub client_patience: Option<Duration>,
     /// Whose word on where a request comes from counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Pages of which origins may use the API.
+    pub cors_origins: Vec<String>,
     /// A mail server; a folder without it.
     pub smtp_url: Option<SecretString>,
     /// The search engine.
@@ -141,6 +143,7 @@ impl TestApp {
             client_patience: wishes.client_patience.unwrap_or(Duration::from_secs(30)),
             trusted_proxies: wishes.trusted_proxies,
             proxy_header: ProxyHeader::default(),
+            cors_origins: wishes.cors_origins,
         };
         let gateway_acceptor = bind(gateway.listen).await.unwrap();
         let url = address(&gateway_acceptor);

@@ -14,8 +14,8 @@ use crate::auth::LIFETIME;
 use crate::device::{self, DeviceCookie};
 use crate::limits::{Class, Limits};
 use crate::problem::Problem;
-use crate::session;
 use crate::strict::Str;
+use crate::{security_log, session};
 
 pub(crate) struct Login;
 
@@ -74,11 +74,13 @@ impl Login {
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
         let vault = store.commands.vault();
-        match DeviceCookie::read(jar, vault, &email) {
-            Some(device) => limits.admit(Class::Device, &device)?,
-            None => limits.admit(Class::Account, email.as_str())?,
+        let device = DeviceCookie::read(jar, vault, &email);
+        match &device {
+            Some(device) => limits.admit(Class::Device, device)?,
+            None => limits.admit(Class::Account, email.normal_form())?,
         }
         let session = store.commands.log_in(&email, password.0.into(), device::place(request)).await?;
+        security_log::logged_in(session.user, device.is_some());
         DeviceCookie::keep(jar, vault, &email);
         tokens(&store, session)
     }

@@ -1,0 +1,65 @@
+//! What the gateway writes down for whoever looks for misuse.
+
+use std::process::Stdio;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestApp, eventually};
+
+/// The lines of the security log, as far as they were written.
+fn lines(log: &std::path::Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "security").collect()
+}
+
+#[tokio::test]
+async fn logins_refusals_and_looks_at_others_are_logged_without_anybodys_data() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (port, log) = (ludoteca::local::free_port().unwrap(), app.folder().join("gateway.log"));
+    let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    gateway.arg("gateway").envs(app.environment()).env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"));
+    gateway.env("JWT_KEY_FILE", app.folder().join("jwt.pem")).env("LOG_FORMAT", "json");
+    gateway.env("PSP_WEBHOOK_SECRETS_FILE", app.folder().join("webhook-secrets"));
+    gateway.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let _gateway = gateway.kill_on_drop(true).spawn().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let visitor = Person::nobody(&url);
+    let is_there = || async { visitor.request(Method::GET, "/health/live").send().await.is_ok() };
+    eventually("the gateway is there", is_there).await;
+
+    let login = json!({ "email": ana.email, "password": "a wrong umbrella kettle" });
+    visitor.post("/login/auth", &login).await.refused(401, "wrong_credentials");
+    let ana = Person { token: Person::log_in(&url, &ana.email, &ana.password).await.token, url: url.clone(), ..ana };
+    ana.get("/users?limit=1").await.refused(403, "forbidden");
+    let forger = Person { token: Some("not.a.token".to_owned()), ..visitor };
+    forger.get("/jogos").await.refused(401, "unauthenticated");
+    let admin = Person { url, ..app.admin.clone() };
+    admin.get(&format!("/users/{}", ana.id)).await.expect(200);
+    admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "analyst" })).await.expect(204);
+
+    let seen = || {
+        let told = |line: &Value| {
+            let field = |name: &str| line["fields"][name].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", field("event"), field("outcome"), field("user"))
+        };
+        lines(&log).iter().map(told).collect::<Vec<_>>()
+    };
+    for expected in [
+        "login failure ".to_owned(),
+        format!("login success {}", ana.id),
+        format!("refusal failure {}", ana.id),
+        "token failure ".to_owned(),
+        format!("staff_read success {}", admin.id),
+        format!("role_change success {}", admin.id),
+    ] {
+        eventually(&format!("{expected:?} is logged"), || async { seen().contains(&expected) }).await;
+    }
+    assert!(lines(&log).iter().all(|line| line["span"]["request.id"].is_string()), "{:?}", lines(&log));
+    let text = std::fs::read_to_string(&log).unwrap();
+    for secret in [ana.email.as_str(), &ana.password, "wrong umbrella", &ana.token.unwrap()] {
+        assert!(!text.contains(secret), "{secret} is in the log");
+    }
+}

@@ -7,6 +7,12 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+/// A password that nobody guesses.
+#[must_use]
+pub fn new_password() -> SecretString {
+    format!("{:032x}", rand::random::<u128>()).into()
+}
+
 /// A visitor, or somebody who has logged in.
 #[derive(Clone)]
 pub struct Api {
@@ -41,6 +47,14 @@ impl Api {
     pub async fn log_in(&self, email: &str, password: &SecretString) -> Result<Self> {
         let credentials = json!({ "email": email, "password": password.expose_secret() });
         let tokens = self.post("/login/auth", &credentials).await?;
+        self.with(&tokens)
+    }
+
+    /// The same visitor with the tokens that a login gave.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn with(&self, tokens: &Value) -> Result<Self> {
         let token = tokens.get("access_token").and_then(Value::as_str).context("no access token")?;
         Ok(Self { token: Some(token.into()), ..self.clone() })
     }
@@ -50,12 +64,19 @@ impl Api {
     /// # Errors
     /// When the store does not take them.
     pub async fn register(&self, name: &str, email: &str) -> Result<Self> {
-        let password: SecretString = format!("{:032x}", rand::random::<u128>()).into();
+        self.register_with(name, email, &new_password()).await
+    }
+
+    /// The same with a password that the caller knows.
+    ///
+    /// # Errors
+    /// When the store does not take them.
+    pub async fn register_with(&self, name: &str, email: &str, password: &SecretString) -> Result<Self> {
         let person = json!({
             "name": name, "email": email, "password": password.expose_secret(), "birth_date": "1990-01-31",
         });
         self.post("/users", &person).await?;
-        self.log_in(email, &password).await
+        self.log_in(email, password).await
     }
 
     /// A request, not sent yet.

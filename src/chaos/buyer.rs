@@ -7,10 +7,11 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::Api;
+use crate::client::{Api, new_password};
 
 /// Until when an answer is waited for; longer than any fault lasts.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -53,6 +54,8 @@ impl Tally {
 pub(super) struct Buyer {
     pub(super) name: String,
     pub(super) api: Api,
+    email: String,
+    password: SecretString,
     games: Vec<String>,
     rng: StdRng,
     tally: Tally,
@@ -61,9 +64,10 @@ pub(super) struct Buyer {
 impl Buyer {
     pub(super) async fn register(url: &str, number: u64, seed: u64, games: &[String]) -> Result<Self> {
         let name = format!("quimera{number:03}");
-        let api = Api::visit(url)?.register(&name, &format!("{name}@chaos.example")).await?;
+        let (email, password) = (format!("{name}@chaos.example"), new_password());
+        let api = Api::visit(url)?.register_with(&name, &email, &password).await?;
         let rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
-        Ok(Self { name, api, games: games.to_vec(), rng, tally: Tally::default() })
+        Ok(Self { name, api, email, password, games: games.to_vec(), rng, tally: Tally::default() })
     }
 
     /// Buys, pays again, returns and gives up until `deadline`; what came of it. Whoever is to be erased is, before the
@@ -82,6 +86,7 @@ impl Buyer {
         }
         if erased {
             self.buy().await?;
+            self.log_in().await?;
             self.ask(Method::DELETE, "/users/me", None, &Value::Null).await?;
         }
         let tally = std::mem::take(&mut self.tally);
@@ -140,10 +145,23 @@ impl Buyer {
         self.ask(Method::DELETE, &format!("/pedidos/{order}"), None, &Value::Null).await.map(drop)
     }
 
+    /// Proves anew who they are: what they ask for next needs that.
+    async fn log_in(&mut self) -> Result<()> {
+        let credentials = json!({ "email": self.email, "password": self.password.expose_secret() });
+        let (_, tokens, _) = self.ask(Method::POST, "/login/auth", None, &credentials).await?;
+        self.api = self.api.with(&tokens)?;
+        Ok(())
+    }
+
     async fn change_profile(&mut self) -> Result<()> {
         let name = format!("{}x{}", self.name, self.rng.gen_range(0..1_000));
-        let body = json!({ "name": name, "email": format!("{name}@chaos.example"), "birth_date": "1990-01-31" });
-        self.ask(Method::PUT, "/users/me", None, &body).await?;
+        let email = format!("{name}@chaos.example");
+        let body = json!({ "name": name, "email": email, "birth_date": "1990-01-31" });
+        self.log_in().await?;
+        let (status, ..) = self.ask(Method::PUT, "/users/me", None, &body).await?;
+        if status.is_success() {
+            self.email = email;
+        }
         self.tally.profiles = self.tally.profiles.saturating_add(1);
         Ok(())
     }

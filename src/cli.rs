@@ -73,7 +73,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         store: StoreConfig,
         #[command(flatten)]
-        gateway: GatewayConfig,
+        gateway: Box<GatewayConfig>,
         #[command(flatten)]
         search: SearchConfig,
     },
@@ -153,6 +153,9 @@ pub(crate) enum Command {
         /// Their password
         #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true)]
         admin_password: SecretString,
+        /// Leave an account that there is as it is
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Import a catalogue (CSV)
     Import {

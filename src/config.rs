@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use gateway::{Bounds, Edge, ProxyHeader, Quotas, TrustedProxies};
+use gateway::{Bounds, Edge, ProxyHeader, Quotas, Tls, TrustedProxies};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit};
 use psp::{PspClient, PspError};
@@ -123,6 +123,12 @@ pub struct GatewayConfig {
     /// Keys and secrets.
     #[command(flatten)]
     pub secrets: SecretsConfig,
+    /// A file with the chain of certificates (PEM) to speak TLS with, the gateway's own first; read again when it changes
+    #[arg(long, env = "TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// A file with its private key (PEM)
+    #[arg(long, env = "TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// After how long an unsettled payment that somebody looks at is asked about anew, in milliseconds
     #[arg(long, env = "PAYMENT_STALE_MS", default_value = "10000", value_parser = millis)]
     pub payment_stale: Duration,
@@ -151,6 +157,9 @@ pub struct GatewayConfig {
     /// by commas
     #[arg(long, env = "CORS_ORIGINS", default_value = "", hide_default_value = true, value_parser = origins)]
     pub cors_origins: Origins,
+    /// Whom to tell of a hole in the store, such as <mailto:security@store.example>; shown at /.well-known/security.txt
+    #[arg(long, env = "SECURITY_CONTACT")]
+    pub security_contact: Option<reqwest::Url>,
     /// The header in which they write it: x-forwarded-for (with x-forwarded-proto) or forwarded
     #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
     pub proxy_header: ProxyHeader,
@@ -186,7 +195,7 @@ const OTHER_DESCRIPTORS: u64 = 128;
 impl GatewayConfig {
     /// How it keeps its door; it takes no more connections than there are descriptors for.
     #[must_use]
-    pub fn edge(&self) -> Edge {
+    pub fn edge(&self, tls: Option<Tls>) -> Edge {
         let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
         let most = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX).max(1);
         let bounds = Bounds {
@@ -195,7 +204,7 @@ impl GatewayConfig {
             patience: self.client_patience,
         };
         let proxies = TrustedProxies { networks: self.trusted_proxies.clone(), header: self.proxy_header };
-        Edge { bounds, proxies }
+        Edge { bounds, proxies, tls }
     }
 }
 

@@ -16,7 +16,8 @@ use sqlx::PgPool;
 use crate::config::{OwnerConfig, SecretsConfig};
 use crate::local::{new_secret, write_private};
 use crate::progress;
-use crate::secrets::{RELOAD, lines, read};
+use crate::reload::{RELOAD, read};
+use crate::secrets::lines;
 use crate::table::{Output, Table};
 use crate::up::new_master_key;
 

@@ -16,6 +16,7 @@ pub mod notices;
 pub mod operations;
 pub mod progress;
 pub mod provision;
+pub mod reload;
 pub mod replay;
 pub mod roles;
 pub mod search;

@@ -161,16 +161,13 @@ async fn run(command: Command) -> Result<()> {
             println!("Streams and consumers are there.");
             provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
         }
-        Command::CreateAdmin { store, admin_email, admin_password } => {
+        Command::CreateAdmin { store, admin_email, admin_password, if_missing } => {
             let foundation = Foundation::connect(&store, stop).await?;
-            match stock::create_admin(&foundation, &admin_email, &admin_password).await? {
-                MadeAdmin::Created => println!("Created the account of {admin_email}; it is an admin's."),
-                MadeAdmin::Changed => {
-                    println!("{admin_email} is an admin with this password now; its sessions are over.");
-                }
-                MadeAdmin::Known => println!("{admin_email} is an admin with this password already."),
+            if if_missing && stock::has_account(&foundation, &admin_email).await? {
+                println!("{admin_email} has an account already; it stays as it is.");
+                return Ok(());
             }
-            Ok(())
+            make_admin(&foundation, &admin_email, &admin_password).await
         }
         Command::Import { store, file, if_empty: false } => {
             stock::import(&Foundation::connect(&store, stop).await?, file.as_deref()).await
@@ -318,6 +315,19 @@ fn log_to(cli: &Cli) -> Result<()> {
             log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
         }
     }
+    Ok(())
+}
+
+/// Says what it did.
+async fn make_admin(foundation: &Foundation, email: &str, password: &secrecy::SecretString) -> Result<()> {
+    println!(
+        "{}",
+        match stock::create_admin(foundation, email, password).await? {
+            MadeAdmin::Created => format!("Created the account of {email}; it is an admin's."),
+            MadeAdmin::Changed => format!("{email} is an admin with this password now; its sessions are over."),
+            MadeAdmin::Known => format!("{email} is an admin with this password already."),
+        }
+    );
     Ok(())
 }
 

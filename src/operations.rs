@@ -32,7 +32,7 @@ pub async fn serve(address: SocketAddr, pool: PgPool, nats: Nats, stop: Cancella
         .at("/health/ready", get(ready))
         .at("/metrics", get(metrics))
         .data(Leans { pool, nats });
-    let edge = Edge { bounds: BOUNDS, proxies: TrustedProxies::default() };
+    let edge = Edge { bounds: BOUNDS, proxies: TrustedProxies::default(), tls: None };
     gateway::serve_routes(listener, routes, edge, stop).await;
     Ok(())
 }

@@ -105,8 +105,10 @@ impl Foundation {
             progress: Progress::default(),
             quotas: config.rate_limits.clone(),
             cors_origins: config.cors_origins.clone(),
+            security_contact: config.security_contact.as_ref().map(ToString::to_string),
         };
-        gateway::serve(store, listener, config.edge(), self.stop.clone()).await;
+        let tls = secrets::follow_tls(config, self.stop.clone())?;
+        gateway::serve(store, listener, config.edge(tls), self.stop.clone()).await;
         Ok(())
     }
 

@@ -1,43 +1,39 @@
 //! Keys and secrets that can be exchanged while the gateway runs: it reads their files again when they change.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use gateway::{Keys, Secrets};
+use anyhow::{Context as _, Result, bail, ensure};
+use gateway::{Keys, Secrets, Tls, tls_config};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::beside::beside;
-use crate::config::SecretsConfig;
-
-/// How often the files are looked at.
-pub const RELOAD: Duration = Duration::from_secs(1);
+use crate::config::{GatewayConfig, SecretsConfig};
+use crate::reload::{self, read};
 
 /// The secrets as they are, and as they become.
 ///
 /// # Errors
 /// When they cannot be read at first; later the old ones stay until the new ones can be.
 pub fn follow(config: &SecretsConfig, stop: CancellationToken) -> Result<watch::Receiver<Arc<Secrets>>> {
-    let mut known = Files::read(config)?;
-    let (changed, secrets) = watch::channel(Arc::new(known.parse(config)?));
-    let config = config.clone();
-    beside(stop.clone(), async move {
-        while stop.run_until_cancelled(tokio::time::sleep(RELOAD)).await.is_some() {
-            let read = Files::read(&config).and_then(|files| Ok((files.parse(&config)?, files)));
-            match read {
-                Ok((_, files)) if files == known => (),
-                Ok((secrets, files)) => {
-                    known = files;
-                    changed.send_replace(Arc::new(secrets));
-                    tracing::info!(target: "security", event = "key_change", "keys and secrets were read again");
-                }
-                Err(error) => tracing::error!(error = format!("{error:#}"), "Keys and secrets stay as they were"),
-            }
-        }
-    });
-    Ok(secrets)
+    let (reading, parsing) = (config.clone(), config.clone());
+    let (files, parse) = (move || Files::read(&reading), move |files: &Files| files.parse(&parsing));
+    reload::follow("Keys and secrets", files, parse, stop)
+}
+
+/// How TLS is spoken, where a certificate is given.
+///
+/// # Errors
+/// When certificate or key cannot be read at first, or do not fit.
+pub fn follow_tls(config: &GatewayConfig, stop: CancellationToken) -> Result<Option<Tls>> {
+    let (chain, key) = match (&config.tls_cert, &config.tls_key) {
+        (Some(chain), Some(key)) => (chain.clone(), key.clone()),
+        (None, None) => return Ok(None),
+        _ => bail!("TLS_CERT and TLS_KEY go together"),
+    };
+    let files = move || Ok((read(&chain)?, read(&key)?));
+    let parse = |(chain, key): &(String, String)| Ok(tls_config(chain.as_bytes(), key.as_bytes())?);
+    let followed = reload::follow("Certificate and key", files, parse, stop)?;
+    Ok(Some(followed))
 }
 
 #[derive(PartialEq, Eq)]
@@ -67,8 +63,4 @@ impl Files {
 /// The secrets of a file, one a line.
 pub(crate) fn lines(file: &str) -> impl Iterator<Item = &str> {
     file.lines().map(str::trim).filter(|line| !line.is_empty())
-}
-
-pub(crate) fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| path.display().to_string())
 }

@@ -34,15 +34,12 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
     Ok(foundation.shared.commands.make_admin(&context, account).await?)
 }
 
-/// The same, unless the address has an account: what became of that since is its holder's business.
+/// Whether an address has an account: what became of that since is its holder's business.
 ///
 /// # Errors
-/// As [`create_admin`].
-pub async fn create_first_admin(foundation: &Foundation, email: &str, password: &SecretString) -> Result<()> {
-    if !foundation.shared.commands.has_account(&Email::parse(email).context("ADMIN_EMAIL")?).await? {
-        create_admin(foundation, email, password).await?;
-    }
-    Ok(())
+/// When the address is invalid, or the journal does not answer.
+pub async fn has_account(foundation: &Foundation, email: &str) -> Result<bool> {
+    Ok(foundation.shared.commands.has_account(&Email::parse(email).context("ADMIN_EMAIL")?).await?)
 }
 
 /// Imports the demo catalogue into a store that has no games.

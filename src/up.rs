@@ -142,7 +142,10 @@ async fn start_roles(
 
 /// Creates the admin, imports the catalogue, and reports that the store is ready.
 async fn make_ready(args: &UpArgs, settings: &Settings, foundation: &Foundation) -> Result<()> {
-    stock::create_first_admin(foundation, settings.get("ADMIN_EMAIL")?, &settings.secret("ADMIN_PASSWORD")?).await?;
+    let admin = settings.get("ADMIN_EMAIL")?;
+    if !stock::has_account(foundation, admin).await? {
+        stock::create_admin(foundation, admin, &settings.secret("ADMIN_PASSWORD")?).await?;
+    }
     index_where_empty(settings, foundation).await?;
     import_where_wanted(args, foundation).await?;
     answers(args.port).await?;

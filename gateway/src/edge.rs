@@ -6,6 +6,7 @@
 mod connections;
 mod proxies;
 mod sent;
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
@@ -17,10 +18,13 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::endpoint::BoxEndpoint;
+use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, EndpointExt, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +37,7 @@ pub(crate) use self::connections::UnderWay;
 
 pub use self::connections::Bounds;
 pub use self::proxies::{ProxyHeader, TrustedProxies};
+pub use self::tls::{Tls, TlsError, tls_config};
 
 /// How long no connection is taken after one could not be.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +56,8 @@ pub struct Edge {
     pub bounds: Bounds,
     /// Who is believed about where a request comes from.
     pub proxies: TrustedProxies,
+    /// How TLS is spoken; without it, it is not.
+    pub tls: Option<Tls>,
 }
 
 type App = Arc<BoxEndpoint<'static, Response>>;
@@ -112,11 +119,27 @@ impl Connection {
         let _ = socket.set_nodelay(true);
         let mut socket = TimeoutStream::new(socket);
         socket.set_write_timeout(Some(patience));
+        let socket = Box::pin(socket);
+        let Some(tls) = &self.edge.tls else { return self.converse(socket, local, &stop).await };
+        let accepted = TlsAcceptor::from(tls.borrow().clone()).accept(socket);
+        let accepted = tokio::select! {
+            biased;
+            () = self.seat.closed() => return,
+            accepted = tokio::time::timeout(patience, accepted) => accepted,
+        };
+        // Whoever speaks no TLS, or not in time, is nobody's concern.
+        if let Ok(Ok(socket)) = accepted {
+            self.converse(socket, local, &stop).await;
+        }
+    }
+
+    async fn converse(&self, socket: impl AsyncRead + AsyncWrite + Unpin, local: SocketAddr, stop: &CancellationToken) {
+        let patience = self.edge.bounds.patience;
         let service = hyper::service::service_fn(|request| self.answer(request, local));
         let mut server = http1::Builder::new();
         // A head is waited for from the end of the last answer on, so this bounds idle connections as well.
         server.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(HEADERS).max_buf_size(HEAD_LIMIT);
-        let serving = server.serve_connection(TokioIo::new(Box::pin(socket)), service);
+        let serving = server.serve_connection(TokioIo::new(socket), service);
         tokio::pin!(serving);
         let patience = tokio::select! {
             biased;
@@ -141,7 +164,8 @@ impl Connection {
         mut request: hyper::Request<Incoming>,
         local: SocketAddr,
     ) -> Result<hyper::Response<Sent>, Infallible> {
-        let (client, scheme) = self.edge.proxies.client(self.remote.ip(), request.headers());
+        let (client, said) = self.edge.proxies.client(self.remote.ip(), request.headers());
+        let scheme = if self.edge.tls.is_some() { Scheme::HTTPS } else { said };
         let remote = RemoteAddr(Addr::SocketAddr(SocketAddr::new(client, self.remote.port())));
         let under_way = self.seat.request();
         if request.body().is_end_stream() {

@@ -20,6 +20,7 @@ mod progress;
 mod request_id;
 mod routes;
 mod security_log;
+mod security_txt;
 mod session;
 mod source;
 mod storefront;
@@ -40,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
-pub use edge::{Bounds, Edge, ProxyHeader, TrustedProxies, serve as serve_routes};
+pub use edge::{Bounds, Edge, ProxyHeader, Tls, TlsError, TrustedProxies, serve as serve_routes, tls_config};
 pub use limits::{Class, Quotas};
 pub use progress::Progress;
 
@@ -70,6 +71,8 @@ pub struct Store {
     pub quotas: Quotas,
     /// The origins of pages elsewhere that may use the API.
     pub cors_origins: Vec<String>,
+    /// Whom to tell of a hole in the store, as a URL such as `mailto:security@store.example`.
+    pub security_contact: Option<String>,
     /// How far the read models are, as far as it was heard.
     pub progress: Progress,
 }
@@ -112,6 +115,7 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .nest("/docs", docs)
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
         .at("/metrics", poem::get(metrics::scrape))
+        .at("/.well-known/security.txt", poem::get(security_txt::tell))
         .nest("/loja", storefront::files())
         .nest(
             "/",

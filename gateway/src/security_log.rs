@@ -3,16 +3,26 @@
 
 use std::sync::Arc;
 
-use commands::Actor;
-use domain::{Role, UserId};
+use commands::{Actor, Place};
+use domain::{Email, Role, UserId};
+use journal::Vault;
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
 const TARGET: &str = "security";
 
 /// A login that went well.
-pub(crate) fn logged_in(user: UserId, device_known: bool) {
-    tracing::info!(target: TARGET, event = "login", outcome = "success", user = %user, device_known, "login of {user}");
+pub(crate) fn logged_in(user: UserId, place: &Place, device_known: bool) {
+    let network = &place.network;
+    tracing::info!(target: TARGET, event = "login", outcome = "success", user = %user, network, device_known, "login of {user}");
+}
+
+/// A login that did not; the account that it was meant for is told by a keyed hash, whether there is one or not.
+pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, device_known: bool) {
+    let hash = vault.keyed_hash("security log", email.normal_form().as_bytes());
+    let account: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let network = &place.network;
+    tracing::info!(target: TARGET, event = "login", outcome = "failure", account, network, device_known, "login refused");
 }
 
 /// Notes what an answer means for security.
@@ -44,9 +54,12 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let is_staff = matches!(actor, Some(Actor::User { role: Role::Admin | Role::Analyst, .. }));
     Some(match (method, parts.as_slice()) {
-        // One that went well says so itself, with whom it let in.
-        (&Method::POST, ["login", "auth" | "session"]) if status.is_success() => return None,
-        (&Method::POST, ["login", "auth" | "session"]) => "login",
+        (&Method::POST, ["login", "auth" | "session"]) if status == StatusCode::TOO_MANY_REQUESTS => "limit",
+        // What else becomes of a login it says itself, with whom it was meant for.
+        (&Method::POST, ["login", "auth" | "session"]) => return None,
+        (_, ["login", "refresh" | "session"]) if !status.is_success() => "session_refresh",
+        (&Method::DELETE, ["login", "session"]) | (_, ["login", "logout"]) => "logout",
+        (&Method::POST, ["users"]) => "registration",
         (_, ["login", "reset"]) | (&Method::PUT, ["users", _, "password"]) => "password_change",
         (_, ["login", "forgotten"]) => "password_reset_request",
         (&Method::DELETE, ["users", _, "sessions", ..]) => "session_end",
@@ -56,6 +69,10 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (_, ["users", _, "export"]) => "export",
         _ if status == StatusCode::TOO_MANY_REQUESTS => "limit",
         _ if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => "refusal",
+        // What is another's does not exist for who asks; whether it does, the log need not know.
+        (_, ["users" | "pedidos" | "pagamento", _, ..]) if actor.is_some() && status == StatusCode::NOT_FOUND => {
+            "refusal"
+        }
         (&Method::GET, ["users"] | ["pedidos" | "pagamento" | "disputas" | "dlq" | "eventos", ..]) if is_staff => {
             "staff_read"
         }
@@ -79,8 +96,13 @@ mod tests {
         };
         let (customer, admin) = (of(Role::Customer), of(Role::Admin));
         for (actor, method, path, status, name) in [
-            (None, Method::POST, "/login/auth", 401, Some("login")),
             (None, Method::POST, "/login/auth", 200, None),
+            (None, Method::POST, "/login/auth", 429, Some("limit")),
+            (None, Method::PUT, "/login/session", 401, Some("session_refresh")),
+            (None, Method::PUT, "/login/session", 204, None),
+            (None, Method::DELETE, "/login/session", 204, Some("logout")),
+            (customer, Method::GET, "/pedidos/7", 404, Some("refusal")),
+            (None, Method::GET, "/jogos/7", 404, None),
             (customer, Method::PUT, "/users/me/password", 204, Some("password_change")),
             (customer, Method::DELETE, "/users/me/sessions/7", 204, Some("session_end")),
             (customer, Method::GET, "/users", 403, Some("refusal")),

@@ -57,6 +57,8 @@ impl PspClient {
         let http = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(Duration::from_secs(3))
+            // Its key is for the PSP alone.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| PspError::of_transport(&error))?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key })

@@ -31,7 +31,19 @@ fn dependencies_point_down_the_list_of_crates_only() {
 }
 
 /// What the domain may lean on: data, text and arithmetic.
-const PURE: [&str; 8] = ["chrono", "cqrs-es", "email_address", "serde", "serde_json", "strum", "thiserror", "uuid"];
+const PURE: [&str; 11] = [
+    "chrono",
+    "cqrs-es",
+    "email_address",
+    "idna",
+    "serde",
+    "serde_json",
+    "strum",
+    "thiserror",
+    "unicode-normalization",
+    "unicode-security",
+    "uuid",
+];
 
 #[test]
 fn the_domain_does_no_io() {

@@ -112,6 +112,16 @@ async fn only_a_trusted_proxy_is_believed_about_where_a_request_comes_from() {
 }
 
 #[tokio::test]
+async fn whoever_finds_a_hole_learns_whom_to_tell() {
+    let app = TestApp::start().await;
+    let said = app.visitor().get("/.well-known/security.txt").await.expect(200);
+    let said = said.as_str().unwrap();
+    assert!(said.contains("Contact: mailto:security@store.example\n"), "{said}");
+    let expires = said.lines().find_map(|line| line.strip_prefix("Expires: ")).unwrap();
+    assert!(chrono::DateTime::parse_from_rfc3339(expires).unwrap() > chrono::DateTime::UNIX_EPOCH);
+}
+
+#[tokio::test]
 async fn pages_elsewhere_may_use_the_api_where_the_store_says_so_and_nowhere_else() {
     let cors_origins = vec!["https://partner.example".to_owned()];
     let app = TestApp::start_with(Wishes { cors_origins, ..Wishes::default() }).await;

@@ -56,6 +56,7 @@ mod security_log;
 mod sessions;
 mod storefront;
 mod support;
+mod tls;
 mod up;
 mod users;
 mod webhooks;

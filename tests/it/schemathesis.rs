@@ -21,12 +21,15 @@ async fn the_api_is_what_its_openapi_document_says() {
     ana.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
 
     // Whoever erases the accounts that they find, or logs them out, does it to their own, and is nobody from then on.
-    let (erasure, logout) = ("DELETE /users/{id}", "DELETE /users/{id}/sessions");
-    asks(&peers, &app, &app.admin, &["--exclude-name", erasure, "--exclude-name", logout]).await;
+    let (erasure, logout) =
+        ("DELETE /users/{id}", ["DELETE /users/{id}/sessions", "DELETE /users/{id}/sessions/{session}"]);
+    let not_these = ["--exclude-name", erasure, "--exclude-name", logout[0], "--exclude-name", logout[1]];
+    asks(&peers, &app, &app.admin, &not_these).await;
     // It was somebody until the end.
     app.admin.get("/users/me").await.expect(200);
     let ben = app.customer("ben").await;
-    asks(&peers, &app, &ben, &["--include-name", logout]).await;
+    asks(&peers, &app, &ben, &["--include-name", logout[1]]).await;
+    asks(&peers, &app, &ben, &["--include-name", logout[0]]).await;
     asks(&peers, &app, &ana, &["--include-name", erasure]).await;
 }
 

@@ -58,6 +58,9 @@ async fn logins_refusals_and_looks_at_others_are_logged_without_anybodys_data() 
         eventually(&format!("{expected:?} is logged"), || async { seen().contains(&expected) }).await;
     }
     assert!(lines(&log).iter().all(|line| line["span"]["request.id"].is_string()), "{:?}", lines(&log));
+    let failed = lines(&log).into_iter().find(|line| line["fields"]["outcome"] == "failure").unwrap();
+    assert_eq!(failed["fields"]["network"], "127.0.0.0/24");
+    assert_eq!(failed["fields"]["account"].as_str().unwrap().len(), 16, "told, and not named");
     let text = std::fs::read_to_string(&log).unwrap();
     for secret in [ana.email.as_str(), &ana.password, "wrong umbrella", &ana.token.unwrap()] {
         assert!(!text.contains(secret), "{secret} is in the log");

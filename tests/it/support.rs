@@ -136,6 +136,8 @@ impl TestApp {
         let gateway = GatewayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             secrets: new_secrets(folder.path()),
+            tls_cert: None,
+            tls_key: None,
             payment_stale: Duration::ZERO,
             rate_limits: format!("every=1000000,{}", wishes.rate_limits).parse().unwrap(),
             max_connections: wishes.connections.unwrap_or(1_024),
@@ -144,6 +146,7 @@ impl TestApp {
             trusted_proxies: wishes.trusted_proxies,
             proxy_header: ProxyHeader::default(),
             cors_origins: wishes.cors_origins,
+            security_contact: Some("mailto:security@store.example".parse().unwrap()),
         };
         let gateway_acceptor = bind(gateway.listen).await.unwrap();
         let url = address(&gateway_acceptor);

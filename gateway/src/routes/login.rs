@@ -79,8 +79,15 @@ impl Login {
             Some(device) => limits.admit(Class::Device, device)?,
             None => limits.admit(Class::Account, email.normal_form())?,
         }
-        let session = store.commands.log_in(&email, password.0.into(), device::place(request)).await?;
-        security_log::logged_in(session.user, device.is_some());
+        let place = device::place(request);
+        let session = match store.commands.log_in(&email, password.0.into(), place.clone()).await {
+            Ok(session) => session,
+            Err(refusal) => {
+                security_log::not_logged_in(vault, &email, &place, device.is_some());
+                return Err(refusal.into());
+            }
+        };
+        security_log::logged_in(session.user, &place, device.is_some());
         DeviceCookie::keep(jar, vault, &email);
         tokens(&store, session)
     }

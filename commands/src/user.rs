@@ -1,6 +1,6 @@
-use domain::user::{User, UserCommand};
-use domain::{CredentialId, EventId, Language, Profile, Role, UserId};
-use journal::{FirstAnswer, Loaded};
+use domain::user::{User, UserCommand, UserEvent};
+use domain::{CredentialId, Email, EventId, Language, Profile, Role, SealedProfile, UserId, stored};
+use journal::{AggregateKey, FirstAnswer, Loaded};
 
 use crate::Commands;
 use crate::actor::Context;
@@ -99,6 +99,31 @@ impl Commands {
             Ok::<_, CommandError>(vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }])
         })
         .await
+    }
+
+    /// The address that an account had before a change of its profile; nothing where it stayed the same, and once the
+    /// person is erased.
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn former_address(&self, user: UserId, changed: &SealedProfile) -> Result<Option<Email>, CommandError> {
+        let key = AggregateKey::of::<User>(user.as_uuid());
+        let histories = self.journal.histories(&[key]).await?;
+        let mut before = None;
+        for event in histories.of(key) {
+            match stored::read(&event.event_type, &event.event_version, event.payload.get())? {
+                UserEvent::UserRegistered { profile, .. } | UserEvent::UserProfileChanged { profile } => {
+                    if profile.sealed_in == changed.sealed_in {
+                        break;
+                    }
+                    before = Some(profile);
+                }
+                _ => (),
+            }
+        }
+        let Some((key, before)) = self.vault.subject(user).await?.zip(before) else { return Ok(None) };
+        let (before, now) = (key.open(&before)?.email, key.open(changed)?.email);
+        Ok((before != now).then_some(before))
     }
 
     /// Forgets a person: from now on nobody can read what the store knew of them.

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::{Answer, Person, TestApp, eventually};
+use crate::support::{Answer, Person, TestApp, all_mails, eventually};
 
 #[tokio::test]
 async fn a_visitor_opens_an_account_and_sees_it() {
@@ -62,6 +62,26 @@ async fn a_person_changes_their_data_and_address() {
     app.customer("ana").await;
     let login = json!({ "email": "ana.maria@example.com", "password": ana.password });
     app.visitor().post("/login/auth", &login).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_change_of_address_is_told_at_the_address_before() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let change = |name: &str, email: &str| json!({ "name": name, "email": email, "birth_date": "1990-05-17" });
+    let told = || {
+        let changed = |mail: &String| mail.contains("Subject: Your e-mail address was changed");
+        all_mails(&app).into_iter().filter(changed).collect::<Vec<_>>()
+    };
+    ana.put("/users/me", &change("Ana Maria", &ana.email)).await.expect(204);
+    ana.put("/users/me", &change("Ana Maria", "ana.maria@example.com")).await.expect(204);
+    ana.put("/users/me", &change("Ana", "ana.maria@example.com")).await.expect(204);
+    ana.put("/users/me", &change("Ana", "ana@elsewhere.example")).await.expect(204);
+    eventually("both addresses before are told", || async { (told().len(), 2) }).await;
+    for former in ["<ana@example.com>", "<ana.maria@example.com>"] {
+        assert!(told().iter().any(|mail| mail.contains(former)), "{former}");
+    }
+    assert!(!told().iter().any(|mail| mail.contains("elsewhere")), "the new one is not named");
 }
 
 #[tokio::test]

@@ -111,6 +111,7 @@ impl Notifier {
     pub fn consumer() -> ConsumerSpec {
         let subjects = [
             "events.user.UserRegistered.*",
+            "events.user.UserProfileChanged.*",
             "events.user.UserPasswordChanged.*",
             "events.user.UserPasswordResetRequested.*",
             "events.order.OrderCompleted.*",
@@ -274,18 +275,27 @@ impl Notifier {
         let language = self.shared.commands.vault().language(to).await?;
         let reader = Reader { language, name: profile.name.as_str(), store: &self.store_url };
         let Some(letter) = self.letter(&reader, &event).await? else { return Ok(()) };
-        let address = profile.email.as_str().parse().context("address")?;
+        // Whoever takes an account over by its address must not be the only one to hear of it.
+        let address = match &event {
+            StoreEvent::User(user, UserEvent::UserProfileChanged { profile }) => {
+                match self.shared.commands.former_address(*user, profile).await? {
+                    Some(former) => former,
+                    None => return Ok(()),
+                }
+            }
+            _ => profile.email,
+        };
+        let mailbox = address.as_str().parse().context("address")?;
         let mail = Message::builder()
             .from(self.from.clone())
-            .to(Mailbox::new(Some(profile.name.as_str().to_owned()), address))
+            .to(Mailbox::new(Some(profile.name.as_str().to_owned()), mailbox))
             // The same event is the same message, should a server ever get it twice.
             .message_id(Some(format!("<{}@ludoteca>", entry.event_id)))
             .subject(letter.subject.clone())
             .multipart(MultiPart::alternative_plain_html(letter.text()?, letter.html()?))?;
         // Servers quote the address in what they refuse; it must not outlive the person in a dead letter or a log.
-        let unnamed = |error: anyhow::Error| {
-            anyhow::anyhow!(format!("{error:#}").replace(profile.email.as_str(), "(the address)"))
-        };
+        let unnamed =
+            |error: anyhow::Error| anyhow::anyhow!(format!("{error:#}").replace(address.as_str(), "(the address)"));
         self.mailer.send(mail).await.map_err(unnamed)?;
         MAILS.with_label_values(&["sent"]).inc();
         Ok(())
@@ -296,6 +306,7 @@ impl Notifier {
             StoreEvent::User(
                 user,
                 UserEvent::UserRegistered { .. }
+                | UserEvent::UserProfileChanged { .. }
                 | UserEvent::UserPasswordChanged { .. }
                 | UserEvent::UserPasswordResetRequested { .. },
             ) => Some(*user),
@@ -311,6 +322,7 @@ impl Notifier {
     async fn letter(&self, reader: &Reader<'_>, event: &StoreEvent) -> anyhow::Result<Option<Letter>> {
         Ok(match event {
             StoreEvent::User(_, UserEvent::UserRegistered { .. }) => Some(reader.welcome()),
+            StoreEvent::User(_, UserEvent::UserProfileChanged { .. }) => Some(reader.address_changed()),
             StoreEvent::User(_, UserEvent::UserPasswordChanged { .. }) => Some(reader.password_changed()),
             StoreEvent::User(user, UserEvent::UserPasswordResetRequested { request, .. }) => {
                 Some(reader.password_forgotten(&self.shared.commands.reset_link(*user, *request)))

@@ -88,6 +88,23 @@ impl Reader<'_> {
         )
     }
 
+    pub(super) fn address_changed(&self) -> Letter {
+        self.letter(
+            self.say("Your e-mail address was changed", "Seu endereço de e-mail foi alterado"),
+            vec![
+                self.say(
+                    "your account has another e-mail address from now on; mail no longer comes here.",
+                    "a partir de agora sua conta tem outro endereço de e-mail; este não recebe mais mensagens.",
+                ),
+                self.say(
+                    "If that was not you, tell the store at once.",
+                    "Se não foi você, avise a loja imediatamente.",
+                ),
+            ],
+            (self.say("Go to the shop", "Ir para a loja"), format!("{}/", self.store)),
+        )
+    }
+
     pub(super) fn password_changed(&self) -> Letter {
         self.letter(
             self.say("Your password was changed", "Sua senha foi alterada"),

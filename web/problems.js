@@ -7,6 +7,7 @@ export const PROBLEMS = {
   invalid_refresh_token: ['Your session has ended. Please log in again.', 'Sua sessão terminou. Entre de novo.'],
   not_from_the_storefront: ['This works in the shop only.', 'Isto só funciona na loja.'],
   login_too_old: ['Log in again to do this.', 'Entre de novo para fazer isto.'],
+  password_changed_meanwhile: ['Your password was changed meanwhile. Log in again.', 'Sua senha foi alterada enquanto isso. Entre de novo.'],
   reset_over: ['This link is not good any more. Ask for another one.', 'Este link não vale mais. Peça outro.'],
   forbidden: ['You may not do this.', 'Você não tem permissão para isto.'],
   last_admin: ['This is the last admin. Make another one first.', 'Este é o último administrador. Crie outro antes.'],

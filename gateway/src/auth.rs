@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::problem::Problem;
+use crate::security_log;
 
 /// How long an access token is good for, in seconds.
 pub const LIFETIME: i64 = 15 * 60;
@@ -214,12 +215,15 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
         let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
         let verified = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
         let identity = verified.ok_or_else(|| {
-            tracing::info!(target: "security", event = "token", outcome = "failure", path = request.uri().path(), "a token is not good");
+            security_log::bad_token(request.uri().path(), None);
             refused()
         })?;
         // One of somebody who was erased or logged out speaks for nobody, and one of somebody with another role since for
         // that role.
-        let actor = store.authority.now(&identity)?.ok_or_else(refused)?;
+        let actor = store.authority.now(&identity)?.ok_or_else(|| {
+            security_log::bad_token(request.uri().path(), identity.actor.user());
+            refused()
+        })?;
         request.set_data(actor);
         request.set_data(Identity { actor, ..identity });
     }

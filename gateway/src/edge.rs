@@ -125,6 +125,7 @@ impl Connection {
         let accepted = tokio::select! {
             biased;
             () = self.seat.closed() => return,
+            () = stop.cancelled() => return,
             accepted = tokio::time::timeout(patience, accepted) => accepted,
         };
         // Whoever speaks no TLS, or not in time, is nobody's concern.

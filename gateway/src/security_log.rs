@@ -25,6 +25,12 @@ pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, device_
     tracing::info!(target: TARGET, event = "login", outcome = "failure", account, network, device_known, "login refused");
 }
 
+/// An access token that speaks for nobody: forged, out of date, or of a session that was ended, whose account it names.
+pub(crate) fn bad_token(path: &str, user: Option<UserId>) {
+    let user = user.map(|user| user.to_string()).unwrap_or_default();
+    tracing::info!(target: TARGET, event = "token", outcome = "failure", user, path, "a token is not good");
+}
+
 /// Notes what an answer means for security.
 pub(crate) async fn watched<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     let actor = request.data::<Actor>().copied();

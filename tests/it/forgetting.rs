@@ -83,7 +83,7 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     (
         "vault.sessions",
         UntilForgotten,
-        "current device ended_at ends_at expires_at family generation network opened_at previous rotated_at user_id",
+        "current device ended_at ends_at expires_at family generation kept_by network opened_at previous rotated_at user_id",
     ),
     ("vault.subject_keys", UntilForgotten, "user_id wrapped_by wrapped_key"),
     ("vault.webhook_inbox", Nobody, "attempts due_at event_id handled_at kind last_error payload received_at"),

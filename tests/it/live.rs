@@ -64,7 +64,7 @@ async fn an_order_is_told_from_its_beginning_to_its_end_and_resumes_where_it_was
     let ana = app.customer("ana").await;
     let game = app.game("Summit", 5_990).await;
     let order = ana.buy(&[&game], "pm_card_visa").await;
-    ana.sees_order(&order, "awaiting_payment").await;
+    eventually("the order is shown", || async { ana.order(&order).await.is_some() }).await;
     let path = format!("/pedidos/{order}/eventos");
     let told = Stream::open(&ana, &path, None).await.until("OrderCompleted").await;
     for kind in ["OrderCreated", "PaymentInitiated", "PaymentSucceeded", "PurchaseCompleted", "OrderCompleted"] {

@@ -130,6 +130,7 @@ async fn a_link_is_over_after_half_an_hour_after_the_next_one_and_after_a_change
     let ana = app.customer("ana").await;
     forgotten(&app, &ana.email).await.expect(202);
     let first = link(&app, &[]).await;
+    app.pass(Duration::from_mins(16));
     forgotten(&app, &ana.email).await.expect(202);
     let second = link(&app, std::slice::from_ref(&first)).await;
     reset(&app, &first, NEW).await.refused(409, "reset_over");
@@ -167,15 +168,15 @@ async fn a_link_that_the_store_did_not_make_opens_nothing() {
 async fn whether_an_address_has_an_account_nobody_learns_by_forgetting_a_password() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
-    let mut took = Vec::new();
+    let (mut took, mut said) = (Vec::new(), Vec::new());
     for email in [ana.email.as_str(), "nobody@example.com"] {
         let begun = std::time::Instant::now();
         let answer = forgotten(&app, email).await;
         took.push(begun.elapsed());
-        let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
-        println!("{email}: {names:?}");
-        assert_eq!(answer.expect(202), json!(""));
+        let names: std::collections::BTreeSet<_> = answer.headers.keys().map(ToString::to_string).collect();
+        said.push((names, answer.expect(202)));
     }
+    assert_eq!(said[0], said[1]);
     assert!(took.iter().all(|took| *took >= Duration::from_millis(300)), "as long as the longest: {took:?}");
     link(&app, &[]).await;
     assert_eq!(links(&app).len(), 1);
@@ -189,6 +190,10 @@ async fn links_to_one_address_are_limited() {
         forgotten(&app, &ana.email).await.expect(202);
     }
     forgotten(&app, &ana.email).await.refused(429, "too_many_attempts");
+    // A device that has logged in before asks for itself.
+    let device = log_in(&app, &ana.email, &ana.password).await.header("set-cookie");
+    let request = app.visitor().request(reqwest::Method::POST, "/login/forgotten").json(&json!({ "email": ana.email }));
+    Answer::of(request.header("Cookie", device.split(';').next().unwrap())).await.expect(202);
     forgotten(&app, "nobody@example.com").await.expect(202);
 }
 
@@ -199,7 +204,7 @@ async fn two_who_change_a_password_at_once_leave_one_that_opens_the_account() {
     let other = Person::log_in(&app.url, &ana.email, &ana.password).await;
     let both = tokio::join!(change(&ana, &ana.password, NEW), change(&other, &ana.password, "another umbrella kettle"));
     let statuses = [both.0.status, both.1.status];
-    assert!(statuses.contains(&204) && statuses.iter().all(|status| [204, 401, 422].contains(status)), "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "one of both is too late: {statuses:?}");
     let opens = [log_in(&app, &ana.email, NEW).await, log_in(&app, &ana.email, "another umbrella kettle").await];
     assert_eq!(opens.iter().filter(|answer| answer.status == 200).count(), 1, "{opens:?}");
 }

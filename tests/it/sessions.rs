@@ -68,7 +68,21 @@ async fn logging_out_ends_the_access_token_as_well() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
     app.visitor().post("/login/logout", &json!({ "refresh_token": ana.refresh_token })).await.expect(204);
-    eventually("the access token is refused", || async { (ana.get("/users/me").await.status, 401) }).await;
+    ana.get("/users/me").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn whoever_knows_of_a_session_cannot_end_it_by_a_token_that_they_made_up() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (session, secret) = ana.refresh_token.split_once('.').unwrap();
+    let flipped = secret.replacen(&secret[30..31], if &secret[30..31] == "A" { "B" } else { "A" }, 1);
+    for made_up in [format!("{session}.{}", "A".repeat(43)), format!("{session}.{flipped}")] {
+        refresh(&app, &made_up).await.refused(401, "invalid_refresh_token");
+        app.visitor().post("/login/logout", &json!({ "refresh_token": made_up })).await.expect(204);
+    }
+    ana.get("/users/me").await.expect(200);
+    refresh(&app, &ana.refresh_token).await.expect(200);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ async fn the_gateway_speaks_tls_with_a_certificate_that_may_be_exchanged() {
     gateway.arg("gateway").envs(app.environment()).env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"));
     gateway.env("JWT_KEY_FILE", app.folder().join("jwt.pem")).env("CLIENT_PATIENCE_MS", "1000");
     gateway.env("PSP_WEBHOOK_SECRETS_FILE", app.folder().join("webhook-secrets"));
+    gateway.env("RATE_LIMITS", "every=1000000");
     gateway.env("TLS_CERT", app.folder().join("tls.pem")).env("TLS_KEY", app.folder().join("tls.key"));
     let _gateway = gateway.kill_on_drop(true).spawn().unwrap();
     let url = format!("https://localhost:{port}/jogos");

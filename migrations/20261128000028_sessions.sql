@@ -14,7 +14,9 @@ alter table vault.sessions
   add column network text not null,
   add column opened_at timestamptz not null,
   add column ends_at timestamptz not null,
-  add column ended_at timestamptz;
+  add column ended_at timestamptz,
+  -- The password whose change takes the session along into the next generation.
+  add column kept_by uuid;
 create index sessions_ended on vault.sessions (ended_at) where ended_at is not null;
 
 -- Gateways look once a second for who was erased, logged out or given another role lately.

@@ -134,7 +134,7 @@ pub struct GatewayConfig {
     pub payment_stale: Duration,
     /// How many requests of a class anybody may make in a minute, where it is not the usual number, such as
     /// search=1000,login=50; every=1000 holds for all others. Classes: login, registration, session, reset, search,
-    /// purchase, stream, export, change, read; account and device are logins to one account from strange and from known
+    /// purchase, stream, export, change, read, token (bad ones); account and device are logins to one account from strange and from known
     /// devices, mailbox the links mailed to one address in an hour
     #[arg(long, env = "RATE_LIMITS", default_value = "", hide_default_value = true, value_parser = Quotas::from_str)]
     pub rate_limits: Quotas,

@@ -39,7 +39,7 @@ pub async fn create_admin(foundation: &Foundation, email: &str, password: &Secre
 /// # Errors
 /// When the address is invalid, or the journal does not answer.
 pub async fn has_account(foundation: &Foundation, email: &str) -> Result<bool> {
-    Ok(foundation.shared.commands.has_account(&Email::parse(email).context("ADMIN_EMAIL")?).await?)
+    Ok(foundation.shared.commands.account_of(&Email::parse(email).context("ADMIN_EMAIL")?).await?.is_some())
 }
 
 /// Imports the demo catalogue into a store that has no games.

@@ -42,6 +42,14 @@ impl Actor {
         }
     }
 
+    /// Passes nobody but the person.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`].
+    pub fn must_be(self, user: UserId) -> Result<(), CommandError> {
+        if self.user() == Some(user) { Ok(()) } else { Err(CommandError::NotFound) }
+    }
+
     /// Passes admins and the store itself.
     ///
     /// # Errors

@@ -28,28 +28,20 @@ impl Commands {
     /// [`CommandError::Forbidden`] to all but the store itself and admins, and those of every use case.
     pub async fn make_admin(&self, context: &Context, account: Registration) -> Result<MadeAdmin, CommandError> {
         context.actor.must_be_admin()?;
-        let claim = self.vault.email_claim(&account.profile.email);
-        let Some(user) = self.journal.holder(&claim).await?.map(UserId::from_uuid) else {
+        let Some(user) = self.account_of(&account.profile.email).await? else {
             self.register(context, UserId::from_uuid(self.clock.new_id()), account, Role::Admin).await?;
             return Ok(MadeAdmin::Created);
         };
-        let promoted = self.change_role(context, user, Role::Admin).await?.position.is_some();
-        if self.knows_password(user, account.password.clone().into_secret()).await? {
-            return Ok(if promoted { MadeAdmin::Changed } else { MadeAdmin::Known });
+        // The password first: whoever has the account until now must not be an admin for a moment.
+        let known = self.generation_known_by(user, account.password.clone().into_secret()).await?.is_some();
+        if !known {
+            let change = |credential| UserCommand::ChangePassword { credential, believed_in: None };
+            self.set_password(context, user, account.password, change).await?;
         }
-        // Another request than the one that gave the role.
+        // Another request than the one that set the password.
         let context = self.context(context.actor);
-        self.set_password(&context, user, account.password, |credential| UserCommand::ChangePassword { credential })
-            .await?;
-        Ok(MadeAdmin::Changed)
-    }
-
-    /// Whether an address has an account.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn has_account(&self, email: &domain::Email) -> Result<bool, CommandError> {
-        Ok(self.journal.holder(&self.vault.email_claim(email)).await?.is_some())
+        let promoted = self.change_role(&context, user, Role::Admin).await?.position.is_some();
+        Ok(if known && !promoted { MadeAdmin::Known } else { MadeAdmin::Changed })
     }
 
     /// Gives an account another role.

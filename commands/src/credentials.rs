@@ -8,7 +8,7 @@ use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::Receipt;
-use crate::password::Password;
+use crate::password::{Password, strength};
 use crate::reset_link::ResetLink;
 
 impl Commands {
@@ -25,30 +25,41 @@ impl Commands {
         (old, new): (SecretString, &str),
     ) -> Result<Receipt<User>, CommandError> {
         // Not even an admin knows somebody else's.
-        if context.actor.user() != Some(user) {
-            return Err(CommandError::NotFound);
-        }
-        if !self.knows_password(user, old).await? {
-            return Err(CommandError::WrongPassword);
-        }
+        context.actor.must_be(user)?;
+        let believed_in = self.generation_known_by(user, old).await?.ok_or(CommandError::WrongPassword)?;
         let new = self.new_password(user, new).await?;
-        let change = |credential| UserCommand::ChangePassword { credential };
-        let receipt = self.set_password(context, user, new, change).await?;
-        if let (Some(session), User::Active { access, .. }) = (session, &receipt.aggregate) {
-            self.vault.keep_session(session, access.generation).await?;
+        if let Some(session) = session {
+            self.vault.keep_session(session, credential_of(context)).await?;
         }
-        Ok(receipt)
+        let change = |credential| UserCommand::ChangePassword { credential, believed_in: Some(believed_in) };
+        self.set_password(context, user, new, change).await
     }
 
-    /// Has a link sent to an address by which its account gets another password; nothing happens where it has none.
+    /// How hard a password is to guess, from 0 to 4; it takes its turn with the hashes.
+    ///
+    /// # Errors
+    /// [`CommandError::Conflict`] where that could not be told.
+    pub async fn strength(&self, password: String, known: Vec<String>) -> Result<u8, CommandError> {
+        let measure = move || strength(&password, &known.iter().map(String::as_str).collect::<Vec<_>>());
+        self.hasher.run(measure).await.ok_or(CommandError::Conflict)
+    }
+
+    /// Whose an address is.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn account_of(&self, email: &Email) -> Result<Option<UserId>, CommandError> {
+        Ok(self.journal.holder(&self.vault.email_claim(email)).await?.map(UserId::from_uuid))
+    }
+
+    /// Has a link sent to somebody by which their account gets another password.
     ///
     /// # Errors
     /// Those of every use case.
-    pub async fn request_password_reset(&self, context: &Context, email: &Email) -> Result<(), CommandError> {
-        let Some(user) = self.journal.holder(&self.vault.email_claim(email)).await? else { return Ok(()) };
+    pub async fn request_password_reset(&self, context: &Context, user: UserId) -> Result<(), CommandError> {
         let (request, now) = (context.command, self.clock.now());
         let command = || UserCommand::RequestPasswordReset { request, now };
-        self.execute::<User, CommandError>(context, user, |_| Ok(vec![command()])).await?;
+        self.execute::<User, CommandError>(context, user.as_uuid(), |_| Ok(vec![command()])).await?;
         Ok(())
     }
 
@@ -78,11 +89,19 @@ impl Commands {
         self.set_password(context, user, password, reset).await
     }
 
-    /// Whether this is the password that opens an account now.
-    pub(crate) async fn knows_password(&self, user: UserId, password: SecretString) -> Result<bool, CommandError> {
+    /// Whether this is the password that opens an account, and of which generation its sessions were then.
+    pub(crate) async fn generation_known_by(
+        &self,
+        user: UserId,
+        password: SecretString,
+    ) -> Result<Option<u32>, CommandError> {
         let account = self.load::<User>(user.as_uuid()).await?.aggregate;
         let hash = self.vault.password_hash(account.credential(user)).await?;
-        Ok(self.hasher.verify(password, hash).await)
+        let known = self.hasher.verify(password, hash).await;
+        Ok(match account {
+            User::Active { access, .. } if known => Some(access.generation),
+            _ => None,
+        })
     }
 
     /// A password that is kept first, and opens the account once its history says so.
@@ -93,12 +112,15 @@ impl Commands {
         password: Password,
         command: impl Fn(CredentialId) -> UserCommand,
     ) -> Result<Receipt<User>, CommandError> {
-        let credential = CredentialId::from_uuid(context.command.as_uuid());
+        let credential = credential_of(context);
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
         self.vault.keep_password(user, credential, &hash).await?;
         let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential)]);
         let receipt = self.execute(context, user.as_uuid(), decide).await?;
-        self.vault.drop_other_passwords(user, credential).await?;
+        // The password is changed, whatever becomes of those before.
+        if let Err(error) = self.vault.drop_other_passwords(user, credential).await {
+            tracing::warn!(%error, "Passwords that open nothing any more stay until the next change");
+        }
         Ok(receipt)
     }
 
@@ -107,4 +129,9 @@ impl Commands {
         let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
         Ok(Password::parse(password, &[profile.name.as_str(), profile.email.as_str()])?)
     }
+}
+
+/// What a password is kept under that a request sets.
+fn credential_of(context: &Context) -> CredentialId {
+    CredentialId::from_uuid(context.command.as_uuid())
 }

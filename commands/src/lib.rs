@@ -38,7 +38,7 @@ pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;
 pub use order::{OrderState, PlacedOrder};
-pub use password::{InvalidPassword, Password, strength};
+pub use password::{InvalidPassword, Password};
 pub use payment::PaymentState;
 pub use session::{Place, Session, SessionError};
 pub use user::Registration;

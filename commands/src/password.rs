@@ -28,18 +28,21 @@ pub enum InvalidPassword {
 
 /// How hard a password is to guess, from 0 to 4, as zxcvbn counts: 10³, 10⁶, 10⁸ and 10¹⁰ guesses are the steps.
 /// <https://www.usenix.org/conference/usenixsecurity16/technical-sessions/presentation/wheeler>
-#[must_use]
-pub fn strength(password: &str, known: &[&str]) -> u8 {
+pub(crate) fn strength(password: &str, known: &[&str]) -> u8 {
+    let known: Vec<&str> = known.iter().copied().filter(|text| text.len() <= LONGEST_KNOWN).take(MOST_KNOWN).collect();
     let words =
         known.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric())).filter(|word| !word.is_empty());
     let known: Vec<&str> = known.iter().copied().chain(words).chain(["ludoteca"]).collect();
     // It takes longer the longer the text is, and by then it says nothing new.
-    let begin: String = password.chars().take(MEASURED).collect();
+    let begin: String = password.nfkc().take(MEASURED).collect();
     zxcvbn::zxcvbn(&begin, &known).score().into()
 }
 
 /// What a password must reach at least.
 const STRENGTH: u8 = 3;
+/// How much of what is known of somebody counts: as long as an address, and a few of them.
+const LONGEST_KNOWN: usize = 254;
+const MOST_KNOWN: usize = 8;
 /// How much of a password is measured.
 const MEASURED: usize = 64;
 
@@ -50,13 +53,14 @@ impl Password {
     /// # Errors
     /// [`InvalidPassword`].
     pub fn parse(raw: &str, known: &[&str]) -> Result<Self, InvalidPassword> {
-        if !(15..=128).contains(&raw.chars().count()) {
+        let password: String = raw.nfkc().collect();
+        if !(15..=128).contains(&password.chars().count()) {
             return Err(InvalidPassword::Length);
         }
-        if strength(raw, known) < STRENGTH {
+        if strength(&password, known) < STRENGTH {
             return Err(InvalidPassword::Guessable);
         }
-        Ok(Self(raw.into()))
+        Ok(Self(password.into()))
     }
 }
 
@@ -86,7 +90,7 @@ impl Hasher {
     /// The PHC string of a password.
     pub(crate) async fn hash(&self, password: Password) -> Option<String> {
         self.run(move || {
-            let hash = Argon2::default().hash_password(normal(&password.0).expose_secret().as_bytes()).ok()?;
+            let hash = Argon2::default().hash_password(password.0.expose_secret().as_bytes()).ok()?;
             Some(hash.to_string())
         })
         .await?
@@ -106,7 +110,7 @@ impl Hasher {
     }
 
     /// Works in a slot of its own until it is done, whether anybody still waits for it or not.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         let work = move || {
             let done = work();
@@ -136,6 +140,8 @@ mod tests {
             ("passwordpassword", InvalidPassword::Guessable),
             ("12345678901234567890", InvalidPassword::Guessable),
             ("qwertyuiopasdfghjkl", InvalidPassword::Guessable),
+            // Fullwidth letters are the same password.
+            ("\u{ff50}\u{ff41}\u{ff53}\u{ff53}\u{ff57}\u{ff4f}\u{ff52}\u{ff44}password", InvalidPassword::Guessable),
             ("ana.zenobia@example.com", InvalidPassword::Guessable),
             ("zenobiaLudoteca", InvalidPassword::Guessable),
         ] {

@@ -6,12 +6,14 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::user::{User, UserCommand};
+use domain::user::{Access, User, UserCommand};
 use domain::{Email, Role, SessionId, UserId};
+use journal::Vault;
 use journal::vault::{NewSession, OpenSession, Refreshed};
 use rand::RngCore;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::Commands;
 use crate::actor::{Actor, Context};
@@ -83,11 +85,14 @@ impl Commands {
         let account = self.load::<User>(user.as_uuid()).await?.aggregate;
         let hash = self.vault.password_hash(account.credential(user)).await?;
         let known = self.hasher.verify(password, hash).await;
-        let User::Active { role, access, .. } = account else { return Err(SessionError::WrongCredentials) };
-        if !known {
+        // That took a while: what counts is how the account is now.
+        let now = self.load::<User>(user.as_uuid()).await?.aggregate;
+        let is_same = now.credential(user) == account.credential(user);
+        let User::Active { role, access, .. } = now else { return Err(SessionError::WrongCredentials) };
+        if !known || !is_same {
             return Err(SessionError::WrongCredentials);
         }
-        let (token, now) = (Token::new(), self.clock.now());
+        let (token, now) = (Token::new(&self.vault), self.clock.now());
         let session = Session {
             id: token.session,
             user,
@@ -117,13 +122,12 @@ impl Commands {
     /// # Errors
     /// [`SessionError::InvalidToken`]; a token that was used before ends its whole session.
     pub async fn refresh(&self, token: &str) -> Result<Session, SessionError> {
-        let token = Token::parse(token).ok_or(SessionError::InvalidToken)?;
-        let next =
-            Token { session: token.session, secret: self.vault.keyed_hash("next refresh token", &token.bytes()) };
+        let token = Token::parse(token, &self.vault).ok_or(SessionError::InvalidToken)?;
+        let next = token.next(&self.vault);
         let expires_at = later(self.clock.now(), IDLE);
-        let (user, generation, proven_at) =
+        let (user, generation, kept_by, proven_at) =
             match self.vault.rotate_token(token.session, token.hash(), next.hash(), expires_at).await? {
-                Refreshed::Rotated { user, generation, opened_at } => (user, generation, opened_at),
+                Refreshed::Rotated { user, generation, kept_by, opened_at } => (user, generation, kept_by, opened_at),
                 Refreshed::Reused => {
                     tracing::warn!(
                         target: "security",
@@ -135,10 +139,14 @@ impl Commands {
                 }
                 Refreshed::Invalid => return Err(SessionError::InvalidToken),
             };
+        let is_current = |access: Access| {
+            let was_taken_along = kept_by.is_some() && kept_by == access.credential;
+            access.generation == generation || (was_taken_along && access.generation == generation.saturating_add(1))
+        };
         match self.load::<User>(user.as_uuid()).await?.aggregate {
-            User::Active { role, access, .. } if access.generation == generation => {
-                let refresh_token = next.to_string();
-                Ok(Session { id: token.session, user, role, generation, proven_at, refresh_token })
+            User::Active { role, access, .. } if is_current(access) => {
+                let (id, generation, refresh_token) = (token.session, access.generation, next.to_string());
+                Ok(Session { id, user, role, generation, proven_at, refresh_token })
             }
             _ => {
                 self.vault.end_session(token.session).await?;
@@ -152,7 +160,7 @@ impl Commands {
     /// # Errors
     /// When the vault does not answer.
     pub async fn log_out(&self, token: &str) -> Result<(), CommandError> {
-        if let Some(token) = Token::parse(token) {
+        if let Some(token) = Token::parse(token, &self.vault) {
             self.vault.end_session(token.session).await?;
         }
         Ok(())
@@ -167,7 +175,7 @@ impl Commands {
         let User::Active { access, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else {
             return Err(CommandError::NotFound);
         };
-        Ok(self.vault.open_sessions(user, access.generation, LISTED).await?)
+        Ok(self.vault.open_sessions(user, access, LISTED).await?)
     }
 
     /// Ends one session of an account.
@@ -193,7 +201,8 @@ fn later(now: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
     now.checked_add_signed(by).unwrap_or(now)
 }
 
-/// A refresh token: `<session>.<secret>`.
+/// A refresh token: `<session>.<secret>`. Half of the secret proves that the store made it, so that whoever knows of a session
+/// cannot end it by a token that they made up.
 struct Token {
     session: SessionId,
     secret: [u8; 32],
@@ -201,18 +210,35 @@ struct Token {
 
 impl Token {
     /// The first of a new session.
-    fn new() -> Self {
-        let (mut session, mut secret) = ([0; 16], [0; 32]);
+    fn new(vault: &Vault) -> Self {
+        let (mut session, mut nonce) = ([0; 16], [0; 16]);
         rand::rngs::OsRng.fill_bytes(&mut session);
-        rand::rngs::OsRng.fill_bytes(&mut secret);
-        let session = SessionId::from_uuid(uuid::Builder::from_random_bytes(session).into_uuid());
+        rand::rngs::OsRng.fill_bytes(&mut nonce);
+        Self::of(SessionId::from_uuid(uuid::Builder::from_random_bytes(session).into_uuid()), nonce, vault)
+    }
+
+    /// The one that follows.
+    fn next(&self, vault: &Vault) -> Self {
+        let hash = vault.keyed_hash("next refresh token", &self.bytes());
+        Self::of(self.session, hash.first_chunk().copied().unwrap_or_default(), vault)
+    }
+
+    fn of(session: SessionId, nonce: [u8; 16], vault: &Vault) -> Self {
+        let bytes = [session.as_uuid().as_bytes().as_slice(), &nonce].concat();
+        let mut secret = vault.keyed_hash("refresh token", &bytes);
+        secret.rotate_left(16);
+        if let Some(begin) = secret.first_chunk_mut() {
+            *begin = nonce;
+        }
         Self { session, secret }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a token that the store made.
+    fn parse(text: &str, vault: &Vault) -> Option<Self> {
         let (session, secret) = text.split_once('.')?;
-        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
-        Some(Self { session: SessionId::parse(session).ok()?, secret: secret.try_into().ok()? })
+        let (session, secret) = (SessionId::parse(session).ok()?, BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?);
+        let ours = Self::of(session, *secret.first_chunk()?, vault);
+        bool::from(ours.secret.as_slice().ct_eq(&secret)).then_some(ours)
     }
 
     fn bytes(&self) -> Vec<u8> {

@@ -41,8 +41,8 @@ impl Commands {
         };
         // Whoever repeats a registration must know its password, which is in no fingerprint.
         if receipt.replayed {
-            let known = self.knows_password(UserId::from_uuid(receipt.id), password.into_secret()).await?;
-            known.then_some(()).ok_or(CommandError::KeyReused)?;
+            let known = self.generation_known_by(UserId::from_uuid(receipt.id), password.into_secret()).await?;
+            known.ok_or(CommandError::KeyReused)?;
         }
         Ok(receipt)
     }

@@ -27,7 +27,9 @@ impl Email {
         if !is_plausible || !email_address::EmailAddress::is_valid(&address) {
             return Err(InvalidPerson::Email);
         }
-        let host = idna::domain_to_ascii(&lookalike(host)).map_err(|_| InvalidPerson::Email)?;
+        // What DNS cannot have is its own: an address that was taken once is read for ever.
+        let host = lookalike(host);
+        let host = idna::domain_to_ascii(&host).unwrap_or(host);
         let normal = format!("{}@{host}", lookalike(local));
         Ok(Self { address, normal })
     }
@@ -123,12 +125,11 @@ mod tests {
         }
 
         #[test]
-        fn a_normal_form_is_its_own(address in "\\PC{1,12}@\\PC{1,8}\\.com") {
-            if let Ok(email) = Email::parse(&address)
-                && let Ok(again) = Email::parse(email.normal_form())
-            {
-                prop_assert_eq!(again.normal_form(), email.normal_form());
-            }
+        fn what_looks_alike_looks_alike_however_often_it_is_looked_at(
+            letters in "[a-z\u{430}-\u{44f}\u{3b1}-\u{3c9}\u{e0}-\u{ff}]{1,12}"
+        ) {
+            let once = lookalike(&letters);
+            prop_assert_eq!(lookalike(&once), once);
         }
     }
 }

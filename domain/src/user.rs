@@ -70,10 +70,12 @@ pub enum UserCommand {
     ChangePassword {
         /// The new one.
         credential: CredentialId,
+        /// Which generation of sessions there was when whoever asks was believed; any where nobody had to be.
+        believed_in: Option<u32>,
     },
     /// Let somebody who forgot the password choose another one, for a while.
     RequestPasswordReset {
-        /// What asks; the link that is sent says so.
+        /// What asks; the link that is sent says so, unless one that was sent lately is sent again.
         request: CommandId,
         /// When.
         now: DateTime<Utc>,
@@ -152,6 +154,9 @@ pub enum UserError {
     /// The store must not lose its last admin by a slip.
     #[error("an admin's account cannot be erased; it must be given another role first")]
     AdminCannotBeErased,
+    /// Somebody else changed the password, or logged the person out, since the old one was checked.
+    #[error("your password was changed meanwhile; log in again")]
+    PasswordChangedMeanwhile,
     /// The link was used, is too old, or was followed by another one.
     #[error("this link is not good any more; ask for another one")]
     ResetOver,
@@ -175,11 +180,15 @@ impl User {
             (Self::Active { .. }, UserCommand::ChangeProfile { profile }) => {
                 Ok(vec![UserEvent::UserProfileChanged { profile }])
             }
-            (Self::Active { access, .. }, UserCommand::ChangePassword { credential }) => {
+            (Self::Active { access, .. }, UserCommand::ChangePassword { credential, believed_in }) => {
+                if believed_in.is_some_and(|generation| generation != access.generation) {
+                    return Err(UserError::PasswordChangedMeanwhile);
+                }
                 Ok(vec![access.changed_to(credential)])
             }
-            (Self::Active { .. }, UserCommand::RequestPasswordReset { request, now }) => {
-                Ok(vec![UserEvent::UserPasswordResetRequested { request, until: Reset::end(now) }])
+            (Self::Active { access, .. }, UserCommand::RequestPasswordReset { request, now }) => {
+                let Reset { request, until } = access.reset_for(request, now);
+                Ok(vec![UserEvent::UserPasswordResetRequested { request, until }])
             }
             (Self::Active { access, .. }, UserCommand::ResetPassword { request, credential, now }) => {
                 access.reset.filter(|reset| reset.allows(request, now)).ok_or(UserError::ResetOver)?;
@@ -213,7 +222,10 @@ impl User {
             }
             (UserEvent::UserErased {}, _) => *self = Self::Erased,
             (event, Self::Active { profile, role, access }) => match event {
-                UserEvent::UserProfileChanged { profile: new } => *profile = new,
+                UserEvent::UserProfileChanged { profile: new } => {
+                    // A link may have gone to the address before.
+                    (*profile, access.reset) = (new, None);
+                }
                 UserEvent::UserRoleChanged { role: new } => *role = new,
                 UserEvent::UserPasswordChanged { credential, generation } => {
                     *access = Access { credential: Some(credential), generation, reset: None };
@@ -221,7 +233,9 @@ impl User {
                 UserEvent::UserPasswordResetRequested { request, until } => {
                     access.reset = Some(Reset { request, until });
                 }
-                UserEvent::UserSessionsEnded { generation } => access.generation = generation,
+                UserEvent::UserSessionsEnded { generation } => {
+                    (access.generation, access.reset) = (generation, None);
+                }
                 UserEvent::UserRegistered { .. } | UserEvent::UserErased {} => (),
             },
             (_, Self::New | Self::Erased) => (),

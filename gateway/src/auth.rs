@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::Store;
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::security_log;
 
@@ -211,19 +212,16 @@ async fn check(request: &Request, _: Bearer) -> Result<Actor> {
 pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
     let bearer = request.headers().typed_get::<Authorization<headers::authorization::Bearer>>();
     if let (Some(bearer), false) = (bearer, request.uri().path().starts_with("/login/")) {
-        let refused = || poem::Error::from(AuthorizationError);
-        let store = request.data::<Arc<Store>>().ok_or_else(refused)?;
-        let verified = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
-        let identity = verified.ok_or_else(|| {
-            security_log::bad_token(request.uri().path(), None);
-            refused()
-        })?;
+        let store = request.data::<Arc<Store>>().ok_or(AuthorizationError)?;
+        let identity = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
         // One of somebody who was erased or logged out speaks for nobody, and one of somebody with another role since for
         // that role.
-        let actor = store.authority.now(&identity)?.ok_or_else(|| {
-            security_log::bad_token(request.uri().path(), identity.actor.user());
-            refused()
-        })?;
+        let actor = identity.map(|identity| store.authority.now(&identity)).transpose()?.flatten();
+        let (Some(identity), Some(actor)) = (identity, actor) else {
+            request.data::<Arc<Limits>>().map_or(Ok(()), |limits| limits.bad_token(&request))?;
+            security_log::bad_token(request.uri().path(), identity.and_then(|identity| identity.actor.user()));
+            return Err(AuthorizationError.into());
+        };
         request.set_data(actor);
         request.set_data(Identity { actor, ..identity });
     }

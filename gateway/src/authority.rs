@@ -47,7 +47,7 @@ impl Change {
             UserEvent::UserErased {} => self.erased = true,
             UserEvent::UserRoleChanged { role } => self.role = Some(*role),
             UserEvent::UserPasswordChanged { generation, .. } | UserEvent::UserSessionsEnded { generation } => {
-                self.generation = *generation;
+                self.generation = self.generation.max(*generation);
             }
             UserEvent::UserRegistered { .. }
             | UserEvent::UserProfileChanged { .. }
@@ -127,7 +127,7 @@ impl Authority {
     pub(crate) fn note(&self, session: &Session) {
         if let Some(change) = self.known().people.get_mut(&session.user) {
             change.role = Some(session.role);
-            change.generation = session.generation;
+            change.generation = change.generation.max(session.generation);
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use journal::Vault;
 use nats::{LIMITS_USED, Nats};
-use poem::http::{HeaderName, HeaderValue};
+use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use strum::IntoEnumIterator;
 
@@ -77,6 +77,14 @@ impl Limits {
         }
     }
 
+    /// Counts an access token that is not good against the address that it comes from.
+    ///
+    /// # Errors
+    /// 429 where nothing is left.
+    pub(crate) fn bad_token(&self, request: &Request) -> Result<(), Problem> {
+        self.admit(Class::Token, &stranger(request))
+    }
+
     /// Tells other gateways what was used, and hears what they say, for as long as it is awaited.
     pub(crate) async fn share(&self, nats: &Nats) -> Infallible {
         let tell = async {
@@ -137,17 +145,16 @@ pub(crate) async fn limited<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
         return endpoint.call(request).await.map(IntoResponse::into_response);
     };
     let user = request.data::<commands::Actor>().and_then(|actor| actor.user());
-    let caller = match (user, request.remote_addr().as_socket_addr()) {
-        (Some(user), _) => user.to_string(),
-        (None, Some(address)) => Source::from(address.ip()).to_string(),
-        // Those that no socket knows count as one.
-        (None, None) => String::new(),
-    };
+    let caller = user.map_or_else(|| stranger(&request), |user| user.to_string());
     let left = limits.take(class, &caller);
     let mut response = match left {
         Left::Nothing(wait) => poem::Error::from(Problem::throttled(seconds(wait))).into_response(),
         Left::Some(_) => match endpoint.call(request).await {
             Err(error) if error.is_from_response() => error.into_response(),
+            // What says which methods there are is added outside.
+            Err(error) if error.status() != StatusCode::METHOD_NOT_ALLOWED => {
+                Problem::of_framework(&error).to_response()
+            }
             answered => answered?.into_response(),
         },
     };
@@ -162,6 +169,12 @@ pub(crate) async fn limited<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
         }
     }
     Ok(response)
+}
+
+/// The address that somebody comes from who is nobody yet; those that no socket knows count as one.
+fn stranger(request: &Request) -> String {
+    let address = request.remote_addr().as_socket_addr();
+    address.map(|address| Source::from(address.ip()).to_string()).unwrap_or_default()
 }
 
 /// Whole seconds after which it is worth trying again.

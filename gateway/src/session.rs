@@ -22,7 +22,7 @@ const REFRESH: &str = "__Secure-ludoteca-refresh";
 /// The refresh token goes nowhere else.
 const REFRESH_PATH: &str = "/login/session";
 /// As long as a refresh token is good.
-const REFRESH_LIFE: Duration = Duration::from_hours(30 * 24);
+const REFRESH_LIFE: Duration = Duration::from_hours(14 * 24);
 
 /// Lets a cookie speak where no `Authorization` header does. One that is not good any more is taken back, or its browser
 /// would be refused what every stranger may see.

@@ -51,6 +51,18 @@ async fn purchases_streams_and_exports_are_limited() {
 }
 
 #[tokio::test]
+async fn whoever_tries_token_after_token_is_told_to_wait() {
+    let app = store("token=3").await;
+    let forger = Person { token: Some("not.a.token".to_owned()), ..app.visitor() };
+    for _ in 0..3 {
+        forger.get("/jogos").await.refused(401, "unauthenticated");
+    }
+    forger.get("/jogos").await.refused(429, "too_many_attempts");
+    app.visitor().get("/jogos").await.expect(200);
+    app.admin.get("/users/me").await.expect(200);
+}
+
+#[tokio::test]
 async fn what_was_used_at_one_gateway_is_used_at_all() {
     let app = store("mailbox=20").await;
     let elsewhere = Person { url: app.second_gateway().await, ..app.visitor() };

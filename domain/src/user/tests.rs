@@ -93,24 +93,35 @@ fn reset(by: u128, minute: u32) -> UserCommand {
     UserCommand::ResetPassword { request: request(by), credential: credential(7), now: at(minute) }
 }
 
+fn change(n: u128, believed_in: Option<u32>) -> UserCommand {
+    UserCommand::ChangePassword { credential: credential(n), believed_in }
+}
+
 fn changed(n: u128, generation: u32) -> UserEvent {
     UserEvent::UserPasswordChanged { credential: credential(n), generation }
 }
 
 #[test]
 fn another_password_and_a_logout_everywhere_begin_another_generation_of_sessions() {
-    user()
-        .given(vec![registered()])
-        .when(UserCommand::ChangePassword { credential: credential(1) })
-        .then_expect_events(vec![changed(1, 1)]);
+    user().given(vec![registered()]).when(change(1, None)).then_expect_events(vec![changed(1, 1)]);
     user()
         .given(vec![registered(), changed(1, 1)])
         .when(UserCommand::EndSessions)
         .then_expect_events(vec![UserEvent::UserSessionsEnded { generation: 2 }]);
     user()
         .given(vec![registered(), changed(1, 1), UserEvent::UserSessionsEnded { generation: 2 }])
-        .when(UserCommand::ChangePassword { credential: credential(2) })
+        .when(change(2, Some(2)))
         .then_expect_events(vec![changed(2, 3)]);
+}
+
+#[test]
+fn a_change_by_whoever_was_believed_before_another_one_is_too_late() {
+    for since in [changed(1, 1), UserEvent::UserSessionsEnded { generation: 1 }] {
+        user()
+            .given(vec![registered(), since])
+            .when(change(2, Some(0)))
+            .then_expect_error(UserError::PasswordChangedMeanwhile);
+    }
 }
 
 #[test]
@@ -125,6 +136,14 @@ fn a_link_to_choose_another_password_is_good_once_and_for_half_an_hour() {
     given(vec![asked(1), changed(7, 1)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
     given(vec![asked(1), asked(2)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
     given(vec![]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    let moved = UserEvent::UserProfileChanged { profile: profile("moved") };
+    given(vec![asked(1), moved]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    let ended = UserEvent::UserSessionsEnded { generation: 1 };
+    given(vec![asked(1), ended]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    let again = |minute| UserCommand::RequestPasswordReset { request: request(2), now: at(minute) };
+    given(vec![asked(1)]).when(again(15)).then_expect_events(vec![asked(1)]);
+    let next = UserEvent::UserPasswordResetRequested { request: request(2), until: at(46) };
+    given(vec![asked(1)]).when(again(16)).then_expect_events(vec![next]);
 }
 
 fn any_command() -> impl Strategy<Value = UserCommand> {
@@ -133,7 +152,7 @@ fn any_command() -> impl Strategy<Value = UserCommand> {
         Just(UserCommand::ChangeProfile { profile: profile("new") }),
         Just(UserCommand::ChangeRole { role: Role::Analyst }),
         Just(UserCommand::ChangeRole { role: Role::Customer }),
-        (0..3_u128).prop_map(|n| UserCommand::ChangePassword { credential: credential(n) }),
+        (0..3_u128).prop_map(|n| change(n, None)),
         (0..3_u128).prop_map(|n| UserCommand::RequestPasswordReset { request: request(n), now: at(0) }),
         (0..3_u128, 0..40_u32).prop_map(|(by, minute)| reset(by, minute)),
         Just(UserCommand::EndSessions),

@@ -26,6 +26,8 @@ pub enum Class {
     Change,
     /// To read anything else.
     Read,
+    /// To show an access token that is not good.
+    Token,
     /// To log in to one account, from all devices together that it does not know.
     Account,
     /// To log in to one account from one device that it knows.
@@ -57,7 +59,7 @@ impl Class {
     /// How many are allowed in its window unless the store says otherwise.
     pub(crate) const fn usual(self) -> u32 {
         match self {
-            Self::Login | Self::Session | Self::Change => 300,
+            Self::Login | Self::Session | Self::Change | Self::Token => 300,
             Self::Registration | Self::Purchase | Self::Stream => 60,
             Self::Reset | Self::Export => 30,
             Self::Search => 600,

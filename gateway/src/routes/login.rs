@@ -41,7 +41,7 @@ struct Tokens {
     token_type: String,
     /// Seconds.
     expires_in: i64,
-    /// Good for one use, within 30 days.
+    /// Good for one use, within 14 days, and until 30 days after the login.
     refresh_token: String,
 }
 
@@ -83,12 +83,16 @@ impl Login {
         let session = match store.commands.log_in(&email, password.0.into(), place.clone()).await {
             Ok(session) => session,
             Err(refusal) => {
-                security_log::not_logged_in(vault, &email, &place, device.is_some());
+                if matches!(refusal, SessionError::WrongCredentials) {
+                    security_log::not_logged_in(vault, &email, &place, device.is_some());
+                }
                 return Err(refusal.into());
             }
         };
         security_log::logged_in(session.user, &place, device.is_some());
-        DeviceCookie::keep(jar, vault, &email);
+        if device.is_none() {
+            DeviceCookie::keep(jar, vault, &email);
+        }
         tokens(&store, session)
     }
 
@@ -101,7 +105,7 @@ impl Login {
     /// End a session.
     #[oai(path = "/logout", method = "post")]
     async fn logout(&self, store: Data<&Arc<Store>>, body: Json<Refresh>) -> Result<LoggedOut, Problem> {
-        store.commands.log_out(&body.refresh_token).await?;
+        log_out(&store, &body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
     }
 
@@ -119,7 +123,7 @@ impl Login {
         session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
         let Json(tokens) = self.auth(Data(*store), limits, request, jar, body).await?;
         if let Some(before) = session::refresh_token(jar) {
-            store.commands.log_out(&before).await?;
+            log_out(&store, &before).await?;
         }
         session::keep(jar, &tokens.access_token, &tokens.refresh_token);
         Ok(SessionBegun::NoContent)
@@ -151,11 +155,18 @@ impl Login {
     ) -> Result<LoggedOut, Problem> {
         session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
         if let Some(token) = session::refresh_token(jar) {
-            store.commands.log_out(&token).await?;
+            log_out(&store, &token).await?;
         }
         session::forget(jar);
         Ok(LoggedOut::NoContent)
     }
+}
+
+/// Its access token is refused here at once.
+async fn log_out(store: &Store, refresh_token: &str) -> Result<(), Problem> {
+    store.commands.log_out(refresh_token).await?;
+    store.authority.refresh().await;
+    Ok(())
 }
 
 fn no_proof() -> Problem {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use commands::Actor;
 use domain::Email;
 use poem::web::Data;
+use poem::web::cookie::CookieJar;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::Tag;
 use crate::Store;
 use crate::auth::{Identity, SignedIn};
+use crate::device::DeviceCookie;
 use crate::extract;
 use crate::limits::{Class, Limits};
 use crate::problem::Problem;
@@ -104,16 +106,27 @@ impl Passwords {
         &self,
         store: Data<&Arc<Store>>,
         limits: Data<&Arc<Limits>>,
+        jar: &CookieJar,
         body: Json<Forgotten>,
     ) -> Result<Asked, Problem> {
         let begun = Instant::now();
         let email = Email::parse(&body.email).map_err(|rule| Problem::field("email", rule))?;
-        limits.admit(Class::Mailbox, email.normal_form())?;
-        let asked = store.commands.request_password_reset(&store.commands.context(Actor::Anonymous), &email).await;
+        // Strangers who ask again and again do not keep a device that has logged in before from asking.
+        let device = DeviceCookie::read(jar, store.commands.vault(), &email);
+        limits.admit(Class::Mailbox, device.as_deref().unwrap_or(email.normal_form()))?;
+        if let Some(user) = store.commands.account_of(&email).await? {
+            // Nobody waits for it, or its time and its failure would tell that there is an account.
+            let store = store.clone();
+            tokio::spawn(async move {
+                let context = store.commands.context(Actor::Anonymous);
+                if let Err(error) = store.commands.request_password_reset(&context, user).await {
+                    tracing::error!(%error, user.id = %user, "A link to choose another password was not asked for");
+                }
+            });
+        }
         if let Some(even) = begun.checked_add(EVEN) {
             tokio::time::sleep_until(even).await;
         }
-        asked?;
         Ok(Asked::Accepted)
     }
 
@@ -128,8 +141,9 @@ impl Passwords {
 
     /// How hard a password is to guess. Nothing of it is kept.
     #[oai(path = "/login/strength", method = "post")]
-    async fn strength(&self, body: Json<Typed>) -> Result<Json<Strength>, Problem> {
-        let known: Vec<&str> = body.known.iter().map(|word| &**word).collect();
-        Ok(Json(Strength { score: commands::strength(&body.password, &known) }))
+    async fn strength(&self, store: Data<&Arc<Store>>, body: Json<Typed>) -> Result<Json<Strength>, Problem> {
+        let Typed { password, known } = body.0;
+        let known = known.into_iter().map(|word| word.0).collect();
+        Ok(Json(Strength { score: store.commands.strength(password.0, known).await? }))
     }
 }

@@ -15,7 +15,6 @@ use super::orders::Order;
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
-use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::strict::Str;
 
@@ -109,7 +108,6 @@ impl Users {
     async fn register(
         &self,
         store: Data<&Arc<Store>>,
-        limits: Data<&Arc<Limits>>,
         body: Json<NewUser>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
         /// The language of the store's mail: Portuguese or English.
@@ -119,7 +117,6 @@ impl Users {
         let NewUser { name, email, password, birth_date } = body.0;
         let person = ChangedUser { name, email, birth_date };
         let profile = person.parse(store.commands.today())?;
-        limits.admit(Class::Mailbox, profile.email.normal_form())?;
         let known = [profile.name.as_str(), profile.email.as_str()];
         let password = Password::parse(&password, &known).map_err(CommandError::from)?;
         let (who, route) = (profile.email.as_str(), "/users");

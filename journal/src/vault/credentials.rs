@@ -12,7 +12,9 @@ impl Vault {
     /// When the database does not answer.
     pub async fn keep_password(&self, user: UserId, credential: CredentialId, hash: &str) -> Result<(), JournalError> {
         sqlx::query(
-            "insert into vault.credentials (user_id, credential_id, password_hash) values ($1, $2, $3)
+            // Nothing is kept of whoever is forgotten meanwhile.
+            "insert into vault.credentials (user_id, credential_id, password_hash)
+             select user_id, $2, $3 from vault.subject_keys where user_id = $1 and wrapped_key is not null for share
              on conflict do nothing",
         )
         .bind(user.as_uuid())

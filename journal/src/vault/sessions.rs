@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{SessionId, UserId};
+use domain::user::Access;
+use domain::{CredentialId, SessionId, UserId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -64,6 +65,8 @@ pub enum Refreshed {
         user: UserId,
         /// Of which generation its session is.
         generation: u32,
+        /// The password whose change took it along into the next one.
+        kept_by: Option<CredentialId>,
         /// When its session was opened.
         opened_at: DateTime<Utc>,
     },
@@ -77,11 +80,12 @@ pub enum Refreshed {
 struct Rotated {
     user_id: Uuid,
     generation: i32,
+    kept_by: Option<Uuid>,
     opened_at: DateTime<Utc>,
 }
 
 impl Vault {
-    /// Keeps a new session.
+    /// Keeps a new session; none of whoever is forgotten meanwhile.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -89,7 +93,8 @@ impl Vault {
         sqlx::query(
             "insert into vault.sessions (family, user_id, generation, current, rotated_at, opened_at, expires_at, ends_at,
                                          device, network)
-             values ($1, $2, $3, $4, now(), $5, $6, $7, $8, $9)",
+             select $1, user_id, $3, $4, now(), $5, $6, $7, $8, $9
+             from vault.subject_keys where user_id = $2 and wrapped_key is not null for share",
         )
         .bind(session.id.as_uuid())
         .bind(session.user.as_uuid())
@@ -119,22 +124,26 @@ impl Vault {
         let rotate = "update vault.sessions
              set previous = current, current = $3, rotated_at = now(), expires_at = least($4, ends_at)
              where family = $1 and current = $2 and ended_at is null and expires_at > now() + $5
-             returning user_id, generation, opened_at";
+             returning user_id, generation, kept_by, opened_at";
         let rotate = sqlx::query_as(rotate).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
         let rotate = rotate.bind(next_expires_at).bind(self.ahead());
         let mut rotated: Option<Rotated> = rotate.fetch_optional(self.pool()).await?;
         if rotated.is_none() {
-            let again = "select user_id, generation, opened_at from vault.sessions
+            let again = "select user_id, generation, kept_by, opened_at from vault.sessions
                  where family = $1 and previous = $2 and current = $3 and rotated_at > now() - $4
                    and ended_at is null and expires_at > now() + $5";
             let again = sqlx::query_as(again).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
             rotated = again.bind(interval(GRACE)).bind(self.ahead()).fetch_optional(self.pool()).await?;
         }
-        if let Some(Rotated { user_id, generation, opened_at }) = rotated {
-            let generation = generation.unsigned_abs();
-            return Ok(Refreshed::Rotated { user: UserId::from_uuid(user_id), generation, opened_at });
+        if let Some(Rotated { user_id, generation, kept_by, opened_at }) = rotated {
+            let (user, kept_by) = (UserId::from_uuid(user_id), kept_by.map(CredentialId::from_uuid));
+            return Ok(Refreshed::Rotated { user, generation: generation.unsigned_abs(), kept_by, opened_at });
         }
-        Ok(if self.end_session(session).await? { Refreshed::Reused } else { Refreshed::Invalid })
+        let end = "update vault.sessions set ended_at = now()
+                   where family = $1 and ended_at is null and expires_at > now() + $2";
+        let end = sqlx::query(end).bind(session.as_uuid()).bind(self.ahead());
+        let was_open = end.execute(self.pool()).await?.rows_affected() > 0;
+        Ok(if was_open { Refreshed::Reused } else { Refreshed::Invalid })
     }
 
     /// Ends a session; whether there was one.
@@ -156,13 +165,13 @@ impl Vault {
         Ok(end.execute(self.pool()).await?.rows_affected() > 0)
     }
 
-    /// Lets a session go on into another generation.
+    /// Notes that a session goes on into the next generation, should a password come to count.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keep_session(&self, session: SessionId, into: u32) -> Result<(), JournalError> {
-        let keep = "update vault.sessions set generation = $2 where family = $1";
-        sqlx::query(keep).bind(session.as_uuid()).bind(generation(into)).execute(self.pool()).await?;
+    pub async fn keep_session(&self, session: SessionId, by: CredentialId) -> Result<(), JournalError> {
+        let keep = "update vault.sessions set kept_by = $2 where family = $1";
+        sqlx::query(keep).bind(session.as_uuid()).bind(by.as_uuid()).execute(self.pool()).await?;
         Ok(())
     }
 
@@ -170,12 +179,19 @@ impl Vault {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open_sessions(&self, user: UserId, of: u32, limit: i64) -> Result<Vec<OpenSession>, JournalError> {
+    pub async fn open_sessions(
+        &self,
+        user: UserId,
+        access: Access,
+        limit: i64,
+    ) -> Result<Vec<OpenSession>, JournalError> {
         let sessions = "select family, device, network, opened_at, rotated_at, ends_at from vault.sessions
-                        where user_id = $1 and generation = $2 and ended_at is null and expires_at > now() + $4
+                        where user_id = $1 and (generation = $2 or (generation = $2 - 1 and kept_by = $5))
+                          and ended_at is null and expires_at > now() + $4
                         order by opened_at desc, family limit $3";
-        let sessions = sqlx::query_as(sessions).bind(user.as_uuid()).bind(generation(of)).bind(limit);
-        Ok(sessions.bind(self.ahead()).fetch_all(self.pool()).await?)
+        let sessions = sqlx::query_as(sessions).bind(user.as_uuid()).bind(generation(access.generation)).bind(limit);
+        let sessions = sessions.bind(self.ahead()).bind(access.credential.map(CredentialId::as_uuid));
+        Ok(sessions.fetch_all(self.pool()).await?)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use journal::Vault;
 use nats::{LIMITS_USED, Nats};
-use poem::http::{HeaderName, HeaderValue, StatusCode};
+use poem::http::{HeaderName, HeaderValue};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use strum::IntoEnumIterator;
 
@@ -151,10 +151,6 @@ pub(crate) async fn limited<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
         Left::Nothing(wait) => poem::Error::from(Problem::throttled(seconds(wait))).into_response(),
         Left::Some(_) => match endpoint.call(request).await {
             Err(error) if error.is_from_response() => error.into_response(),
-            // What says which methods there are is added outside.
-            Err(error) if error.status() != StatusCode::METHOD_NOT_ALLOWED => {
-                Problem::of_framework(&error).to_response()
-            }
             answered => answered?.into_response(),
         },
     };

@@ -21,16 +21,14 @@ impl Commands {
         &self,
         context: &Context,
         user: UserId,
-        session: Option<SessionId>,
+        session: SessionId,
         (old, new): (SecretString, &str),
     ) -> Result<Receipt<User>, CommandError> {
         // Not even an admin knows somebody else's.
         context.actor.must_be(user)?;
         let believed_in = self.generation_known_by(user, old).await?.ok_or(CommandError::WrongPassword)?;
         let new = self.new_password(user, new).await?;
-        if let Some(session) = session {
-            self.vault.keep_session(session, credential_of(context)).await?;
-        }
+        self.vault.keep_session(session, credential_of(context)).await?;
         let change = |credential| UserCommand::ChangePassword { credential, believed_in: Some(believed_in) };
         self.set_password(context, user, new, change).await
     }

@@ -27,14 +27,12 @@ const EXPOSED: &str = "Consistency-Token, ETag, Idempotent-Replayed, Location, R
 
 /// Tells browsers which pages may read an answer.
 pub(crate) async fn shared<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
-    let allowed = request.data::<Arc<Store>>().is_some_and(|store| !store.cors_origins.is_empty());
-    let origin = request.headers().get(ORIGIN).cloned();
-    let is_welcome = origin.as_ref().and_then(|origin| origin.to_str().ok()).is_some_and(|origin| {
-        request.data::<Arc<Store>>().is_some_and(|store| store.cors_origins.iter().any(|known| known == origin))
-    });
+    let known = request.data::<Arc<Store>>().map_or(&[][..], |store| &store.cors_origins);
+    let depends = !known.is_empty();
+    let origin = request.headers().get(ORIGIN).filter(|origin| known.iter().any(|known| *known == **origin)).cloned();
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if is_welcome && is_preflight {
+    let mut response = if origin.is_some() && is_preflight {
         let mut response = StatusCode::NO_CONTENT.into_response();
         for (name, value) in PREFLIGHT {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -44,10 +42,10 @@ pub(crate) async fn shared<E: Endpoint>(endpoint: Arc<E>, request: Request) -> R
         endpoint.call(request).await?.into_response()
     };
     let headers = response.headers_mut();
-    if allowed {
+    if depends {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
-    if let Some(origin) = origin.filter(|_| is_welcome) {
+    if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }

@@ -94,7 +94,7 @@ impl Passwords {
         let NewPassword { current_password, password } = body.0;
         let passwords = (current_password.0.into(), password.0.as_str());
         let context = store.commands.context(actor);
-        store.commands.change_password(&context, user, Some(identity.session), passwords).await?;
+        store.commands.change_password(&context, user, identity.session, passwords).await?;
         store.authority.refresh().await;
         Ok(Changed::NoContent)
     }

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use domain::user::EmailConfirmation;
 use gateway::{Bounds, Edge, ProxyHeader, Quotas, Tls, TrustedProxies};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit};
@@ -47,6 +48,10 @@ pub struct StoreConfig {
     /// Where the store is, by its name in the tz database: the day there decides how old a buyer is
     #[arg(long, env = "STORE_TIME_ZONE", default_value = "America/Sao_Paulo")]
     pub time_zone: Tz,
+    /// Whether an account opens, and an address counts, only once a link that was mailed there is followed: optional, or
+    /// required
+    #[arg(long, env = "EMAIL_CONFIRMATION", default_value = "optional", value_parser = EmailConfirmation::from_str)]
+    pub email_confirmation: EmailConfirmation,
 }
 
 /// The database as its owner sees it: for migrations and for a new epoch.

@@ -77,8 +77,8 @@ impl Foundation {
         let vault = Vault::open(pool, &config.master_key, clock.clone()).await?;
         let nats = nats.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
-        let StoreConfig { currency, dispute_policy, time_zone, .. } = *config;
-        let rules = Rules { currency, refund_window, dispute_policy, time_zone };
+        let StoreConfig { currency, dispute_policy, time_zone, email_confirmation, .. } = *config;
+        let rules = Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation };
         let commands = Commands::new(journal.clone(), vault.clone(), rules, clock);
         beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop.clone()));
         Ok(Self { shared: Shared { commands, nats }, vault, stop })

@@ -18,7 +18,7 @@ const later = (file, name) => (props) => {
 
 const PAGES = {
   '': Home, search: Search, game: Game,
-  register: later('./pages/login.js', 'Register'), login: later('./pages/login.js', 'Login'), forgotten: later('./pages/login.js', 'Forgotten'), reset: later('./pages/login.js', 'Reset'),
+  register: later('./pages/login.js', 'Register'), login: later('./pages/login.js', 'Login'), forgotten: later('./pages/login.js', 'Forgotten'), reset: later('./pages/login.js', 'Reset'), confirm: later('./pages/login.js', 'Confirm'),
   account: later('./pages/account.js', 'Account'),
   basket: later('./pages/buying.js', 'Basket'), order: later('./pages/buying.js', 'Order'), orders: later('./pages/buying.js', 'Orders'), library: later('./pages/buying.js', 'Library'),
   admin: later('./pages/admin.js', 'Admin'),

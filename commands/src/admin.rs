@@ -1,6 +1,6 @@
 //! Admins: how there comes to be one, and that there always is.
 
-use domain::user::UserCommand;
+use domain::user::{Confirmation, UserCommand};
 use domain::{Role, User, UserId};
 use journal::{AggregateKey, Histories, Loaded};
 
@@ -41,6 +41,13 @@ impl Commands {
         // Another request than the one that set the password.
         let context = self.context(context.actor);
         let promoted = self.change_role(&context, user, Role::Admin).await?.position.is_some();
+        // Whoever sits at the console answers for the address.
+        self.execute(&self.context(context.actor), user.as_uuid(), |loaded: &Loaded<User>| {
+            let User::Active { mailbox, .. } = &loaded.aggregate else { return Ok(vec![]) };
+            let is_awaited = mailbox.confirmation == Confirmation::Awaited;
+            Ok::<_, CommandError>(is_awaited.then_some(UserCommand::ConfirmEmail).into_iter().collect())
+        })
+        .await?;
         Ok(if known && !promoted { MadeAdmin::Known } else { MadeAdmin::Changed })
     }
 

@@ -1,6 +1,6 @@
 //! What opens an account: another password, chosen by whoever knows the old one or gets the mail.
 
-use domain::user::{User, UserCommand};
+use domain::user::{User, UserCommand, UserError};
 use domain::{CommandId, CredentialId, Email, SessionId, UserId};
 use secrecy::SecretString;
 
@@ -8,8 +8,8 @@ use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::Receipt;
+use crate::link::ResetLink;
 use crate::password::{Password, strength};
-use crate::reset_link::ResetLink;
 
 impl Commands {
     /// Lets another password open one's account, and ends all sessions but the one that asks.
@@ -78,7 +78,7 @@ impl Commands {
         link: &str,
         password: &str,
     ) -> Result<Receipt<User>, CommandError> {
-        let ResetLink { user, request } = ResetLink::read(link, &self.vault)?;
+        let ResetLink { user, request } = ResetLink::read(link, &self.vault).ok_or(UserError::ResetOver)?;
         let now = self.clock.now();
         let reset = |credential| UserCommand::ResetPassword { request, credential, now };
         // Asked first: a link that is over need not know what a good password is.

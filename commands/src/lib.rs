@@ -5,6 +5,7 @@
 
 mod actor;
 mod admin;
+mod age;
 mod catalog;
 mod checkout;
 mod credentials;
@@ -13,13 +14,14 @@ mod dispute;
 mod error;
 mod executor;
 mod game;
+mod link;
+mod mailbox;
 mod order;
 mod password;
 mod payment;
 mod promotion;
 mod refund;
 mod report;
-mod reset_link;
 mod session;
 mod user;
 
@@ -27,6 +29,7 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use domain::user::EmailConfirmation;
 use journal::{Clock, FirstAnswer, Journal, Vault};
 use uuid::Uuid;
 
@@ -41,7 +44,7 @@ pub use order::{OrderState, PlacedOrder};
 pub use password::{InvalidPassword, Password};
 pub use payment::PaymentState;
 pub use session::{Place, Session, SessionError};
-pub use user::Registration;
+pub use user::{ChangedProfile, Registration};
 
 /// What a store may settle for itself.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,8 @@ pub struct Rules {
     pub dispute_policy: DisputePolicy,
     /// Where it is, for the day that decides how old somebody is.
     pub time_zone: Tz,
+    /// Whether an address counts before its owner has followed a link that was sent there.
+    pub email_confirmation: EmailConfirmation,
 }
 
 /// Everything that the store can be asked to do.

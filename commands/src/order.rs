@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use domain::game::Game;
 use domain::order::{CancelReason, Line, MAX_GAMES, Offer, Order, OrderCommand, OrderError};
 use domain::payment::{PaymentCommand, PaymentMethod};
-use domain::user::UserError;
+use domain::user::{AgeSignal, UserError};
 use domain::{GameId, Money, OrderId, Payment, PaymentId, User};
 use journal::{AggregateKey, Histories};
 use uuid::Uuid;
@@ -67,13 +67,14 @@ impl Commands {
                 order.as_uuid(),
                 (&leans_on, Read::New),
                 |_, others| {
-                    let User::Active { profile, .. } = others.aggregate::<User>(buyer.as_uuid())? else {
-                        return Err(UserError::UserErased.into());
-                    };
-                    let buyer_age = key.open(&profile)?.birth_date.age_on(self.today());
+                    let account = others.aggregate::<User>(buyer.as_uuid())?;
+                    let User::Active { mailbox, .. } = &account else { return Err(UserError::UserErased.into()) };
+                    self.must_be_confirmed(mailbox)?;
+                    let (gate, source) = account.age_gate().ok_or(UserError::UserErased)?;
+                    let age = AgeSignal { years: key.open(gate)?.birth_date.age_on(self.today()), source };
                     let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<_, _>>()?;
                     let payment_method = payment_method.clone();
-                    Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, buyer_age, offers, payment_method }])
+                    Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, age, offers, payment_method }])
                 },
                 |placed: &Order, _| {
                     let payment = PaymentId::for_attempt(order, 1).as_uuid();

@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::user::{Access, User, UserCommand};
+use domain::user::{Access, Confirmation, User, UserCommand};
 use domain::{Email, Role, SessionId, UserId};
 use journal::Vault;
 use journal::vault::{NewSession, OpenSession, Refreshed};
@@ -88,8 +88,9 @@ impl Commands {
         // That took a while: what counts is how the account is now.
         let now = self.load::<User>(user.as_uuid()).await?.aggregate;
         let is_same = now.credential(user) == account.credential(user);
-        let User::Active { role, access, .. } = now else { return Err(SessionError::WrongCredentials) };
-        if !known || !is_same {
+        let User::Active { role, access, mailbox, .. } = now else { return Err(SessionError::WrongCredentials) };
+        // Whoever could tell an account that is not open yet from a wrong password knew that it was free to register.
+        if !known || !is_same || mailbox.confirmation == Confirmation::Awaited {
             return Err(SessionError::WrongCredentials);
         }
         let (token, now) = (Token::new(&self.vault), self.clock.now());

@@ -1,11 +1,13 @@
-use domain::user::{User, UserCommand, UserEvent};
-use domain::{CredentialId, Email, EventId, Language, Profile, Role, SealedProfile, UserId, stored};
-use journal::{AggregateKey, FirstAnswer, Loaded};
+use domain::user::{BirthDateChange, User, UserCommand, UserError};
+use domain::{CredentialId, EventId, Language, Profile, Role, UserId};
+use journal::{FirstAnswer, Loaded, Position};
 
 use crate::Commands;
-use crate::actor::Context;
+use crate::actor::{Actor, Context};
+use crate::age::birth_date_change;
 use crate::error::CommandError;
 use crate::executor::{Read, Receipt};
+use crate::mailbox::next_event;
 use crate::password::Password;
 
 /// A person who wants an account.
@@ -17,6 +19,15 @@ pub struct Registration {
     pub password: Password,
     /// In which language they want to be spoken to.
     pub language: Language,
+}
+
+/// What a change of a profile came to.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangedProfile {
+    /// Where its last event stands in the journal; nothing where nothing changed.
+    pub position: Option<Position>,
+    /// Whether the new address counts only once it is confirmed.
+    pub address_waits: bool,
 }
 
 impl Commands {
@@ -63,7 +74,8 @@ impl Commands {
         self.vault.keep_password(user, CredentialId::first_of(user), &hash).await?;
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
-        let command = || UserCommand::Register { profile: sealed.clone(), role };
+        let awaits_confirmation = self.requires_confirmation() && context.actor == Actor::Anonymous;
+        let command = || UserCommand::Register { profile: sealed.clone(), role, awaits_confirmation };
         let registered = self
             .execute_on(&context, user.as_uuid(), (&[], Read::New), |_, _| Ok::<_, CommandError>(vec![command()]))
             .await;
@@ -75,55 +87,54 @@ impl Commands {
         registered
     }
 
-    /// Replaces what the store knows of a person.
+    /// Replaces what the store knows of a person. Where the store requires it, another address waits to be confirmed; a
+    /// birth date is the owner's to correct.
     ///
     /// # Errors
     /// [`CommandError::NotFound`] to others, [`CommandError::ProofTooOld`] where address or birth date change,
-    /// [`CommandError::EmailTaken`], and those of every use case.
+    /// [`CommandError::EmailTaken`], [`UserError::BirthDateCorrected`], and those of every use case.
     pub async fn change_profile(
         &self,
         context: &Context,
         user: UserId,
         profile: Profile,
-    ) -> Result<Receipt<User>, CommandError> {
+    ) -> Result<ChangedProfile, CommandError> {
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
-        self.execute(context, user.as_uuid(), |loaded: &Loaded<User>| {
-            if let User::Active { profile: sealed, .. } = &loaded.aggregate {
-                let before = key.open(sealed)?;
-                if (&before.email, before.birth_date) != (&profile.email, profile.birth_date) {
-                    context.actor.must_be_proven(self.clock.now())?;
-                }
+        let decide = |loaded: &Loaded<User>| {
+            let User::Active { profile: before, mailbox, .. } = &loaded.aggregate else {
+                return Err(UserError::UserErased.into());
+            };
+            let (gate, _) = loaded.aggregate.age_gate().ok_or(UserError::UserErased)?;
+            let counted = key.open(gate)?.birth_date;
+            let before = key.open(before)?;
+            let birth_date = birth_date_change(before.birth_date, counted, profile.birth_date);
+            let is_corrected = birth_date != BirthDateChange::Unchanged;
+            let address_changed = before.email != profile.email;
+            if address_changed || is_corrected {
+                context.actor.must_be_proven(self.clock.now())?;
             }
-            let event = EventId::of(context.command, user.as_uuid(), loaded.version().saturating_add(1));
-            Ok::<_, CommandError>(vec![UserCommand::ChangeProfile { profile: key.seal(event, &profile)? }])
-        })
-        .await
-    }
-
-    /// The address that an account had before a change of its profile; nothing where it stayed the same, and once the
-    /// person is erased.
-    ///
-    /// # Errors
-    /// Those of every use case.
-    pub async fn former_address(&self, user: UserId, changed: &SealedProfile) -> Result<Option<Email>, CommandError> {
-        let key = AggregateKey::of::<User>(user.as_uuid());
-        let histories = self.journal.histories(&[key]).await?;
-        let mut before = None;
-        for event in histories.of(key) {
-            match stored::read(&event.event_type, &event.event_version, event.payload.get())? {
-                UserEvent::UserRegistered { profile, .. } | UserEvent::UserProfileChanged { profile } => {
-                    if profile.sealed_in == changed.sealed_in {
-                        break;
-                    }
-                    before = Some(profile);
-                }
-                _ => (),
+            if is_corrected {
+                context.actor.must_be(user).map_err(|_| CommandError::Forbidden)?;
             }
-        }
-        let Some((key, before)) = self.vault.subject(user).await?.zip(before) else { return Ok(None) };
-        let (before, now) = (key.open(&before)?.email, key.open(changed)?.email);
-        Ok((before != now).then_some(before))
+            let waits = address_changed && self.requires_confirmation();
+            let email = if waits { before.email.clone() } else { profile.email.clone() };
+            let now = Profile { email, ..profile.clone() };
+            let mut commands = Vec::new();
+            if now != before || (!waits && mailbox.next.is_some()) {
+                let profile = key.seal(next_event(context, user, loaded, 1), &now)?;
+                let address_changed = address_changed && !waits;
+                commands.push(UserCommand::ChangeProfile { profile, address_changed, birth_date });
+            }
+            if waits {
+                let event = next_event(context, user, loaded, commands.len().saturating_add(1));
+                commands.push(UserCommand::RequestEmailChange { address: key.seal_email(event, &profile.email)? });
+            }
+            Ok::<_, CommandError>(commands)
+        };
+        let Receipt { position, aggregate, .. } = self.execute(context, user.as_uuid(), decide).await?;
+        let User::Active { profile: now, .. } = aggregate else { return Err(UserError::UserErased.into()) };
+        Ok(ChangedProfile { position, address_waits: key.open(&now)?.email != profile.email })
     }
 
     /// Forgets a person: from now on nobody can read what the store knew of them.

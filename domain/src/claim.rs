@@ -53,9 +53,17 @@ fn user_claims(user: UserId, event: &UserEvent) -> Vec<ClaimChange> {
     let take = |profile: &SealedProfile| ClaimChange::Take(Claim::Email(user, profile.clone()));
     match event {
         UserEvent::UserRegistered { profile, .. } => vec![take(profile)],
-        UserEvent::UserProfileChanged { profile } => vec![ClaimChange::ReleaseAll(ClaimKind::Email), take(profile)],
+        UserEvent::UserProfileChanged { profile, address_changed: true, .. } => {
+            vec![ClaimChange::ReleaseAll(ClaimKind::Email), take(profile)]
+        }
         UserEvent::UserErased {} => vec![ClaimChange::ReleaseAll(ClaimKind::Email)],
-        UserEvent::UserRoleChanged { .. }
+        UserEvent::UserProfileChanged { address_changed: false, .. }
+        | UserEvent::UserBirthDateConfirmed { .. }
+        | UserEvent::UserRegistrationRepeated {}
+        | UserEvent::UserEmailChangeRequested { .. }
+        | UserEvent::UserEmailConfirmationRequested {}
+        | UserEvent::UserEmailConfirmed {}
+        | UserEvent::UserRoleChanged { .. }
         | UserEvent::UserPasswordChanged { .. }
         | UserEvent::UserPasswordResetRequested { .. }
         | UserEvent::UserSessionsEnded { .. } => vec![],

@@ -30,7 +30,7 @@ pub use language::Language;
 pub use money::{Currency, InvalidMoney, Money, Price};
 pub use order::Order;
 pub use payment::Payment;
-pub use person::{BirthDate, InvalidPerson, PersonName, Profile, Sealed, SealedProfile};
+pub use person::{BirthDate, InvalidPerson, PersonName, Profile, Sealed, SealedEmail, SealedProfile};
 pub use text::{Description, InvalidText, Label, Labels, Name, Text, Title};
 pub use user::{Role, User};
 pub use work::PaymentWork;

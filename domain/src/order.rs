@@ -7,6 +7,7 @@ use crate::game::AgeRating;
 use crate::money::{Money, Price};
 use crate::payment::{PaymentMethod, Terms};
 use crate::text::Title;
+use crate::user::AgeSignal;
 use crate::{GameId, OrderId, PaymentId, UserId};
 
 mod command;
@@ -177,8 +178,8 @@ impl Order {
     /// [`OrderError`] names the rule in the way.
     pub fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
         match (self, command) {
-            (Self::New, OrderCommand::Place { buyer, buyer_age, offers, payment_method }) => {
-                place(buyer, buyer_age, offers, payment_method)
+            (Self::New, OrderCommand::Place { buyer, age, offers, payment_method }) => {
+                place(buyer, age, offers, payment_method)
             }
             (_, OrderCommand::Place { .. }) => Err(OrderError::AlreadyPlaced),
             (Self::New, _) => Err(OrderError::UnknownOrder),
@@ -238,7 +239,7 @@ impl Order {
     pub fn evolve(&mut self, event: OrderEvent) {
         let attempts = self.attempts();
         match (event, &mut *self) {
-            (OrderEvent::OrderCreated { buyer, lines, total, payment_method }, _) => {
+            (OrderEvent::OrderCreated { buyer, lines, total, payment_method, .. }, _) => {
                 *self = Self::Open { buyer, lines, total, failed_attempts: 0, payment_method };
             }
             (OrderEvent::OrderPaymentFailed { attempt, .. }, Self::Open { failed_attempts, .. }) => {
@@ -303,7 +304,7 @@ impl Order {
 
 fn place(
     buyer: UserId,
-    buyer_age: u32,
+    age: AgeSignal,
     offers: Vec<Offer>,
     payment_method: PaymentMethod,
 ) -> Result<Vec<OrderEvent>, OrderError> {
@@ -315,13 +316,14 @@ fn place(
         if lines.iter().any(|line| line.game == game) {
             return Err(OrderError::DuplicateGame(game));
         }
-        if buyer_age < age_rating.years() {
+        if age.years < age_rating.years() {
             return Err(OrderError::BuyerTooYoung { game, rating: age_rating.years() });
         }
         lines.push(Line { game, title, price, price_before });
     }
     let total = total_of(&lines)?;
-    let created = OrderEvent::OrderCreated { buyer, lines: lines.clone(), total, payment_method };
+    let age_source = Some(age.source);
+    let created = OrderEvent::OrderCreated { buyer, lines: lines.clone(), total, payment_method, age_source };
     let mut events = vec![created];
     if total.is_zero() {
         events.extend(complete(buyer, &lines, total, None));

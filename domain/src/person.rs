@@ -27,7 +27,7 @@ pub enum InvalidPerson {
 pub type PersonName = Text<1, 120>;
 
 /// The day a person was born.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BirthDate(NaiveDate);
 
@@ -91,4 +91,13 @@ pub struct SealedProfile {
     pub email: Sealed,
     /// The sealed date.
     pub birth_date: Sealed,
+}
+
+/// An [`Email`] as it stands in an event before it is part of the profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedEmail {
+    /// The event that carries it.
+    pub sealed_in: EventId,
+    /// The sealed address.
+    pub email: Sealed,
 }

@@ -19,9 +19,11 @@ struct Upcast {
 }
 
 /// In the order of their versions: the first of a type leads from 1 to 2.
-const UPCASTS: [Upcast; 2] = [
+const UPCASTS: [Upcast; 4] = [
     Upcast { event_type: "UserRegistered", to_next: name_the_seal },
+    Upcast { event_type: "UserRegistered", to_next: await_nothing },
     Upcast { event_type: "UserProfileChanged", to_next: name_the_seal },
+    Upcast { event_type: "UserProfileChanged", to_next: say_what_changed },
 ];
 
 /// The version that events of a type are stored in today, from 1.
@@ -59,5 +61,21 @@ fn name_the_seal(payload: &mut Value) {
         if let Some(Value::String(sealed)) = payload.pointer_mut(&format!("/profile/{field}")) {
             sealed.insert(0, '1');
         }
+    }
+}
+
+/// Accounts used to open at once.
+fn await_nothing(payload: &mut Value) {
+    if let Value::Object(fields) = payload {
+        fields.insert("awaits_confirmation".to_owned(), Value::Bool(false));
+    }
+}
+
+/// A change of a profile used not to say what it changed: the address may have been part of it, and every birth date
+/// counted.
+fn say_what_changed(payload: &mut Value) {
+    if let Value::Object(fields) = payload {
+        fields.insert("address_changed".to_owned(), Value::Bool(true));
+        fields.insert("birth_date".to_owned(), Value::String("unchanged".to_owned()));
     }
 }

@@ -50,7 +50,12 @@ impl Change {
                 self.generation = self.generation.max(*generation);
             }
             UserEvent::UserRegistered { .. }
+            | UserEvent::UserRegistrationRepeated {}
             | UserEvent::UserProfileChanged { .. }
+            | UserEvent::UserEmailChangeRequested { .. }
+            | UserEvent::UserEmailConfirmationRequested {}
+            | UserEvent::UserEmailConfirmed {}
+            | UserEvent::UserBirthDateConfirmed { .. }
             | UserEvent::UserPasswordResetRequested { .. } => (),
         }
     }

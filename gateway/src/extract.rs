@@ -1,7 +1,8 @@
 //! What many routes read from a request: the context of a command, versions, tokens, pages.
 
+use chrono::NaiveDate;
 use commands::{Actor, Context};
-use domain::UserId;
+use domain::{BirthDate, UserId};
 use journal::Position;
 use poem::http::StatusCode;
 use poem_openapi::Object;
@@ -149,6 +150,11 @@ pub(crate) fn account(actor: Actor, id: &str) -> Result<UserId, Problem> {
         ("me", Some(user)) => Ok(user),
         _ => path_id(UserId::parse(id)),
     }
+}
+
+/// A birth date, as of today where the store is.
+pub(crate) fn birth_date(store: &Store, date: NaiveDate) -> Result<BirthDate, Problem> {
+    BirthDate::parse(date, store.commands.today()).map_err(|rule| Problem::field("birth_date", rule))
 }
 
 /// An id of the path.

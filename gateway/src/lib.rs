@@ -8,6 +8,7 @@ mod authority;
 mod cors;
 mod device;
 mod edge;
+mod even;
 mod extract;
 mod headers;
 mod limits;

@@ -1,3 +1,4 @@
+mod confirmations;
 mod dead_letters;
 mod disputes;
 mod events;
@@ -45,7 +46,7 @@ enum Tag {
 /// All routes that the OpenAPI document describes.
 pub(crate) fn all() -> impl OpenApi {
     (
-        (users::Users, sessions::Sessions, password::Passwords),
+        (users::Users, sessions::Sessions, password::Passwords, confirmations::Confirmations),
         login::Login,
         search::Search,
         orders::Orders,

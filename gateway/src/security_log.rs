@@ -68,6 +68,8 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (&Method::POST, ["users"]) => "registration",
         (_, ["login", "reset"]) | (&Method::PUT, ["users", _, "password"]) => "password_change",
         (_, ["login", "forgotten"]) => "password_reset_request",
+        (_, ["login", "confirm"]) => "email_confirmation",
+        (&Method::PUT, ["users", _, "birth-date"]) => "birth_date_confirmation",
         (&Method::DELETE, ["users", _, "sessions", ..]) => "session_end",
         (&Method::PUT, ["users", _, "role"]) => "role_change",
         (&Method::PUT, ["users", _]) => "profile_change",

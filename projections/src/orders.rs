@@ -51,7 +51,7 @@ impl Projection for Orders {
 
     async fn apply(&self, rows: &mut Rows<OrderView>, fact: &Fact) -> Result<(), ApplyError> {
         match &fact.event {
-            StoreEvent::Order(order, OrderEvent::OrderCreated { buyer, lines, total, payment_method: _ }) => {
+            StoreEvent::Order(order, OrderEvent::OrderCreated { buyer, lines, total, .. }) => {
                 rows.insert(created(*order, fact, (*buyer, lines, *total)))?;
             }
             StoreEvent::Order(order, event) => {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
-use domain::user::{User, UserEvent};
+use domain::user::{BirthDateChange, User, UserEvent};
 use domain::{EventId, Role, SealedProfile, StoreEvent, UserId};
 use journal::{JournalError, Vault, once_more};
 use serde::{Deserialize, Serialize};
@@ -81,31 +81,45 @@ impl Projection for Users {
         let StoreEvent::User(user, event) = &fact.event else { return Ok(()) };
         let key = UserKey { user_id: user.as_uuid() };
         match event {
-            UserEvent::UserRegistered { profile, role } => {
+            UserEvent::UserRegistered { profile, role, .. } => {
                 let (name, email, birth_date) = self.open(*user, fact, profile).await?;
                 rows.insert(UserView {
                     user_id: user.as_uuid(),
                     name,
                     email,
                     birth_date,
+                    email_confirmed: false,
+                    birth_date_corrected: false,
                     role: role.to_string(),
                     erased: false,
                     version: fact.version,
                     registered_at: fact.at,
                 })?;
             }
-            UserEvent::UserProfileChanged { profile } => {
+            UserEvent::UserProfileChanged { profile, address_changed, birth_date } => {
                 let opened = self.open(*user, fact, profile).await?;
                 rows.change(&key, |person| {
                     (person.name, person.email, person.birth_date) = opened;
+                    person.email_confirmed &= !address_changed;
+                    person.birth_date_corrected |= *birth_date != BirthDateChange::Unchanged;
                     person.version = fact.version;
                 });
             }
+            UserEvent::UserBirthDateConfirmed { profile, .. } => {
+                let (_, _, birth_date) = self.open(*user, fact, profile).await?;
+                rows.change(&key, |person| (person.birth_date, person.version) = (birth_date, fact.version));
+            }
+            UserEvent::UserEmailConfirmed {} => rows.change(&key, |person| {
+                (person.email_confirmed, person.version) = (true, fact.version);
+            }),
             UserEvent::UserRoleChanged { role } => rows.change(&key, |person| {
                 (person.role, person.version) = (role.to_string(), fact.version);
             }),
-            // What opens an account is shown to nobody.
-            UserEvent::UserPasswordChanged { .. }
+            // What opens an account, or was only asked for, is shown to nobody.
+            UserEvent::UserRegistrationRepeated {}
+            | UserEvent::UserEmailChangeRequested { .. }
+            | UserEvent::UserEmailConfirmationRequested {}
+            | UserEvent::UserPasswordChanged { .. }
             | UserEvent::UserPasswordResetRequested { .. }
             | UserEvent::UserSessionsEnded { .. } => (),
             UserEvent::UserErased {} => rows.change(&key, |person| {
@@ -129,6 +143,10 @@ pub struct UserView {
     /// Their birth date; nothing once erased.
     #[serde(with = "crate::date")]
     pub birth_date: Option<NaiveDate>,
+    /// Whether mail to the address was seen to arrive.
+    pub email_confirmed: bool,
+    /// Whether the one correction of it that is theirs was used.
+    pub birth_date_corrected: bool,
     /// What they may do.
     pub role: String,
     /// Whether they were forgotten.

@@ -11,7 +11,7 @@ use domain::GameId;
 use serde_json::json;
 
 use self::driver::Browser;
-use crate::support::{Person, TestApp, all_mails, eventually};
+use crate::support::{Person, TestApp, eventually, mailed_token, mailed_tokens};
 
 /// A store with the demo catalogue.
 async fn shop() -> TestApp {
@@ -160,7 +160,7 @@ async fn an_admin_is_shown_a_conflict_redrives_a_dead_letter_and_watches_the_eve
 }
 
 #[tokio::test]
-async fn a_person_forgets_a_password_changes_it_and_logs_another_device_out() {
+async fn a_person_forgets_a_password_changes_it_with_address_and_birth_date_and_logs_another_device_out() {
     let Some(browser) = Browser::start().await else { return };
     let app = shop().await;
     let ana = app.customer("ana").await;
@@ -172,13 +172,7 @@ async fn a_person_forgets_a_password_changes_it_and_logs_another_device_out() {
     browser.fill("email", &ana.email).await;
     browser.click("main form button").await;
     browser.see("main .note.ok").await;
-    let link = || {
-        let mail = all_mails(&app).into_iter().find(|mail| mail.contains("/#/reset?token="))?;
-        let (_, token) = mail.split_once("/#/reset?token=")?;
-        Some(token.split_whitespace().next()?.to_owned())
-    };
-    eventually("the link is mailed", || async { link().is_some() }).await;
-    browser.open(&format!("#/reset?token={}", link().unwrap())).await;
+    browser.open(&format!("#/reset?token={}", mailed_token(&app, "reset", &[]).await)).await;
     browser.fill("password", "passwordpassword").await;
     eventually("it says what that is worth", || async { browser.text(".strength").await.contains("Guessed") }).await;
     browser.fill("password", "fourteen kettles of rain").await;
@@ -205,10 +199,22 @@ async fn a_person_forgets_a_password_changes_it_and_logs_another_device_out() {
     browser.open("#/orders").await;
     browser.open("#/account").await;
     browser.fill("email", "ana.maria@example.com").await;
+    browser.fill("birth_date", "2001-05-18").await;
+    let before = mailed_tokens(&app, "confirm");
     browser.click("main section:nth-of-type(1) form button").await;
     browser.fill("proof", "seven umbrellas of cheese").await;
     browser.click("dialog form button").await;
     browser.see("main section:nth-of-type(1) .good").await;
+    browser.see("#f-birth_date:disabled").await;
+
+    // The new address is confirmed by what is mailed there.
+    let token = mailed_token(&app, "confirm", &before).await;
+    browser.see("#confirm").await;
+    browser.open(&format!("#/confirm?token={token}")).await;
+    browser.see("main .note.ok").await;
+    browser.open("#/account").await;
+    browser.see("#f-birth_date:disabled").await;
+    assert_eq!(browser.count("#confirm").await, 0);
     browser.click("#leave-all").await;
     browser.see("a[href='#/login']").await;
     let moved = Person { email: "ana.maria@example.com".to_owned(), ..forgetful };

@@ -5,7 +5,7 @@ use commands::{Actor, CommandError, Commands, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::{DisputePolicy, OrderError};
 use domain::payment::{MethodToken, PaymentMethod};
-use domain::user::UserError;
+use domain::user::{EmailConfirmation, UserError};
 use domain::{Currency, Description, GameId, Labels, Money, Name, OrderId, Role, Title, UserId};
 use journal::{Clock, Journal, Vault};
 
@@ -21,6 +21,7 @@ async fn another_process(app: &TestApp) -> Commands {
         refund_window: chrono::TimeDelta::days(7),
         dispute_policy: DisputePolicy::Suspend,
         time_zone: Tz::UTC,
+        email_confirmation: EmailConfirmation::Optional,
     };
     Commands::new(journal, vault, rules, clock)
 }

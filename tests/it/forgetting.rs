@@ -75,7 +75,11 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     ("read.search_b_documents", Nobody, "document game_id"),
     ("read.search_live", Nobody, "one side"),
     ("read.search_words", Nobody, "n word"),
-    ("read.users", UntilProjected, "birth_date email erased name registered_at role user_id version"),
+    (
+        "read.users",
+        UntilProjected,
+        "birth_date birth_date_corrected email email_confirmed erased name registered_at role user_id version",
+    ),
     ("vault.credentials", UntilForgotten, "credential_id kept_at password_hash user_id"),
     ("vault.mail", Nobody, "attempts dead_at due_at event_id last_error noted_at sent_at sequence"),
     ("vault.master_key", Nobody, "fingerprint hash_key id predecessor wraps"),

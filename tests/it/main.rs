@@ -11,6 +11,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod ages;
 mod analysts;
 mod architecture;
 mod bad_input;
@@ -18,6 +19,7 @@ mod browser;
 mod cache;
 mod chaos;
 mod compose;
+mod confirmations;
 mod dead_letters;
 mod disputes;
 mod edge;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Answer, Person, TestApp, Wishes, all_mails, eventually};
+use crate::support::{Answer, Person, TestApp, Wishes, eventually, mailed_token, mailed_tokens, mails_about};
 
 const NEW: &str = "fourteen kettles of rain";
 
@@ -28,24 +28,12 @@ async fn reset(app: &TestApp, token: &str, password: &str) -> Answer {
     app.visitor().post("/login/reset", &json!({ "token": token, "password": password })).await
 }
 
-fn mails_about(app: &TestApp, subject: &str) -> Vec<String> {
-    all_mails(app).into_iter().filter(|mail| mail.contains(&format!("Subject: {subject}"))).collect()
-}
-
-/// What the links carry that were mailed so far.
 fn links(app: &TestApp) -> Vec<String> {
-    let token = |mail: String| {
-        let (_, link) = mail.split_once("/#/reset?token=").unwrap();
-        link.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
-    };
-    mails_about(app, "Choose another password").into_iter().map(token).collect()
+    mailed_tokens(app, "reset")
 }
 
-/// A link that was mailed after so many others.
 async fn link(app: &TestApp, before: &[String]) -> String {
-    let new = || links(app).into_iter().find(|link| !before.contains(link));
-    eventually("the link is mailed", || async { new().is_some() }).await;
-    new().unwrap()
+    mailed_token(app, "reset", before).await
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use ::psp::PspClient;
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
+use domain::user::EmailConfirmation;
 use gateway::ProxyHeader;
 use ipnet::IpNet;
 use ludoteca::config::{
@@ -37,7 +38,7 @@ use workers::Checkout;
 pub use answer::Answer;
 pub use database::{empty_database, new_database, new_store, server_url};
 pub use eventually::eventually;
-pub use mails::all_mails;
+pub use mails::{all_mails, mailed_token, mailed_tokens, mails_about, token_in};
 pub use person::{Person, game, payment_method};
 pub use psp::PSP_KEY;
 
@@ -100,6 +101,8 @@ pub struct Wishes {
     pub dispute_policy: Option<DisputePolicy>,
     /// How many bytes nats-server may keep until it is started again; all that there are without it.
     pub nats_disk: Option<u64>,
+    /// Whether addresses have to be confirmed; they need not without it.
+    pub email_confirmation: EmailConfirmation,
     /// Where the store is; in São Paulo without it.
     pub time_zone: Option<Tz>,
     /// Another PSP than the sandbox.
@@ -130,6 +133,7 @@ impl TestApp {
             refund_window_days: wishes.refund_window_days.unwrap_or(7),
             dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
             time_zone: wishes.time_zone.unwrap_or(Tz::America__Sao_Paulo),
+            email_confirmation: wishes.email_confirmation,
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 

@@ -4,7 +4,8 @@ import { html, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { moment, t } from '../i18n.js';
 import { NewPassword } from '../password.js';
-import { change, closeDialog, Dialog, Failure, Field, forgetUser, Form, Sure, Title, useLoaded } from '../ui.js';
+import { useProof } from '../proof.js';
+import { change, Failure, Field, forgetUser, Form, Sure, Title, useLoaded } from '../ui.js';
 
 async function leave() {
   await api.del('/login/session');
@@ -26,28 +27,20 @@ function Sessions() {
     <p><button class="button quiet" id="leave-all" onClick=${() => endAll().catch(setError)}>${t('Log out everywhere')}</button></p></section>`;
 }
 
-/** Does what may need a login of just now, and asks for the password where it does: `[proven, dialog]`. */
-function useProof(email) {
-  const [asked, ask] = useState(null);
-  const proven = async (act) => {
-    try { return await act(); } catch (problem) { if (problem.code !== 'login_too_old') throw problem; }
-    await new Promise((yes, no) => ask({ yes, no }));
-    return act();
-  };
-  const prove = async ({ proof: password }) => { await api.post('/login/session', { email, password }); asked.yes(); closeDialog(); };
-  const close = () => { asked.no(new Error(t('Nothing was changed.'))); ask(null); };
-  return [proven, asked && html`<${Dialog} title=${t('Is it you?')} close=${close}><p>${t('Type your password to continue.')}</p><${Form} submit=${prove} label=${t('Continue')}>
-    <${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" /><//><//>`];
-}
-
 export function Account() {
   const [user, missing, reload] = useLoaded(() => api.get('/users/me'), 'me');
   const [error, setError] = useState(null);
+  const [told, tell] = useState(null);
   const [proven, proof] = useProof(user?.email);
   if (!user) return html`<${Title}>${t('Account')}<//><${Failure} error=${missing} again=${reload} />`;
-  const save = async ({ name, email, birth_date }) => {
-    await proven(() => api.put('/users/me', { name, email, birth_date }));
+  const save = async ({ name, email, birth_date = user.birth_date }) => {
+    const response = await proven(() => api.request('PUT', '/users/me', { body: { name, email, birth_date } }));
+    tell(response.status === 202 ? t('A link is on its way to {email}. Follow it to make this your address.', { email }) : null);
     reload();
+  };
+  const confirm = async () => {
+    await api.post('/users/me/email/confirmation');
+    tell(t('A link is on its way to {email}.', { email: user.email }));
   };
   const choose = async ({ current_password, password }, form) => {
     await api.put('/users/me/password', { current_password, password });
@@ -71,7 +64,9 @@ export function Account() {
     <section class="panel"><h2>${t('Profile')}</h2><${Form} submit=${save} label=${t('Save')} done=${t('Saved.')}>
       <${Field} name="name" label=${t('Name')} required value=${user.name} autocomplete="name" />
       <${Field} name="email" label=${t('E-mail')} type="email" required value=${user.email} autocomplete="email" />
-      <${Field} name="birth_date" label=${t('Birth date')} type="date" required value=${user.birth_date} autocomplete="bday" /><//></section>
+      <${Field} name="birth_date" label=${t('Birth date')} hint=${user.birth_date_corrected ? t('You have corrected it once; ask the store to change it again.') : t('You can correct it once. Until the store has confirmed it, the younger age counts.')} type="date" required disabled=${user.birth_date_corrected} value=${user.birth_date} autocomplete="bday" /><//>
+      ${told && html`<p class="note ok" role="status">${told}</p>`}
+      ${!user.email_confirmed && html`<p class="row">${t('Your e-mail address is not confirmed.')} <button class="button quiet small" id="confirm" onClick=${() => confirm().catch(setError)}>${t('Send the link')}</button></p>`}</section>
     <section class="panel"><h2>${t('Password')}</h2><${Form} submit=${choose} label=${t('Change the password')} done=${t('Saved.')}>
       <${Field} name="current_password" label=${t('Password until now')} type="password" required autocomplete="current-password" />
       <${NewPassword} label=${t('New password')} words=${[user.name, user.email]} /><//></section>

@@ -3,9 +3,10 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { currencyOf, moment, money, number, t } from '../i18n.js';
+import { People } from './people.js';
 import { closeDialog, Dialog, Failure, Field, fold, Form, Price, state, Sure, Title, typedMoney, useLoaded, usePages } from '../ui.js';
 
-const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', disputes: 'Disputes', events: 'Events', health: 'Health' };
+const TABS = { '': 'Catalogue', orders: 'Orders', dlq: 'Dead letters', disputes: 'Disputes', people: 'People', events: 'Events', health: 'Health' };
 
 export function Admin({ rest: [tab = '', id] }) {
   if (state.user?.role !== 'admin') return html`<${Title}>${t('Admin')}<//><p>${t('Only for admins.')}</p>`;
@@ -14,7 +15,7 @@ export function Admin({ rest: [tab = '', id] }) {
     <${Page} id=${id} />`;
 }
 
-const PAGES = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, events: Events, health: Health };
+const PAGES = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, people: People, events: Events, health: Health };
 
 /** Games on sale by a search; those no longer sold are in no index, and are filtered here. */
 const findGames = async (text, retired) => (retired ? api.all('/jogos?retired=true') : (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).hits);

@@ -1,10 +1,10 @@
-// Getting in: register, log in, and a password that was forgotten.
+// Getting in: register, confirm an address, log in, and a password that was forgotten.
 
-import { html, useState } from '../vendor/preact.js';
+import { html, useEffect, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { t } from '../i18n.js';
 import { NewPassword } from '../password.js';
-import { Field, forgetUser, Form, loadUser, state, Title } from '../ui.js';
+import { Failure, Field, forgetUser, Form, loadUser, state, Title } from '../ui.js';
 
 /** Begins a session, and goes back to where somebody came from. */
 async function begin(email, password, next) {
@@ -19,10 +19,13 @@ async function begin(email, password, next) {
 
 export function Register({ query }) {
   const next = query.get('next');
+  const [mailed, setMailed] = useState(false);
   const register = async ({ name, email, password, birth_date }) => {
-    await api.postOnce('/users', { name, email, password, birth_date });
-    await begin(email, password, next);
+    // Where addresses have to be confirmed, nobody is told whether this one was free.
+    if (await api.postOnce('/users', { name, email, password, birth_date })) await begin(email, password, next);
+    else setMailed(true);
   };
+  if (mailed) return html`<${Title}>${t('Register')}<//><p class="note ok" role="status">${t('We have sent you a mail. Follow its link, then log in.')}</p>`;
   return html`<${Title}>${t('Register')}<//><div class="panel"><${Form} submit=${register} label=${t('Register')}>
     <${Field} name="name" label=${t('Name')} required maxlength="120" autocomplete="name" />
     <${Field} name="email" label=${t('E-mail')} type="email" required autocomplete="email" />
@@ -56,4 +59,14 @@ export function Reset({ query }) {
   return html`<${Title}>${t('Choose another password')}<//>${done
     ? html`<p class="note ok" role="status">${t('This is your password from now on.')} <a href="#/login">${t('Log in')}</a></p>`
     : html`<div class="panel"><${Form} submit=${choose} label=${t('Save')}><${NewPassword} /><//></div><p><a href="#/forgotten">${t('Send another link')}</a></p>`}`;
+}
+
+/** Where a link leads that was mailed to an address. */
+export function Confirm({ query }) {
+  const [done, setDone] = useState(false);
+  const [error, setError] = useState(null);
+  const confirm = () => api.post('/login/confirm', { token: query.get('token') ?? '' }).then(() => { setDone(true); return loadUser(); }).catch(setError);
+  useEffect(() => { confirm(); }, []);
+  return html`<${Title}>${t('Confirm your e-mail address')}<//><${Failure} error=${error} />
+    ${done && html`<p class="note ok" role="status">${t('Your e-mail address is confirmed.')} <a href=${state.user ? '#/' : '#/login'}>${t(state.user ? 'Go to the shop' : 'Log in')}</a></p>`}`;
 }

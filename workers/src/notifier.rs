@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use domain::order::OrderEvent;
 use domain::payment::PaymentEvent;
 use domain::user::UserEvent;
-use domain::{StoreEvent, UserId};
+use domain::{Email, StoreEvent, UserId};
 use futures::future::join_all;
 use journal::vault::MailEntry;
 use lettre::message::{Mailbox, MultiPart};
@@ -111,7 +111,10 @@ impl Notifier {
     pub fn consumer() -> ConsumerSpec {
         let subjects = [
             "events.user.UserRegistered.*",
+            "events.user.UserRegistrationRepeated.*",
             "events.user.UserProfileChanged.*",
+            "events.user.UserEmailChangeRequested.*",
+            "events.user.UserEmailConfirmationRequested.*",
             "events.user.UserPasswordChanged.*",
             "events.user.UserPasswordResetRequested.*",
             "events.order.OrderCompleted.*",
@@ -274,17 +277,8 @@ impl Notifier {
         let Some((profile, _)) = self.shared.commands.profile(to).await? else { return Ok(()) };
         let language = self.shared.commands.vault().language(to).await?;
         let reader = Reader { language, name: profile.name.as_str(), store: &self.store_url };
-        let Some(letter) = self.letter(&reader, &event).await? else { return Ok(()) };
-        // Whoever takes an account over by its address must not be the only one to hear of it.
-        let address = match &event {
-            StoreEvent::User(user, UserEvent::UserProfileChanged { profile }) => {
-                match self.shared.commands.former_address(*user, profile).await? {
-                    Some(former) => former,
-                    None => return Ok(()),
-                }
-            }
-            _ => profile.email,
-        };
+        let Some(address) = self.address(&event, profile.email.clone()).await? else { return Ok(()) };
+        let Some(letter) = self.letter(&reader, &event, &address).await? else { return Ok(()) };
         let mailbox = address.as_str().parse().context("address")?;
         let mail = Message::builder()
             .from(self.from.clone())
@@ -301,12 +295,31 @@ impl Notifier {
         Ok(())
     }
 
+    /// Where a letter goes, to somebody who has an address; nowhere where nobody is to be told.
+    async fn address(&self, event: &StoreEvent, current: Email) -> anyhow::Result<Option<Email>> {
+        let commands = &self.shared.commands;
+        Ok(match event {
+            StoreEvent::User(_, UserEvent::UserProfileChanged { address_changed: false, .. }) => None,
+            // Whoever takes an account over by its address must not be the only one to hear of it.
+            StoreEvent::User(user, UserEvent::UserProfileChanged { profile, .. }) => {
+                commands.former_address(*user, profile).await?.filter(|former| *former != current)
+            }
+            StoreEvent::User(user, UserEvent::UserEmailChangeRequested { address }) => {
+                commands.address_asked_for(*user, address).await?
+            }
+            _ => Some(current),
+        })
+    }
+
     async fn addressee(&self, event: &StoreEvent) -> anyhow::Result<Option<UserId>> {
         Ok(match event {
             StoreEvent::User(
                 user,
                 UserEvent::UserRegistered { .. }
+                | UserEvent::UserRegistrationRepeated {}
                 | UserEvent::UserProfileChanged { .. }
+                | UserEvent::UserEmailChangeRequested { .. }
+                | UserEvent::UserEmailConfirmationRequested {}
                 | UserEvent::UserPasswordChanged { .. }
                 | UserEvent::UserPasswordResetRequested { .. },
             ) => Some(*user),
@@ -319,10 +332,16 @@ impl Notifier {
         })
     }
 
-    async fn letter(&self, reader: &Reader<'_>, event: &StoreEvent) -> anyhow::Result<Option<Letter>> {
+    async fn letter(&self, reader: &Reader<'_>, event: &StoreEvent, to: &Email) -> anyhow::Result<Option<Letter>> {
+        let link = |user: &UserId| self.shared.commands.confirmation_link(*user, to);
         Ok(match event {
-            StoreEvent::User(_, UserEvent::UserRegistered { .. }) => Some(reader.welcome()),
+            StoreEvent::User(user, UserEvent::UserRegistered { .. }) => Some(reader.welcome(&link(user))),
+            StoreEvent::User(_, UserEvent::UserRegistrationRepeated {}) => Some(reader.registered_already()),
             StoreEvent::User(_, UserEvent::UserProfileChanged { .. }) => Some(reader.address_changed()),
+            StoreEvent::User(
+                user,
+                UserEvent::UserEmailChangeRequested { .. } | UserEvent::UserEmailConfirmationRequested {},
+            ) => Some(reader.confirm_address(&link(user))),
             StoreEvent::User(_, UserEvent::UserPasswordChanged { .. }) => Some(reader.password_changed()),
             StoreEvent::User(user, UserEvent::UserPasswordResetRequested { request, .. }) => {
                 Some(reader.password_forgotten(&self.shared.commands.reset_link(*user, *request)))

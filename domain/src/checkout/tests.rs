@@ -9,6 +9,7 @@ use crate::money::{Currency, Money, Price};
 use crate::order::{CancelReason, Offer, RefundGround, RefundReason};
 use crate::payment::{Dispute, DisputeStatus, MethodToken, PaymentCommand, PaymentMethod, PspReference, Refund, Terms};
 use crate::text::Title;
+use crate::user::{AgeSignal, AgeSource};
 use crate::{GameId, UserId};
 
 const ORDER: OrderId = OrderId::from_uuid(Uuid::from_u128(7));
@@ -59,7 +60,8 @@ impl World {
     fn placed() -> Self {
         let mut world = Self { order: Order::New, payments: vec![Payment::New] };
         let offers = vec![offer(1), offer(2)];
-        world.tell(OrderCommand::Place { buyer: BUYER, buyer_age: 40, offers, payment_method: method() });
+        let age = AgeSignal { years: 40, source: AgeSource::SelfDeclared };
+        world.tell(OrderCommand::Place { buyer: BUYER, age, offers, payment_method: method() });
         let terms = world.order.first_terms(ORDER).unwrap();
         world.pay(0, PaymentCommand::Initiate(terms));
         world

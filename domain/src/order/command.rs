@@ -1,5 +1,6 @@
 use super::{CancelReason, DisputePolicy, Offer, RefundGround};
 use crate::payment::{DisputeStatus, Failure, PaymentMethod};
+use crate::user::AgeSignal;
 use crate::{GameId, PaymentId, UserId};
 
 /// What can be asked of an order.
@@ -9,8 +10,8 @@ pub enum OrderCommand {
     Place {
         /// Who buys.
         buyer: UserId,
-        /// Their age today, in years.
-        buyer_age: u32,
+        /// How old they are, and how the store knows.
+        age: AgeSignal,
         /// What, at today's prices.
         offers: Vec<Offer>,
         /// How they will pay.

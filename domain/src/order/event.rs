@@ -1,6 +1,7 @@
 use super::{CancelReason, Line, RefundReason};
 use crate::money::Money;
 use crate::payment::{Failure, PaymentMethod};
+use crate::user::AgeSource;
 use crate::{GameId, PaymentId, UserId};
 
 /// What happened to an order.
@@ -16,6 +17,8 @@ pub enum OrderEvent {
         total: Money,
         /// How the first attempt pays.
         payment_method: PaymentMethod,
+        /// How the store knew that the buyer was old enough; nothing in orders from before that was noted.
+        age_source: Option<AgeSource>,
     },
     /// A payment failed; the buyer may pay again.
     OrderPaymentFailed {

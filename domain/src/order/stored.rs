@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{CancelReason, Line, OrderEvent, RefundReason};
 use crate::money::Money;
 use crate::payment::{Failure, PaymentMethod};
+use crate::user::AgeSource;
 use crate::{GameId, PaymentId, UserId};
 
 /// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
@@ -17,6 +18,8 @@ pub(super) enum Stored {
         lines: Vec<Line>,
         total: Money,
         payment_method: PaymentMethod,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        age_source: Option<AgeSource>,
     },
     OrderPaymentFailed {
         buyer: UserId,

@@ -10,6 +10,7 @@ use super::*;
 use crate::money::{Currency, InvalidMoney};
 use crate::payment::MethodToken;
 use crate::payment::{DisputeStatus, Failure};
+use crate::user::AgeSource;
 
 fn order() -> TestFramework<Order> {
     TestFramework::with(())
@@ -55,12 +56,18 @@ fn declined() -> Failure {
 }
 
 fn place(offers: Vec<Offer>) -> OrderCommand {
-    OrderCommand::Place { buyer: buyer(), buyer_age: 17, offers, payment_method: visa() }
+    let age = AgeSignal { years: 17, source: AgeSource::SelfDeclared };
+    OrderCommand::Place { buyer: buyer(), age, offers, payment_method: visa() }
 }
 
 fn placed() -> OrderEvent {
     let lines = vec![line(1, 5990), line(2, 1000)];
-    OrderEvent::OrderCreated { buyer: buyer(), lines, total: brl(6990), payment_method: visa() }
+    created(lines, 6990)
+}
+
+fn created(lines: Vec<Line>, total: i64) -> OrderEvent {
+    let age_source = Some(AgeSource::SelfDeclared);
+    OrderEvent::OrderCreated { buyer: buyer(), lines, total: brl(total), payment_method: visa(), age_source }
 }
 
 fn failed(attempt: u32) -> OrderEvent {
@@ -164,7 +171,7 @@ fn a_total_that_no_provider_charges_is_refused() {
 #[test]
 fn a_free_order_completes_without_a_payment() {
     order().given_no_previous_events().when(place(vec![offer(1, 0, 0)])).then_expect_events(vec![
-        OrderEvent::OrderCreated { buyer: buyer(), lines: vec![line(1, 0)], total: brl(0), payment_method: visa() },
+        created(vec![line(1, 0)], 0),
         OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(1, 0) },
         OrderEvent::OrderCompleted { buyer: buyer(), payment: None, total: brl(0) },
     ]);
@@ -256,7 +263,7 @@ fn games_whose_money_cannot_go_back_stay_and_can_be_asked_for_again() {
 #[test]
 fn what_was_free_goes_back_at_once() {
     let free = vec![
-        OrderEvent::OrderCreated { buyer: buyer(), lines: vec![line(1, 0)], total: brl(0), payment_method: visa() },
+        created(vec![line(1, 0)], 0),
         OrderEvent::PurchaseCompleted { buyer: buyer(), line: line(1, 0) },
         OrderEvent::OrderCompleted { buyer: buyer(), payment: None, total: brl(0) },
     ];

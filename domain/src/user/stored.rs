@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Role, UserEvent};
+use super::{BirthDateChange, Evidence, Role, UserEvent};
 use crate::id::{CommandId, CredentialId};
-use crate::person::SealedProfile;
+use crate::person::{SealedEmail, SealedProfile};
 
 /// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
 /// compiler holds them to; where they no longer should, the conversion belongs here.
@@ -13,8 +13,13 @@ use crate::person::SealedProfile;
 #[serde(remote = "UserEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
 pub(super) enum Stored {
-    UserRegistered { profile: SealedProfile, role: Role },
-    UserProfileChanged { profile: SealedProfile },
+    UserRegistered { profile: SealedProfile, role: Role, awaits_confirmation: bool },
+    UserRegistrationRepeated {},
+    UserProfileChanged { profile: SealedProfile, address_changed: bool, birth_date: BirthDateChange },
+    UserEmailChangeRequested { address: SealedEmail },
+    UserEmailConfirmationRequested {},
+    UserEmailConfirmed {},
+    UserBirthDateConfirmed { profile: SealedProfile, evidence: Evidence },
     UserRoleChanged { role: Role },
     UserPasswordChanged { credential: CredentialId, generation: u32 },
     UserPasswordResetRequested { request: CommandId, until: DateTime<Utc> },

@@ -17,11 +17,29 @@ fn profile(name: &str) -> SealedProfile {
 }
 
 fn registered() -> UserEvent {
-    UserEvent::UserRegistered { profile: profile("ana"), role: Role::Customer }
+    UserEvent::UserRegistered { profile: profile("ana"), role: Role::Customer, awaits_confirmation: false }
 }
 
 fn register() -> UserCommand {
-    UserCommand::Register { profile: profile("ana"), role: Role::Customer }
+    UserCommand::Register { profile: profile("ana"), role: Role::Customer, awaits_confirmation: false }
+}
+
+/// Another name, or another address as well.
+fn profile_changed(name: &str, address_changed: bool) -> UserEvent {
+    profile_and_age_changed(name, address_changed, BirthDateChange::Unchanged)
+}
+
+fn profile_and_age_changed(name: &str, address_changed: bool, birth_date: BirthDateChange) -> UserEvent {
+    UserEvent::UserProfileChanged { profile: profile(name), address_changed, birth_date }
+}
+
+fn change_profile(name: &str, address_changed: bool, birth_date: BirthDateChange) -> UserCommand {
+    UserCommand::ChangeProfile { profile: profile(name), address_changed, birth_date }
+}
+
+fn address(name: &str) -> SealedEmail {
+    let SealedProfile { sealed_in, email, .. } = profile(name);
+    SealedEmail { sealed_in, email }
 }
 
 fn erased() -> UserEvent {
@@ -35,12 +53,87 @@ fn a_person_registers_once() {
 }
 
 #[test]
-fn a_profile_can_be_changed() {
-    let profile = profile("ana maria");
+fn a_profile_can_be_changed_and_another_address_is_to_be_confirmed() {
     user()
         .given(vec![registered()])
-        .when(UserCommand::ChangeProfile { profile: profile.clone() })
-        .then_expect_events(vec![UserEvent::UserProfileChanged { profile }]);
+        .when(change_profile("ana maria", false, BirthDateChange::Unchanged))
+        .then_expect_events(vec![profile_changed("ana maria", false)]);
+    let events = vec![profile_changed("moved", true), UserEvent::UserEmailConfirmationRequested {}];
+    user()
+        .given(vec![registered(), UserEvent::UserEmailConfirmed {}])
+        .when(change_profile("moved", true, BirthDateChange::Unchanged))
+        .then_expect_events(events.clone());
+    user()
+        .given([vec![registered(), UserEvent::UserEmailConfirmed {}], events].concat())
+        .when(UserCommand::ConfirmEmail)
+        .then_expect_events(vec![UserEvent::UserEmailConfirmed {}]);
+}
+
+#[test]
+fn an_address_is_confirmed_once() {
+    for command in [UserCommand::ConfirmEmail, UserCommand::RequestEmailConfirmation] {
+        let given = vec![registered(), UserEvent::UserEmailConfirmed {}];
+        user().given(given).when(command).then_expect_events(vec![]);
+    }
+}
+
+#[test]
+fn an_address_that_was_asked_for_counts_once_it_is_confirmed() {
+    let asked = UserEvent::UserEmailChangeRequested { address: address("moved") };
+    let change = || UserCommand::ChangeEmail { profile: profile("moved") };
+    let confirmed = vec![profile_changed("moved", true), UserEvent::UserEmailConfirmed {}];
+    user().given(vec![registered(), asked.clone()]).when(change()).then_expect_events(confirmed.clone());
+    let later = [changed(1, 1), UserEvent::UserSessionsEnded { generation: 1 }];
+    for later in later.into_iter().map(|event| vec![event]).chain([confirmed]) {
+        let given = [vec![registered(), asked.clone()], later].concat();
+        user().given(given).when(change()).then_expect_error(UserError::ConfirmationOver);
+    }
+    user().given(vec![registered()]).when(change()).then_expect_error(UserError::ConfirmationOver);
+}
+
+fn folded(events: Vec<UserEvent>) -> User {
+    let mut user = User::New;
+    for event in events {
+        user.apply(event);
+    }
+    user
+}
+
+#[test]
+fn the_most_restrictive_birth_date_counts_until_the_staff_confirm_one() {
+    let older = profile_and_age_changed("older", false, BirthDateChange::Older);
+    let younger = profile_and_age_changed("younger", false, BirthDateChange::Younger);
+    let confirmed =
+        UserEvent::UserBirthDateConfirmed { profile: profile("confirmed"), evidence: Evidence::IdentityDocument };
+    let (declared, proven) = (AgeSource::SelfDeclared, AgeSource::StaffConfirmed);
+    for (events, counts, source) in [
+        (vec![], "ana", declared),
+        (vec![older.clone()], "ana", declared),
+        (vec![older.clone(), profile_changed("renamed", false)], "ana", declared),
+        (vec![younger.clone()], "younger", declared),
+        (vec![older.clone(), confirmed.clone()], "confirmed", proven),
+        (vec![confirmed.clone(), older.clone()], "confirmed", proven),
+        (vec![confirmed, older, younger], "younger", declared),
+    ] {
+        let user = folded([vec![registered()], events].concat());
+        assert_eq!(user.age_gate(), Some((&profile(counts), source)));
+    }
+}
+
+#[test]
+fn a_birth_date_is_corrected_once_by_its_owner_and_then_by_the_staff() {
+    let older = || profile_and_age_changed("older", false, BirthDateChange::Older);
+    for again in [BirthDateChange::Older, BirthDateChange::Younger] {
+        user()
+            .given(vec![registered(), older()])
+            .when(change_profile("again", false, again))
+            .then_expect_error(UserError::BirthDateCorrected);
+    }
+    let evidence = Evidence::Guardian;
+    user()
+        .given(vec![registered(), older()])
+        .when(UserCommand::ConfirmBirthDate { profile: profile("seen"), evidence })
+        .then_expect_events(vec![UserEvent::UserBirthDateConfirmed { profile: profile("seen"), evidence }]);
 }
 
 #[test]
@@ -54,7 +147,8 @@ fn a_role_is_given_once() {
 #[test]
 fn nobody_cannot_be_changed() {
     for command in [
-        UserCommand::ChangeProfile { profile: profile("x") },
+        change_profile("x", false, BirthDateChange::Unchanged),
+        UserCommand::ConfirmEmail,
         UserCommand::ChangeRole { role: Role::Admin },
         UserCommand::Erase,
     ] {
@@ -66,8 +160,11 @@ fn nobody_cannot_be_changed() {
 fn erased_is_final() {
     user().given(vec![registered()]).when(UserCommand::Erase).then_expect_events(vec![erased()]);
     user().given(vec![registered(), erased()]).when(UserCommand::Erase).then_expect_events(vec![]);
-    for command in [UserCommand::ChangeProfile { profile: profile("x") }, UserCommand::ChangeRole { role: Role::Admin }]
-    {
+    for command in [
+        change_profile("x", false, BirthDateChange::Unchanged),
+        UserCommand::ConfirmEmail,
+        UserCommand::ChangeRole { role: Role::Admin },
+    ] {
         user().given(vec![registered(), erased()]).when(command).then_expect_error(UserError::UserErased);
     }
     user().given(vec![registered(), erased()]).when(register()).then_expect_error(UserError::AlreadyRegistered);
@@ -131,13 +228,16 @@ fn a_link_to_choose_another_password_is_good_once_and_for_half_an_hour() {
         .when(UserCommand::RequestPasswordReset { request: request(1), now: at(0) })
         .then_expect_events(vec![asked(1)]);
     let given = |events: Vec<UserEvent>| user().given([vec![registered()], events].concat());
-    given(vec![asked(1)]).when(reset(1, 29)).then_expect_events(vec![changed(7, 1)]);
+    // It came by mail, so the address is confirmed as well.
+    let confirmed = vec![changed(7, 1), UserEvent::UserEmailConfirmed {}];
+    given(vec![asked(1)]).when(reset(1, 29)).then_expect_events(confirmed);
     given(vec![asked(1)]).when(reset(1, 30)).then_expect_error(UserError::ResetOver);
     given(vec![asked(1), changed(7, 1)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
     given(vec![asked(1), asked(2)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
     given(vec![]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
-    let moved = UserEvent::UserProfileChanged { profile: profile("moved") };
-    given(vec![asked(1), moved]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    given(vec![asked(1), profile_changed("moved", true)]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
+    let seen = vec![asked(1), profile_changed("renamed", false), UserEvent::UserEmailConfirmed {}];
+    given(seen).when(reset(1, 1)).then_expect_events(vec![changed(7, 1)]);
     let ended = UserEvent::UserSessionsEnded { generation: 1 };
     given(vec![asked(1), ended]).when(reset(1, 1)).then_expect_error(UserError::ResetOver);
     let again = |minute| UserCommand::RequestPasswordReset { request: request(2), now: at(minute) };
@@ -149,7 +249,14 @@ fn a_link_to_choose_another_password_is_good_once_and_for_half_an_hour() {
 fn any_command() -> impl Strategy<Value = UserCommand> {
     prop_oneof![
         Just(register()),
-        Just(UserCommand::ChangeProfile { profile: profile("new") }),
+        (any::<bool>(), 0..3_usize).prop_map(|(address_changed, n)| {
+            let ages = [BirthDateChange::Unchanged, BirthDateChange::Younger, BirthDateChange::Older];
+            change_profile("new", address_changed, ages[n])
+        }),
+        Just(UserCommand::RequestEmailChange { address: address("next") }),
+        Just(UserCommand::ChangeEmail { profile: profile("next") }),
+        Just(UserCommand::RequestEmailConfirmation),
+        Just(UserCommand::ConfirmEmail),
         Just(UserCommand::ChangeRole { role: Role::Analyst }),
         Just(UserCommand::ChangeRole { role: Role::Customer }),
         (0..3_u128).prop_map(|n| change(n, None)),

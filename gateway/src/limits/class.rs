@@ -12,7 +12,7 @@ pub enum Class {
     Registration,
     /// To go on with a session, or to end it.
     Session,
-    /// To get another password.
+    /// To get another password, or to have an address confirmed.
     Reset,
     /// To search.
     Search,
@@ -43,7 +43,8 @@ impl Class {
         Some(match (method, parts.as_slice()) {
             (_, ["webhooks" | "saude" | "health" | "metrics" | ".well-known" | "openapi.json", ..]) => return None,
             (&Method::POST, ["login", "auth" | "session"]) => Self::Login,
-            (_, ["login", "forgotten" | "reset"]) | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
+            (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
+            | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
             (_, ["login", "strength"]) => Self::Search,
             (_, ["login", ..]) => Self::Session,
             (&Method::POST, ["users"]) => Self::Registration,

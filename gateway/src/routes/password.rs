@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use commands::Actor;
 use domain::Email;
@@ -14,15 +13,13 @@ use super::Tag;
 use crate::Store;
 use crate::auth::{Identity, SignedIn};
 use crate::device::DeviceCookie;
+use crate::even::until_even;
 use crate::extract;
 use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::strict::Str;
 
 pub(crate) struct Passwords;
-
-/// How long it takes to ask for a link, whether there is such an account or not.
-const EVEN: Duration = Duration::from_millis(300);
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
@@ -124,9 +121,7 @@ impl Passwords {
                 }
             });
         }
-        if let Some(even) = begun.checked_add(EVEN) {
-            tokio::time::sleep_until(even).await;
-        }
+        until_even(begun).await;
         Ok(Asked::Accepted)
     }
 

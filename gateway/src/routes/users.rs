@@ -2,19 +2,22 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use commands::{Actor, CommandError, Password, Registration};
-use domain::{BirthDate, Email, Language, PersonName, Profile, Role, UserId};
+use domain::{Email, Language, PersonName, Profile, Role, UserId};
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use projections::users::UserView;
+use tokio::time::Instant;
 
 use super::Tag;
 use super::library::Shelf;
 use super::orders::Order;
 use crate::Store;
 use crate::auth::SignedIn;
+use crate::even::until_even;
 use crate::extract::{self, ConsistencyToken, IdempotencyKey};
+use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::strict::Str;
 
@@ -63,6 +66,10 @@ struct User {
     email: String,
     role: RoleDto,
     birth_date: Option<NaiveDate>,
+    /// Whether a link that was sent to the address was followed.
+    email_confirmed: bool,
+    /// Whether the person has used the one correction of the birth date that they have.
+    birth_date_corrected: bool,
     erased: bool,
 }
 
@@ -93,12 +100,26 @@ enum Created {
         #[oai(header = "Consistency-Token")] Option<String>,
         #[oai(header = "Idempotent-Replayed")] Option<String>,
     ),
+    /// A mail says how it goes on. The answer is the same where the address has an account already. Stores that do not
+    /// wait for addresses to be confirmed never give it.
+    #[oai(status = 202)]
+    ToBeConfirmed,
 }
 
 #[derive(ApiResponse)]
 enum Changed {
     #[oai(status = 204)]
     NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+}
+
+#[derive(ApiResponse)]
+enum ProfileChanged {
+    #[oai(status = 204)]
+    NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+    /// The new address is the account's once the link that was sent there is followed; all else is changed. Stores that
+    /// do not wait for addresses to be confirmed never give it.
+    #[oai(status = 202)]
+    AddressToBeConfirmed(#[oai(header = "Consistency-Token")] Option<String>),
 }
 
 #[OpenApi(tag = "Tag::Users")]
@@ -108,21 +129,30 @@ impl Users {
     async fn register(
         &self,
         store: Data<&Arc<Store>>,
+        limits: Data<&Arc<Limits>>,
         body: Json<NewUser>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
         /// The language of the store's mail: Portuguese or English.
         #[oai(name = "Accept-Language")]
         accept_language: Header<Option<String>>,
     ) -> Result<Created, Problem> {
+        let begun = Instant::now();
         let NewUser { name, email, password, birth_date } = body.0;
         let person = ChangedUser { name, email, birth_date };
-        let profile = person.parse(store.commands.today())?;
+        let profile = person.parse(&store)?;
         let known = [profile.name.as_str(), profile.email.as_str()];
         let password = Password::parse(&password, &known).map_err(CommandError::from)?;
         let (who, route) = (profile.email.as_str(), "/users");
         let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
         let id = UserId::from_uuid(store.commands.clock().new_id());
         let registration = Registration { profile: profile.clone(), password, language: language_of(&accept_language) };
+        if store.commands.requires_confirmation() {
+            limits.admit(Class::Mailbox, profile.email.normal_form())?;
+            let registered = store.commands.register(&context, id, registration, Role::Customer).await;
+            only_owners_learn(&store, profile.email, registered.map(drop))?;
+            until_even(begun).await;
+            return Ok(Created::ToBeConfirmed);
+        }
         let receipt = store.commands.register(&context, id, registration, Role::Customer).await?;
         let (id, replayed) = (UserId::from_uuid(receipt.id), extract::replayed(receipt.replayed));
         let user = User {
@@ -131,6 +161,8 @@ impl Users {
             email: profile.email.as_str().to_owned(),
             role: RoleDto::Customer,
             birth_date: Some(profile.birth_date.date()),
+            email_confirmed: false,
+            birth_date_corrected: false,
             erased: false,
         };
         Ok(Created::User(Json(user), format!("/users/{id}"), extract::token(receipt.position), replayed))
@@ -203,7 +235,8 @@ impl Users {
         Ok(Json(Export { profile: view.into(), orders, library }))
     }
 
-    /// Replace what the store knows of a person.
+    /// Replace what the store knows of a person. Its owner may correct a birth date once; until the staff have confirmed
+    /// it, age ratings go by the most restrictive one that there was.
     #[oai(path = "/users/:id", method = "put")]
     async fn change(
         &self,
@@ -214,14 +247,19 @@ impl Users {
         /// The language of the store's mail from now on, where it is sent.
         #[oai(name = "Accept-Language")]
         accept_language: Header<Option<String>>,
-    ) -> Result<Changed, Problem> {
+    ) -> Result<ProfileChanged, Problem> {
         let user = extract::account(actor, &id)?;
-        let profile = body.0.parse(store.commands.today())?;
-        let receipt = store.commands.change_profile(&store.commands.context(actor), user, profile).await?;
+        let profile = body.0.parse(&store)?;
+        let changed = store.commands.change_profile(&store.commands.context(actor), user, profile).await?;
         if accept_language.is_some() {
             store.commands.vault().keep_language(user, language_of(&accept_language)).await?;
         }
-        Ok(Changed::NoContent(extract::token(receipt.position)))
+        let token = extract::token(changed.position);
+        Ok(if changed.address_waits {
+            ProfileChanged::AddressToBeConfirmed(token)
+        } else {
+            ProfileChanged::NoContent(token)
+        })
     }
 
     /// Give an account another role, for admins.
@@ -254,16 +292,33 @@ impl Users {
     }
 }
 
+/// What becomes of a registration that answers the same whether its address was taken or not: who has it is told by mail.
+fn only_owners_learn(store: &Arc<Store>, email: Email, registered: Result<(), CommandError>) -> Result<(), Problem> {
+    match registered {
+        Err(CommandError::EmailTaken) => {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let context = store.commands.context(Actor::Anonymous);
+                if let Err(error) = store.commands.note_registration(&context, &email).await {
+                    tracing::error!(%error, "The owner of an address is not told that somebody tried to register it");
+                }
+            });
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
 fn language_of(header: &Header<Option<String>>) -> Language {
     Language::preferred(header.as_deref().unwrap_or_default())
 }
 
 impl ChangedUser {
-    fn parse(&self, today: NaiveDate) -> Result<Profile, Problem> {
+    fn parse(&self, store: &Store) -> Result<Profile, Problem> {
         Ok(Profile {
             name: PersonName::parse(&self.name).map_err(|rule| Problem::field("name", rule))?,
             email: Email::parse(&self.email).map_err(|rule| Problem::field("email", rule))?,
-            birth_date: BirthDate::parse(self.birth_date, today).map_err(|rule| Problem::field("birth_date", rule))?,
+            birth_date: extract::birth_date(store, self.birth_date)?,
         })
     }
 }
@@ -271,8 +326,8 @@ impl ChangedUser {
 impl From<UserView> for User {
     fn from(view: UserView) -> Self {
         let role = view.role().into();
-        let UserView { user_id, name, email, birth_date, erased, .. } = view;
-        Self { id: user_id.to_string(), name, email, role, birth_date, erased }
+        let UserView { user_id, name, email, birth_date, email_confirmed, birth_date_corrected, erased, .. } = view;
+        Self { id: user_id.to_string(), name, email, role, birth_date, email_confirmed, birth_date_corrected, erased }
     }
 }
 

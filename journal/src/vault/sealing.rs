@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedProfile, UserId};
+use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedEmail, SealedProfile, UserId};
 use rand::RngCore;
 
 use super::exchange::FOREIGN_KEY_VIOLATION;
@@ -16,6 +16,7 @@ use crate::{JournalError, is_violation};
 const NONCE: usize = 24;
 /// Names the way of sealing, in front of what it sealed: another way gets another character.
 const XCHACHA20_POLY1305: char = '1';
+const UNREADABLE: &str = "not the text that was sealed";
 
 /// A person's own key. What it seals opens only for that person, event and field.
 pub struct SubjectKey {
@@ -135,16 +136,25 @@ impl SubjectKey {
     /// # Errors
     /// When the cipher refuses, which it does only beyond 256 GiB.
     pub fn seal(&self, event: EventId, profile: &Profile) -> Result<SealedProfile, JournalError> {
-        let seal = |field: &str, value: &str| {
-            let sealed = encrypt(&self.cipher, &self.bound_to(event, field), value.as_bytes())?;
-            Ok::<_, JournalError>(Sealed(format!("{XCHACHA20_POLY1305}{}", BASE64_STANDARD_NO_PAD.encode(sealed))))
-        };
         Ok(SealedProfile {
             sealed_in: event,
-            name: seal("name", profile.name.as_str())?,
-            email: seal("email", profile.email.as_str())?,
-            birth_date: seal("birth_date", &profile.birth_date.date().to_string())?,
+            name: self.seal_field(event, "name", profile.name.as_str())?,
+            email: self.seal_field(event, "email", profile.email.as_str())?,
+            birth_date: self.seal_field(event, "birth_date", &profile.birth_date.date().to_string())?,
         })
+    }
+
+    /// Seals an address for one event.
+    ///
+    /// # Errors
+    /// As [`SubjectKey::seal`].
+    pub fn seal_email(&self, event: EventId, email: &Email) -> Result<SealedEmail, JournalError> {
+        Ok(SealedEmail { sealed_in: event, email: self.seal_field(event, "email", email.as_str())? })
+    }
+
+    fn seal_field(&self, event: EventId, field: &str, value: &str) -> Result<Sealed, JournalError> {
+        let sealed = encrypt(&self.cipher, &self.bound_to(event, field), value.as_bytes())?;
+        Ok(Sealed(format!("{XCHACHA20_POLY1305}{}", BASE64_STANDARD_NO_PAD.encode(sealed))))
     }
 
     /// Opens what was sealed for this person in the event that the profile names.
@@ -152,21 +162,35 @@ impl SubjectKey {
     /// # Errors
     /// [`JournalError::Sealed`] when it was sealed for another person, event or field, or was changed.
     pub fn open(&self, sealed: &SealedProfile) -> Result<Profile, JournalError> {
-        let unreadable = |_| JournalError::Sealed("not the text that was sealed");
-        let open = |field: &str, value: &Sealed| {
-            let text = value.0.strip_prefix(XCHACHA20_POLY1305).ok_or(JournalError::Sealed("unknown seal"))?;
-            let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|_| JournalError::Sealed("not base64"))?;
-            let clear = decrypt(&self.cipher, &self.bound_to(sealed.sealed_in, field), &bytes)?;
-            String::from_utf8(clear).map_err(|_| JournalError::Sealed("not UTF-8"))
-        };
-        let birth_date = open("birth_date", &sealed.birth_date)?;
+        let SealedProfile { sealed_in, name, email, birth_date } = sealed;
+        let birth_date = self.open_field(*sealed_in, "birth_date", birth_date)?;
         let birth_date = birth_date.parse().map_err(|_| JournalError::Sealed("not a date"))?;
         Ok(Profile {
-            name: PersonName::parse(&open("name", &sealed.name)?)
-                .map_err(|_| JournalError::Sealed("not the text that was sealed"))?,
-            email: Email::parse(&open("email", &sealed.email)?).map_err(unreadable)?,
-            birth_date: BirthDate::parse(birth_date, chrono::NaiveDate::MAX).map_err(unreadable)?,
+            name: PersonName::parse(&self.open_field(*sealed_in, "name", name)?)
+                .map_err(|_| JournalError::Sealed(UNREADABLE))?,
+            email: self.open_address(*sealed_in, email)?,
+            birth_date: BirthDate::parse(birth_date, chrono::NaiveDate::MAX)
+                .map_err(|_| JournalError::Sealed(UNREADABLE))?,
         })
+    }
+
+    /// Opens an address that was sealed for this person in the event that it names.
+    ///
+    /// # Errors
+    /// As [`SubjectKey::open`].
+    pub fn open_email(&self, sealed: &SealedEmail) -> Result<Email, JournalError> {
+        self.open_address(sealed.sealed_in, &sealed.email)
+    }
+
+    fn open_address(&self, event: EventId, sealed: &Sealed) -> Result<Email, JournalError> {
+        Email::parse(&self.open_field(event, "email", sealed)?).map_err(|_| JournalError::Sealed(UNREADABLE))
+    }
+
+    fn open_field(&self, event: EventId, field: &str, sealed: &Sealed) -> Result<String, JournalError> {
+        let text = sealed.0.strip_prefix(XCHACHA20_POLY1305).ok_or(JournalError::Sealed("unknown seal"))?;
+        let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|_| JournalError::Sealed("not base64"))?;
+        let clear = decrypt(&self.cipher, &self.bound_to(event, field), &bytes)?;
+        String::from_utf8(clear).map_err(|_| JournalError::Sealed("not UTF-8"))
     }
 
     fn bound_to(&self, event: EventId, field: &str) -> Vec<u8> {

@@ -12,6 +12,7 @@ pub fn visitor(game: &str) -> Pages {
         ("login", "#/login".to_owned()),
         ("forgotten", "#/forgotten".to_owned()),
         ("reset", "#/reset?token=made-up".to_owned()),
+        ("confirm", "#/confirm?token=made-up".to_owned()),
         ("basket-empty", "#/basket".to_owned()),
         ("missing", "#/nowhere".to_owned()),
     ]
@@ -34,6 +35,7 @@ pub fn admin(game: &str) -> Pages {
         ("admin-game", format!("#/admin/game/{game}")),
         ("admin-orders", "#/admin/orders".to_owned()),
         ("admin-dead-letters", "#/admin/dlq".to_owned()),
+        ("admin-people", "#/admin/people".to_owned()),
         ("admin-events", "#/admin/events".to_owned()),
         ("admin-health", "#/admin/health".to_owned()),
     ]

@@ -77,14 +77,59 @@ impl Reader<'_> {
         (self.say(english, portuguese), format!("{}/#/order/{order}", self.store))
     }
 
-    pub(super) fn welcome(&self) -> Letter {
+    pub(super) fn welcome(&self, link: &str) -> Letter {
         self.letter(
             self.say("Welcome to Ludoteca", "Boas-vindas à Ludoteca"),
-            vec![self.say(
-                "your account is open. Find a game, pay by card or Pix, and play it from your library.",
-                "sua conta está aberta. Encontre um jogo, pague com cartão ou Pix e jogue a partir da sua biblioteca.",
-            )],
-            (self.say("Go to the shop", "Ir para a loja"), format!("{}/", self.store)),
+            vec![
+                self.say(
+                    "your account is there. Confirm your address, find a game, pay by card or Pix, and play it from your library.",
+                    "sua conta foi criada. Confirme seu endereço, encontre um jogo, pague com cartão ou Pix e jogue a partir da sua biblioteca.",
+                ),
+                self.a_stranger_asked(),
+            ],
+            self.confirmation(link),
+        )
+    }
+
+    pub(super) fn confirm_address(&self, link: &str) -> Letter {
+        self.letter(
+            self.say("Confirm your e-mail address", "Confirme seu endereço de e-mail"),
+            vec![
+                self.say(
+                    "somebody gave this address as the one of their account. The link below is good for a day.",
+                    "alguém informou este endereço como o da sua conta. O link abaixo vale por um dia.",
+                ),
+                self.a_stranger_asked(),
+            ],
+            self.confirmation(link),
+        )
+    }
+
+    fn a_stranger_asked(&self) -> String {
+        self.say(
+            "If that was not you, do nothing: without you the address is not confirmed.",
+            "Se não foi você, não faça nada: sem você o endereço não é confirmado.",
+        )
+    }
+
+    fn confirmation(&self, link: &str) -> (String, String) {
+        (self.say("Confirm the address", "Confirmar o endereço"), format!("{}/#/confirm?token={link}", self.store))
+    }
+
+    pub(super) fn registered_already(&self) -> Letter {
+        self.letter(
+            self.say("You have an account already", "Você já tem uma conta"),
+            vec![
+                self.say(
+                    "somebody, perhaps you, tried to open an account with this address. It has one already, and nothing was changed.",
+                    "alguém, talvez você, tentou criar uma conta com este endereço. Ele já tem uma, e nada foi alterado.",
+                ),
+                self.say(
+                    "If you have forgotten your password, or did not open that account, choose another password.",
+                    "Se você esqueceu a senha, ou não criou essa conta, escolha outra senha.",
+                ),
+            ],
+            (self.say("Choose another password", "Escolher outra senha"), format!("{}/#/forgotten", self.store)),
         )
     }
 

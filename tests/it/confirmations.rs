@@ -1,0 +1,197 @@
+//! Addresses: whether mail to them arrives, and what strangers learn of that.
+
+use std::time::Duration;
+
+use domain::user::EmailConfirmation;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Person, TestApp, Wishes, all_mails, eventually, mailed_token, mails_about, token_in};
+
+const PASSWORD: &str = "ana's umbrella kettle";
+
+/// A store where addresses have to be confirmed.
+async fn strict() -> TestApp {
+    TestApp::start_with(Wishes { email_confirmation: EmailConfirmation::Required, ..Wishes::default() }).await
+}
+
+fn person(email: &str, password: &str) -> Value {
+    json!({ "name": "Ana", "email": email, "password": password, "birth_date": "2001-05-17" })
+}
+
+fn profile(email: &str) -> Value {
+    json!({ "name": "Ana", "email": email, "birth_date": "2001-05-17" })
+}
+
+async fn register(app: &TestApp, email: &str, password: &str) -> Answer {
+    app.visitor().post("/users", &person(email, password)).await
+}
+
+async fn log_in(app: &TestApp, email: &str, password: &str) -> Answer {
+    app.visitor().post("/login/auth", &json!({ "email": email, "password": password })).await
+}
+
+async fn confirm(app: &TestApp, token: &str) -> Answer {
+    app.visitor().post("/login/confirm", &json!({ "token": token })).await
+}
+
+/// The links to confirm an address that were mailed there so far.
+fn links_to(app: &TestApp, email: &str) -> Vec<String> {
+    let there = |mail: &String| mail.to_lowercase().contains(&format!("<{email}>"));
+    all_mails(app).iter().filter(|mail| there(mail)).filter_map(|mail| token_in(mail, "confirm")).collect()
+}
+
+async fn link_to(app: &TestApp, email: &str, nth: usize) -> String {
+    eventually("the link is mailed", || async { links_to(app, email).len() > nth }).await;
+    links_to(app, email).remove(nth)
+}
+
+/// Somebody whose address is confirmed.
+async fn confirmed(app: &TestApp, email: &str) -> Person {
+    register(app, email, PASSWORD).await.expect(202);
+    confirm(app, &link_to(app, email, 0).await).await.expect(204);
+    Person::log_in(&app.url, email, PASSWORD).await
+}
+
+async fn is_confirmed(person: &Person) -> bool {
+    person.get("/users/me").await.expect(200)["email_confirmed"] == true
+}
+
+#[tokio::test]
+async fn where_addresses_must_be_confirmed_an_account_opens_and_buys_once_its_link_was_followed() {
+    let app = strict().await;
+    let game = app.admin.create_game("Ark", 5_990, 10).await;
+    register(&app, "ana@example.com", PASSWORD).await.expect(202);
+    log_in(&app, "ana@example.com", PASSWORD).await.refused(401, "wrong_credentials");
+
+    confirm(&app, &link_to(&app, "ana@example.com", 0).await).await.expect(204);
+
+    let ana = Person::log_in(&app.url, "ana@example.com", PASSWORD).await;
+    eventually("it is shown", || is_confirmed(&ana)).await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_learn_whether_an_address_has_an_account_and_its_owner_is_told() {
+    let app = strict().await;
+    confirmed(&app, "ana@example.com").await;
+    let (mut took, mut said) = (Vec::new(), Vec::new());
+    for email in ["ana@example.com", "nobody@example.com"] {
+        let begun = std::time::Instant::now();
+        let answer = register(&app, email, "eve's umbrella kettle").await;
+        took.push(begun.elapsed());
+        let names: std::collections::BTreeSet<_> = answer.headers.keys().map(ToString::to_string).collect();
+        said.push((names, answer.expect(202)));
+        log_in(&app, email, "eve's umbrella kettle").await.refused(401, "wrong_credentials");
+    }
+    assert_eq!(said[0], said[1]);
+    assert!(took.iter().all(|took| *took >= Duration::from_millis(300)), "as long as the longest: {took:?}");
+    eventually("she is told", || async { mails_about(&app, "You have an account already").len() == 1 }).await;
+    log_in(&app, "ana@example.com", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn whoever_registers_with_the_address_of_others_does_not_keep_them_out() {
+    let app = strict().await;
+    register(&app, "ana@example.com", "eve's umbrella kettle").await.expect(202);
+    link_to(&app, "ana@example.com", 0).await;
+    register(&app, "ana@example.com", PASSWORD).await.expect(202);
+    eventually("she is told", || async { mails_about(&app, "You have an account already").len() == 1 }).await;
+
+    app.visitor().post("/login/forgotten", &json!({ "email": "ana@example.com" })).await.expect(202);
+    let token = mailed_token(&app, "reset", &[]).await;
+    app.visitor().post("/login/reset", &json!({ "token": token, "password": PASSWORD })).await.expect(204);
+
+    log_in(&app, "ana@example.com", "eve's umbrella kettle").await.refused(401, "wrong_credentials");
+    let ana = Person::log_in(&app.url, "ana@example.com", PASSWORD).await;
+    eventually("her address is confirmed", || is_confirmed(&ana)).await;
+}
+
+#[tokio::test]
+async fn another_address_counts_once_it_is_confirmed_and_the_one_before_is_told() {
+    let app = strict().await;
+    let ana = confirmed(&app, "ana@example.com").await;
+
+    ana.put("/users/me", &profile("ana@elsewhere.example")).await.expect(202);
+
+    log_in(&app, "ana@elsewhere.example", PASSWORD).await.refused(401, "wrong_credentials");
+    assert_eq!(ana.get("/users/me").await.expect(200)["email"], "ana@example.com");
+    let token = link_to(&app, "ana@elsewhere.example", 0).await;
+    assert!(mails_about(&app, "Your e-mail address was changed").is_empty());
+    confirm(&app, &token).await.expect(204);
+    log_in(&app, "ana@example.com", PASSWORD).await.refused(401, "wrong_credentials");
+    log_in(&app, "ana@elsewhere.example", PASSWORD).await.expect(200);
+    eventually("it is told before", || async { mails_about(&app, "Your e-mail address was changed").len() == 1 }).await;
+    let told = mails_about(&app, "Your e-mail address was changed").remove(0);
+    assert!(told.contains("<ana@example.com>"), "{told}");
+    // Whoever follows it again finds the same.
+    confirm(&app, &token).await.expect(204);
+}
+
+#[tokio::test]
+async fn an_address_that_was_asked_for_is_given_up_by_saving_another_profile_a_new_password_or_a_logout_everywhere() {
+    let app = strict().await;
+    let mut ana = confirmed(&app, "ana@example.com").await;
+    for given_up in 0..3_usize {
+        ana.put("/users/me", &profile("eve@example.com")).await.expect(202);
+        let token = link_to(&app, "eve@example.com", given_up).await;
+        match given_up {
+            0 => ana.put("/users/me", &profile("ana@example.com")).await.expect(204),
+            1 => ana.delete("/users/me/sessions").await.expect(204),
+            _ => {
+                let change = json!({ "current_password": PASSWORD, "password": "fourteen kettles of rain" });
+                ana.put("/users/me/password", &change).await.expect(204)
+            }
+        };
+        confirm(&app, &token).await.refused(409, "confirmation_over");
+        if given_up == 1 {
+            ana = Person::log_in(&app.url, "ana@example.com", PASSWORD).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_another_account_has_is_asked_for_like_any_and_confirmed_by_nobody_else() {
+    let app = strict().await;
+    let ana = confirmed(&app, "ana@example.com").await;
+    confirmed(&app, "ben@example.com").await;
+    ana.put("/users/me", &profile("ben@example.com")).await.expect(202);
+    let token = link_to(&app, "ben@example.com", 1).await;
+    confirm(&app, &token).await.refused(409, "email_taken");
+    log_in(&app, "ben@example.com", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_a_day_and_for_the_address_that_it_was_sent_to() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let first = link_to(&app, &ana.email, 0).await;
+    ana.put("/users/me", &profile("ana@elsewhere.example")).await.expect(204);
+    confirm(&app, &first).await.refused(409, "confirmation_over");
+    let second = link_to(&app, "ana@elsewhere.example", 0).await;
+    let mut forged: Vec<char> = second.chars().collect();
+    forged[3] = if forged[3] == 'A' { 'B' } else { 'A' };
+    for made_up in ["", "made up", &second[..40], &forged.into_iter().collect::<String>()] {
+        confirm(&app, made_up).await.refused(409, "confirmation_over");
+    }
+    app.pass(Duration::from_hours(24));
+    confirm(&app, &second).await.refused(409, "confirmation_over");
+    let ana = Person::log_in(&app.url, "ana@elsewhere.example", &ana.password).await;
+    assert!(!is_confirmed(&ana).await);
+}
+
+#[tokio::test]
+async fn whoever_got_in_without_confirms_their_address_before_they_buy() {
+    let app = strict().await;
+    let game = app.admin.create_game("Ark", 5_990, 10).await;
+    app.admin.try_buy(&[&game], "pm_card_visa").await.refused(409, "email_not_confirmed");
+
+    let before = links_to(&app, &app.admin.email);
+    app.admin.post("/users/me/email/confirmation", &json!({})).await.expect(202);
+    confirm(&app, &link_to(&app, &app.admin.email, before.len()).await).await.expect(204);
+
+    app.admin.try_buy(&[&game], "pm_card_visa").await.expect(202);
+    // It is confirmed: nothing is left to ask for.
+    app.admin.post("/users/me/email/confirmation", &json!({})).await.expect(202);
+    assert_eq!(app.events("UserEmailConfirmationRequested").await, 1);
+}

@@ -209,6 +209,8 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Break a store of its own under load, let it settle, and prove the ten invariants
     Chaos(ChaosArgs),
+    /// Print the description of the API (OpenAPI), for linters and for programs that make clients of it
+    Openapi,
     /// Print a completion script for a shell
     Completions {
         /// Which shell

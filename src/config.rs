@@ -139,8 +139,9 @@ pub struct GatewayConfig {
     pub payment_stale: Duration,
     /// How many requests of a class anybody may make in a minute, where it is not the usual number, such as
     /// search=1000,login=50; every=1000 holds for all others. Classes: login, registration, session, reset, search,
-    /// purchase, stream, export, change, read, token (bad ones); account and device are logins to one account from strange and from known
-    /// devices, mailbox the links mailed to one address in an hour
+    /// purchase, stream, export, change, read, token (bad ones); account and device are logins to one account from strange
+    /// and from known devices; mailbox are the links to another password, invitation all other mail (a welcome, links that
+    /// confirm) to one address in an hour
     #[arg(long, env = "RATE_LIMITS", default_value = "", hide_default_value = true, value_parser = Quotas::from_str)]
     pub rate_limits: Quotas,
     /// How many connections there may be, and at most as many as there are descriptors for; where there are more, one that

@@ -27,7 +27,7 @@ pub async fn run(config: &ClientConfig) -> Result<()> {
     say(&format!("A visitor opens an account as {name}@ludoteca.example and looks for games"));
     let buyer = visitor.register("Demo Buyer", &format!("{name}@ludoteca.example")).await?;
     let found = visitor.get("/jogos/busca?q=lantern&limit=5").await?;
-    for hit in items(&found, "hits") {
+    for hit in items(&found, "items") {
         println!("    found {}", text(hit, "title"));
     }
     let games = priced_games(&visitor).await?;

@@ -116,12 +116,12 @@ pub async fn run(args: &DlqArgs) -> Result<()> {
         }
         Action::Redrive { which, reason, rate } => {
             let pause = Duration::from_secs(1).checked_div(rate.get()).unwrap_or_default();
-            let done = each(&api, which, (Method::POST, "/redrive"), reason, pause).await?;
+            let done = each(&api, which, "redrive", reason, pause).await?;
             println!("Redrove {}. Next: ludoteca dlq ls", counted(done));
             Ok(())
         }
         Action::Discard { which, reason } => {
-            let done = each(&api, which, (Method::DELETE, ""), reason, Duration::ZERO).await?;
+            let done = each(&api, which, "discard", reason, Duration::ZERO).await?;
             println!("Discarded {}.", counted(done));
             Ok(())
         }
@@ -166,13 +166,7 @@ impl Filter {
 }
 
 /// Acts on each, one after the other; how many there were.
-async fn each(
-    api: &Api,
-    which: &Which,
-    (method, action): (Method, &str),
-    reason: &str,
-    pause: Duration,
-) -> Result<usize> {
+async fn each(api: &Api, which: &Which, action: &str, reason: &str, pause: Duration) -> Result<usize> {
     ensure!(which.all || !which.sequences.is_empty(), "name dead letters by their sequences, or say --all");
     let sequences = if which.all {
         matching(api, &which.filter).await?.iter().map(|letter| letter.sequence).collect()
@@ -181,9 +175,10 @@ async fn each(
     };
     let bar = progress::bar("dead letters", sequences.len() as u64);
     for (done, sequence) in sequences.iter().enumerate() {
-        let path = format!("/dlq/{sequence}{action}");
-        let request = api.request(method.clone(), &path).query(&[("reason", reason)]).json(&json!({}));
-        Api::send(request).await.with_context(|| format!("{done} were done; then {sequence}"))?;
+        let path = format!("/dlq/{sequence}/{action}");
+        api.post(&path, &json!({ "reason": reason }))
+            .await
+            .with_context(|| format!("{done} were done; then {sequence}"))?;
         bar.inc(1);
         tokio::time::sleep(pause).await;
     }

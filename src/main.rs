@@ -116,6 +116,10 @@ async fn run(command: Command) -> Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "ludoteca", &mut std::io::stdout());
             Ok(())
         }
+        Command::Openapi => {
+            println!("{:#}", gateway::openapi_document());
+            Ok(())
+        }
         Command::Demo(config) => demo::run(&config).await,
         Command::Gateway { store, gateway, search } => {
             let acceptor = bind(gateway.listen).await?;

@@ -9,7 +9,8 @@ let token = null;
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `HTTP ${status}`);
-    Object.assign(this, { status, code: body.code || 'error', field: body.field });
+    // The gateway says what it means in the language of the page.
+    Object.assign(this, { status, code: body.code || 'error', title: body.title, field: body.field, rule: body.errors?.[0]?.detail });
   }
 }
 

@@ -3,8 +3,7 @@
 import { html, useEffect, useRef, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { Cover } from './cover.js';
-import { currencyOf, language, money, t } from './i18n.js';
-import { PROBLEMS } from './problems.js';
+import { currencyOf, money, t } from './i18n.js';
 import { keep, recall } from './store.js';
 
 export { Cover };
@@ -46,7 +45,7 @@ export async function loadUser() {
   } catch (problem) { if (problem.status === 401) forgetUser(); else change({ unknown: problem }); }
 }
 export const forgetUser = () => change({ user: null, settled: true, unknown: null, owned: new Set() });
-api.whenEnded(() => { forgetUser(); toast(said({ code: 'invalid_refresh_token' })); });
+api.whenEnded(() => { forgetUser(); toast(said({ code: 'ended' })); });
 export async function loadOwned() {
   const shelf = await api.all('/biblioteca');
   change({ owned: new Set(shelf.map((entry) => entry.game.id)) });
@@ -90,12 +89,14 @@ export function Title({ children }) {
   return html`<h1 tabindex="-1" ref=${heading}>${children}</h1>`;
 }
 
+/** What the page has to say for itself; the rest the gateway says. */
+const OWN = {
+  offline: t('The shop cannot be reached. Check your connection.'),
+  error: t('Something went wrong. Try again in a moment.'),
+  ended: t('Your session has ended. Please log in again.'),
+};
 /** A problem in the visitor's language. What has no code is our own message, translated already. */
-export function said({ code, message }) {
-  if (!code) return message;
-  const texts = Object.hasOwn(PROBLEMS, code) ? PROBLEMS[code] : PROBLEMS.error;
-  return texts[language === 'pt' ? 1 : 0];
-}
+export const said = ({ code, title, message, rule }) => (code ? OWN[code] || rule || title || OWN.error : message);
 /** What went wrong, with a way to try again where there is one. */
 export const Failure = ({ error, again }) => (error ? html`<p class="note error" role="alert">${said(error)} ${again && html`<button class="button quiet small" onClick=${again}>${t('Try again')}</button>`}</p>` : null);
 

@@ -2,7 +2,7 @@ use domain::game::GameError;
 use domain::order::OrderError;
 use domain::payment::PaymentError;
 use domain::user::UserError;
-use domain::{ClaimKind, GameId, InvalidMoney, UnreadableEvent};
+use domain::{ClaimKind, GameId, InvalidMoney, Money, UnreadableEvent};
 use journal::{ClaimKey, JournalError, LoadError};
 
 use crate::password::InvalidPassword;
@@ -40,6 +40,9 @@ pub enum CommandError {
     /// The game is no longer sold.
     #[error("game {0} is no longer sold")]
     GameNotSold(GameId),
+    /// The games cost something else than the buyer has seen.
+    #[error("these games cost {0} now")]
+    TotalChanged(Money),
     /// There is nothing to pay, or a payment is under way.
     #[error("this order does not wait for another payment")]
     NothingToPay,

@@ -40,11 +40,11 @@ pub use dead_letter::LetterAction;
 pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;
-pub use order::{OrderState, PlacedOrder};
+pub use order::{OrderState, PlacedOrder, Purchase};
 pub use password::{InvalidPassword, Password};
 pub use payment::PaymentState;
 pub use session::{Place, Session, SessionError};
-pub use user::{ChangedProfile, Registration};
+pub use user::{ChangedProfile, ProfileChange, Registration};
 
 /// What a store may settle for itself.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,17 @@ use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::{Read, Receipt};
 
+/// What somebody wants to buy.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    /// The games.
+    pub games: Vec<GameId>,
+    /// How they will pay.
+    pub payment_method: PaymentMethod,
+    /// What the buyer has seen that it costs; any price will do without it.
+    pub expected_total: Option<Money>,
+}
+
 /// An order as the buyer hears of it.
 #[derive(Debug, Clone)]
 pub struct PlacedOrder {
@@ -43,14 +54,14 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::UnknownGame`], [`CommandError::GameNotSold`], [`CommandError::GameTaken`],
-    /// the refusals of an order, and those of every use case.
+    /// [`CommandError::TotalChanged`], the refusals of an order, and those of every use case.
     pub async fn place_order(
         &self,
         context: &Context,
         order: OrderId,
-        games: Vec<GameId>,
-        payment_method: PaymentMethod,
+        purchase: Purchase,
     ) -> Result<PlacedOrder, CommandError> {
+        let Purchase { games, payment_method, expected_total } = purchase;
         let buyer = context.actor.user().ok_or(CommandError::Forbidden)?;
         if games.len() > MAX_GAMES {
             return Err(OrderError::TooManyGames.into());
@@ -72,7 +83,8 @@ impl Commands {
                     self.must_be_confirmed(mailbox)?;
                     let (gate, source) = account.age_gate().ok_or(UserError::UserErased)?;
                     let age = AgeSignal { years: key.open(gate)?.birth_date.age_on(self.today()), source };
-                    let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<_, _>>()?;
+                    let offers = games.iter().map(|game| offer(others, *game, now)).collect::<Result<Vec<_>, _>>()?;
+                    must_cost(&offers, expected_total)?;
                     let payment_method = payment_method.clone();
                     Ok::<_, CommandError>(vec![OrderCommand::Place { buyer, age, offers, payment_method }])
                 },
@@ -128,6 +140,15 @@ impl Commands {
         let correlation = loaded.correlation().ok_or(CommandError::NotFound)?;
         Ok((loaded.aggregate, correlation))
     }
+}
+
+/// Refuses to sell at another total than the buyer has seen.
+fn must_cost(offers: &[Offer], expected: Option<Money>) -> Result<(), CommandError> {
+    let mut prices = offers.iter().map(|offer| offer.price.money());
+    // Without a game there is nothing to compare; the order refuses that.
+    let (Some(expected), Some(first)) = (expected, prices.next()) else { return Ok(()) };
+    let total = prices.try_fold(first, Money::plus)?;
+    if total == expected { Ok(()) } else { Err(CommandError::TotalChanged(total)) }
 }
 
 fn offer(others: &Histories, game: GameId, now: DateTime<Utc>) -> Result<Offer, CommandError> {

@@ -90,7 +90,8 @@ impl Commands {
         let is_same = now.credential(user) == account.credential(user);
         let User::Active { role, access, mailbox, .. } = now else { return Err(SessionError::WrongCredentials) };
         // Whoever could tell an account that is not open yet from a wrong password knew that it was free to register.
-        if !known || !is_same || mailbox.confirmation == Confirmation::Awaited {
+        let is_closed = mailbox.confirmation == Confirmation::Awaited && self.requires_confirmation();
+        if !known || !is_same || is_closed {
             return Err(SessionError::WrongCredentials);
         }
         let (token, now) = (Token::new(&self.vault), self.clock.now());

@@ -21,6 +21,15 @@ pub struct Registration {
     pub language: Language,
 }
 
+/// What somebody wants to be known of them.
+#[derive(Debug, Clone)]
+pub struct ProfileChange {
+    /// All of it.
+    pub profile: Profile,
+    /// The revision that they have seen; any where they do not say.
+    pub seen: Option<usize>,
+}
+
 /// What a change of a profile came to.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangedProfile {
@@ -28,6 +37,8 @@ pub struct ChangedProfile {
     pub position: Option<Position>,
     /// Whether the new address counts only once it is confirmed.
     pub address_waits: bool,
+    /// The revision that it left.
+    pub revision: usize,
 }
 
 impl Commands {
@@ -91,20 +102,25 @@ impl Commands {
     /// birth date is the owner's to correct.
     ///
     /// # Errors
-    /// [`CommandError::NotFound`] to others, [`CommandError::ProofTooOld`] where address or birth date change,
-    /// [`CommandError::EmailTaken`], [`UserError::BirthDateCorrected`], and those of every use case.
+    /// [`CommandError::NotFound`] to others, [`CommandError::Stale`] where there is a later revision,
+    /// [`CommandError::ProofTooOld`] where address or birth date change, [`CommandError::EmailTaken`],
+    /// [`UserError::BirthDateCorrected`], and those of every use case.
     pub async fn change_profile(
         &self,
         context: &Context,
         user: UserId,
-        profile: Profile,
+        change: ProfileChange,
     ) -> Result<ChangedProfile, CommandError> {
+        let ProfileChange { profile, seen } = change;
         context.actor.must_own(user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
         let decide = |loaded: &Loaded<User>| {
-            let User::Active { profile: before, mailbox, .. } = &loaded.aggregate else {
+            let User::Active { profile: before, mailbox, revision, .. } = &loaded.aggregate else {
                 return Err(UserError::UserErased.into());
             };
+            if seen.is_some_and(|seen| seen != *revision) {
+                return Err(CommandError::Stale { current: *revision });
+            }
             let (gate, _) = loaded.aggregate.age_gate().ok_or(UserError::UserErased)?;
             let counted = key.open(gate)?.birth_date;
             let before = key.open(before)?;
@@ -133,8 +149,8 @@ impl Commands {
             Ok::<_, CommandError>(commands)
         };
         let Receipt { position, aggregate, .. } = self.execute(context, user.as_uuid(), decide).await?;
-        let User::Active { profile: now, .. } = aggregate else { return Err(UserError::UserErased.into()) };
-        Ok(ChangedProfile { position, address_waits: key.open(&now)?.email != profile.email })
+        let User::Active { profile: now, revision, .. } = aggregate else { return Err(UserError::UserErased.into()) };
+        Ok(ChangedProfile { position, address_waits: key.open(&now)?.email != profile.email, revision })
     }
 
     /// Forgets a person: from now on nobody can read what the store knew of them.

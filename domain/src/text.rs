@@ -46,6 +46,11 @@ pub type Name = Text<0, 120>;
 pub type Label = Text<1, 40>;
 
 impl<const MIN: usize, const MAX: usize, const LINES: bool> Text<MIN, MAX, LINES> {
+    /// The least characters that there may be.
+    pub const MIN: usize = MIN;
+    /// The most characters that there may be.
+    pub const MAX: usize = MAX;
+
     /// Trims and checks.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub enum User {
         mailbox: Mailbox,
         /// What is known of their age.
         age: Age,
+        /// How often their data was written, from 1: whoever changes it names the revision that they have seen.
+        revision: usize,
     },
     /// Gone for ever; nothing of them can be read.
     Erased,
@@ -219,13 +221,13 @@ pub enum UserError {
     #[error("your password was changed meanwhile; log in again")]
     PasswordChangedMeanwhile,
     /// The link was used, is too old, or was followed by another one.
-    #[error("this link is not good any more; ask for another one")]
+    #[error("this link has expired or was already used; ask for another one")]
     ResetOver,
     /// The link is too old, or was sent to an address that the account neither has nor waits for.
-    #[error("this link is not good any more; ask for another one")]
+    #[error("this link has expired or was already used; ask for another one")]
     ConfirmationOver,
     /// The store sells to people whose mail arrives.
-    #[error("confirm your e-mail address first; its link is in the mail")]
+    #[error("confirm your e-mail address first; have a link sent to it in your account")]
     EmailNotConfirmed,
     /// The owner has corrected it before.
     #[error("your birth date was corrected before; ask the store's staff")]
@@ -328,21 +330,23 @@ impl User {
             (UserEvent::UserRegistered { profile, role, awaits_confirmation }, _) => {
                 let confirmation = if awaits_confirmation { Confirmation::Awaited } else { Confirmation::Missing };
                 let mailbox = Mailbox { confirmation, next: None };
-                *self = Self::Active { profile, role, access: Access::default(), mailbox, age: Age::default() };
+                let (access, age, revision) = (Access::default(), Age::default(), 1);
+                *self = Self::Active { profile, role, access, mailbox, age, revision };
             }
             (UserEvent::UserErased {}, _) => *self = Self::Erased,
-            (event, Self::Active { profile, role, access, mailbox, age }) => match event {
+            (event, Self::Active { profile, role, access, mailbox, age, revision }) => match event {
                 UserEvent::UserProfileChanged { profile: new, address_changed, birth_date } => {
                     age.change(birth_date, profile);
                     (*profile, mailbox.next) = (new, None);
+                    *revision = revision.saturating_add(1);
                     if address_changed {
                         // A link may have gone to the address before.
                         (access.reset, *mailbox) = (None, Mailbox::default());
                     }
                 }
-                UserEvent::UserBirthDateConfirmed { profile: new, .. } => {
-                    *profile = new;
-                    age.confirm();
+                UserEvent::UserBirthDateConfirmed { profile: new, evidence } => {
+                    (*profile, *revision) = (new, revision.saturating_add(1));
+                    age.confirm(evidence);
                 }
                 UserEvent::UserRoleChanged { role: new } => *role = new,
                 UserEvent::UserPasswordChanged { credential, generation } => {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use commands::{Actor, Context};
-use domain::{BirthDate, UserId};
+use domain::{BirthDate, InvalidPerson, UserId};
 use journal::Position;
 use poem::http::StatusCode;
 use poem_openapi::Object;
@@ -13,7 +13,7 @@ use projections::consistency::Standing;
 
 use crate::Store;
 use crate::problem::Problem;
-use crate::strict::Str;
+use crate::strict::{Str, Whole};
 
 /// How many entries a page has where the client does not say, and at most.
 const PAGE: (i64, i64) = (20, 100);
@@ -27,25 +27,32 @@ pub(crate) type IfMatch = Header<Option<String>>;
 
 /// An amount in minor units.
 #[derive(Debug, Clone, Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "Money", deny_unknown_fields)]
 pub(crate) struct MoneyDto {
     /// Minor units: 5990 is 59.90.
-    pub(crate) amount: i64,
+    pub(crate) amount: Whole,
     /// ISO 4217, such as `BRL`.
     pub(crate) currency: Str,
 }
 
 impl From<domain::Money> for MoneyDto {
     fn from(money: domain::Money) -> Self {
-        Self { amount: money.amount, currency: Str(money.currency.to_string()) }
+        Self::of(money.amount, money.currency.to_string())
     }
 }
 
 impl MoneyDto {
-    pub(crate) fn parse(&self) -> Result<domain::Money, Problem> {
-        let currency =
-            domain::Currency::parse(&self.currency).map_err(|rule| Problem::field("price.currency", rule))?;
-        Ok(domain::Money { amount: self.amount, currency })
+    pub(crate) fn of(amount: i64, currency: String) -> Self {
+        Self { amount: Whole(amount), currency: Str(currency) }
+    }
+
+    pub(crate) fn parse(&self) -> Result<domain::Money, domain::InvalidMoney> {
+        Ok(domain::Money { amount: self.amount.0, currency: domain::Currency::parse(&self.currency)? })
+    }
+
+    /// The money of a field.
+    pub(crate) fn of_field(&self, name: &str) -> Result<domain::Money, Problem> {
+        self.parse().map_err(|rule| Problem::field(&format!("{name}.currency"), rule))
     }
 }
 
@@ -117,7 +124,10 @@ pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projectio
             tracing::warn!(projection, token, "A read was answered before its projection had caught up");
             Ok(())
         }
-        Standing::Never => Err(Problem::field("Consistency-Token", "must be one that this store gave")),
+        Standing::Never => {
+            let detail = "Consistency-Token must be one that this store gave";
+            Err(Problem::new(StatusCode::CONFLICT, "unknown_consistency_token", detail))
+        }
     }
 }
 
@@ -153,8 +163,8 @@ pub(crate) fn account(actor: Actor, id: &str) -> Result<UserId, Problem> {
 }
 
 /// A birth date, as of today where the store is.
-pub(crate) fn birth_date(store: &Store, date: NaiveDate) -> Result<BirthDate, Problem> {
-    BirthDate::parse(date, store.commands.today()).map_err(|rule| Problem::field("birth_date", rule))
+pub(crate) fn birth_date(store: &Store, date: NaiveDate) -> Result<BirthDate, InvalidPerson> {
+    BirthDate::parse(date, store.commands.today())
 }
 
 /// An id of the path.

@@ -1,8 +1,10 @@
 //! What every answer carries unless it says otherwise: it is kept nowhere, framed nowhere and taken for nothing else (OWASP
 //! Secure Headers, REST Security Cheat Sheet); what is public may be kept and asked for again.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use poem::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -11,6 +13,8 @@ use poem::http::uri::Scheme;
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use sha2::{Digest, Sha256};
+
+use crate::openapi;
 
 const DEFAULTS: [(HeaderName, &str); 7] = [
     (CACHE_CONTROL, "no-store"),
@@ -26,9 +30,6 @@ const DEFAULTS: [(HeaderName, &str); 7] = [
 const ONLY_TLS: &str = "max-age=31536000; includeSubDomains";
 /// Kept, asked for again each time, and answered with 304 where nothing changed.
 pub(crate) const ASK_AGAIN: &str = "no-cache";
-/// What the explorer of the document needs: it brings its script and its style in its page.
-const EXPLORER: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-    font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Adds what an answer does not say itself.
 pub(crate) async fn guarded<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
@@ -44,10 +45,34 @@ pub(crate) async fn guarded<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
     Ok(response)
 }
 
+/// What the explorer is made of: its own scripts, by their hashes, and no others.
+static EXPLORER: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+    let hash = |script| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script)));
+    let scripts = scripts(&openapi::explorer()).map(hash).collect::<Vec<_>>().join(" ");
+    let policy = format!(
+        "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; font-src data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).ok()
+});
+
+/// The scripts that stand in a page.
+fn scripts(page: &str) -> impl Iterator<Item = &str> {
+    let mut rest = page;
+    std::iter::from_fn(move || {
+        let (_, from_tag) = rest.split_once("<script")?;
+        let (script, after) = from_tag.split_once('>')?.1.split_once("</script>")?;
+        rest = after;
+        Some(script)
+    })
+}
+
 /// Allows the explorer what it is made of, and nobody to frame it.
 pub(crate) async fn explored<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     let mut response = endpoint.call(request).await?.into_response();
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(EXPLORER));
+    if let Some(policy) = EXPLORER.as_ref() {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
+    }
     Ok(response)
 }
 

@@ -11,12 +11,14 @@ mod edge;
 mod even;
 mod extract;
 mod headers;
+mod language;
 mod limits;
 mod live;
 mod metrics;
 mod middleware;
 mod openapi;
 mod problem;
+mod problem_page;
 mod progress;
 mod request_id;
 mod routes;
@@ -26,6 +28,7 @@ mod session;
 mod source;
 mod storefront;
 mod strict;
+mod wrong;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,6 +47,7 @@ pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
 pub use edge::{Bounds, Edge, ProxyHeader, Tls, TlsError, TrustedProxies, serve as serve_routes, tls_config};
 pub use limits::{Class, Quotas};
+pub use openapi::document as openapi_document;
 pub use progress::Progress;
 
 /// Keys and secrets, as they are now.
@@ -111,10 +115,10 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
 
 fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc<live::Live>) -> impl Endpoint {
     let api = openapi::service();
-    let docs = api.swagger_ui().around(headers::explored);
     let routes = Route::new()
-        .nest("/docs", docs)
+        .at("/docs", poem::get(openapi::explore).around(headers::explored))
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
+        .at("/problems/:code", poem::get(problem_page::explain))
         .at("/metrics", poem::get(metrics::scrape))
         .at("/.well-known/security.txt", poem::get(security_txt::tell))
         .nest("/loja", storefront::files())

@@ -1,11 +1,15 @@
-//! The OpenAPI document, made from the routes; what their types do not tell is added here: that what may be left out
-//! may be null, that unknown fields are refused, and the form of headers and ids.
+//! The OpenAPI document, made from the routes. What their types do not tell is added: the form of headers, parameters and
+//! fields (`fields.rs`), which errors an operation can give (`errors.rs`), and the form of OpenAPI 3.1 (`dialect.rs`).
+
+mod dialect;
+mod errors;
+mod fields;
 
 use std::sync::LazyLock;
 
 use poem::handler;
-use poem::web::Json;
-use poem_openapi::OpenApiService;
+use poem::web::{Html, Json};
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use serde_json::{Map, Value, json};
 
 use crate::routes;
@@ -14,31 +18,44 @@ use crate::routes;
 pub(crate) fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
     OpenApiService::new(routes::all(), "Ludoteca", env!("CARGO_PKG_VERSION"))
         .description("An event-sourced online game store.")
+        .server("/")
+        .contact(ContactObject::new().name("Ludoteca"))
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     // Made of what was just written as JSON.
     let mut document = serde_json::from_str(&service().spec()).unwrap_or_default();
-    refine(&mut document);
-    let asked = asked_for(&document);
-    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
-    for (name, schema) in schemas.into_iter().flatten() {
-        let optional = optional_fields(schema);
-        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-        for (_, property) in properties.into_iter().flatten().filter(|(field, _)| optional.contains(field)) {
-            make_nullable(property);
-        }
-        if asked.contains(name) && schema.get("properties").is_some() {
-            put(schema, &json!({ "additionalProperties": false }));
-        }
-    }
+    fields::refine(&mut document);
+    close(&mut document);
+    errors::narrow(&mut document);
+    dialect::modernise(&mut document);
     document
 });
+
+/// The description of the API, OpenAPI as JSON.
+#[must_use]
+pub fn document() -> &'static Value {
+    &DOCUMENT
+}
 
 /// The document.
 #[handler]
 pub(crate) fn describe() -> Json<&'static Value> {
     Json(&DOCUMENT)
+}
+
+/// A page to read the same document on, and to try the API.
+pub(crate) fn explorer() -> String {
+    let service = service();
+    service.swagger_ui_html().replace(&service.spec(), &DOCUMENT.to_string())
+}
+
+/// The page.
+#[handler]
+pub(crate) fn explore() -> Html<&'static str> {
+    static PAGE: LazyLock<String> = LazyLock::new(explorer);
+    Html(&PAGE)
 }
 
 /// The methods that a path takes, as `Allow` lists them (RFC 9110, 10.2.1), HEAD wherever GET is; these two for what is no
@@ -63,61 +80,41 @@ pub(crate) fn allowed(path: &str) -> String {
     methods.unwrap_or_else(|| vec!["GET".to_owned()]).join(", ").replace("GET", "GET, HEAD")
 }
 
-/// What a parameter of a name must look like.
-fn form(name: &str) -> Option<Value> {
-    Some(match name {
-        "id" | "session" => json!({ "format": "uuid" }),
-        "limit" => json!({ "minimum": 1, "maximum": 100 }),
-        "offset" => json!({ "minimum": 0, "maximum": 10_000 }),
-        "Consistency-Token" => json!({ "pattern": "^([0-9]{1,9}:[0-9]{1,18}:[0-9]{1,18})?$" }),
-        "If-Match" => json!({ "pattern": "^(\"[0-9]{1,9}\"|\\*)$" }),
-        "Stripe-Signature" => json!({ "pattern": "^t=[0-9]{1,10},v1=[0-9a-f]{64}$" }),
-        "Idempotency-Key" => json!({ "minLength": 1, "maxLength": 255 }),
-        _ => return None,
+/// Says of what is sent to the store that unknown fields are refused, and of what may be left out that it may be null.
+fn close(document: &mut Value) {
+    let asked = asked_for(document);
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for (name, schema) in schemas.into_iter().flatten() {
+        let optional = optional_fields(schema);
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (_, property) in properties.into_iter().flatten().filter(|(field, _)| optional.contains(field)) {
+            put(property, &json!({ "nullable": true }));
+        }
+        if asked.contains(name) && schema.get("properties").is_some() {
+            put(schema, &json!({ "additionalProperties": false }));
+        }
+    }
+}
+
+fn put(part: &mut Value, more: &Value) {
+    if let (Some(part), Some(more)) = (part.as_object_mut(), more.as_object()) {
+        part.extend(more.clone());
+    }
+}
+
+/// Every operation, with its method and path.
+fn operations(document: &mut Value) -> impl Iterator<Item = (String, String, &mut Map<String, Value>)> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object_mut().into_iter().flatten();
+        methods.filter_map(|(method, operation)| Some((method.clone(), path.clone(), operation.as_object_mut()?)))
     })
-}
-
-/// Parameters and numbers, wherever they stand.
-fn refine(part: &mut Value) {
-    if let Some(form) = part.get("in").and(part.get("name")).and_then(Value::as_str).and_then(form)
-        && let Some(schema) = part.get_mut("schema")
-    {
-        put(schema, &form);
-    }
-    if part.get("name").and_then(Value::as_str) == Some("If-Match") {
-        put(part, &json!({ "required": true }));
-    }
-    match part.get("format").and_then(Value::as_str) {
-        Some("naive-date") => put(part, &json!({ "format": "date" })),
-        Some("uint32") => put(part, &json!({ "minimum": 0, "maximum": u32::MAX })),
-        Some("uint64") => put(part, &json!({ "minimum": 0, "maximum": i64::MAX })),
-        _ => (),
-    }
-    match part {
-        Value::Object(fields) => fields.values_mut().for_each(refine),
-        Value::Array(items) => items.iter_mut().for_each(refine),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (),
-    }
-}
-
-fn put(schema: &mut Value, more: &Value) {
-    if let (Some(schema), Some(more)) = (schema.as_object_mut(), more.as_object()) {
-        schema.extend(more.clone());
-    }
 }
 
 fn optional_fields(schema: &Value) -> Vec<String> {
     let required: Vec<&Value> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
     let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     fields.map(|(name, _)| name).filter(|name| !required.contains(&&json!(name))).cloned().collect()
-}
-
-fn make_nullable(property: &mut Value) {
-    // In OpenAPI 3.0 nothing may stand beside a reference.
-    if property.get("$ref").is_some() {
-        *property = json!({ "allOf": [property.take()] });
-    }
-    put(property, &json!({ "nullable": true }));
 }
 
 /// The schemas that requests are made of.

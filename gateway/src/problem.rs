@@ -4,6 +4,7 @@ use commands::{CommandError, PROVEN_FOR, SessionError};
 use domain::game::GameError;
 use domain::order::OrderError;
 use domain::user::UserError;
+use domain::{Language, Money};
 use journal::JournalError;
 use nats::NatsError;
 use poem::http::StatusCode;
@@ -12,22 +13,42 @@ use poem_openapi::payload::Json;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object};
 
-use crate::request_id;
+use crate::extract::MoneyDto;
+use crate::{language, request_id};
 
-/// RFC 9457, with a stable `code` for programs.
+/// A field that broke a rule.
 #[derive(Debug, Clone, Object)]
+pub(crate) struct WrongField {
+    /// Which, by its name in the body or the query.
+    field: String,
+    /// The rule, for people.
+    detail: String,
+}
+
+/// RFC 9457, with a stable `code` for programs, in the language of `Accept-Language` (English or Portuguese).
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Problem")]
 pub(crate) struct Details {
-    /// The status again, in words.
+    /// A page that says what the code means.
+    #[oai(rename = "type")]
+    kind: String,
+    /// What the code means, for people.
     title: String,
     /// The HTTP status.
     status: u16,
     /// What went wrong, for programs; never changes its meaning.
     code: String,
-    /// What went wrong, for people.
+    /// What went wrong this time, for people.
     detail: String,
-    /// The field that broke a rule, where it was one.
+    /// The field that broke a rule, where it was one; the first of them where there are more.
     #[oai(skip_serializing_if_is_none)]
     field: Option<String>,
+    /// All fields that broke a rule.
+    #[oai(skip_serializing_if_is_none)]
+    errors: Option<Vec<WrongField>>,
+    /// What the games cost now, where that is not what the buyer expected.
+    #[oai(skip_serializing_if_is_none)]
+    total: Option<MoneyDto>,
     /// By what the request is known in the store's log: its `X-Request-Id`.
     #[oai(skip_serializing_if_is_none)]
     request_id: Option<String>,
@@ -40,15 +61,15 @@ macro_rules! problems {
         pub(crate) enum Problem {
             $(
                 #[oai(status = $status, content_type = "application/problem+json")]
-                $variant(Json<Details> $(, #[oai(header = $header)] $kind)?),
+                $variant(Json<Box<Details>> $(, #[oai(header = $header)] $kind)?),
             )*
         }
 
         impl Problem {
             fn of(status: u16, details: Details) -> Self {
                 match status {
-                    $($status => Self::$variant(Json(details) $(, $value)?),)*
-                    _ => Self::ServiceUnavailable(Json(details), 1),
+                    $($status => Self::$variant(Json(Box::new(details)) $(, $value)?),)*
+                    _ => Self::ServiceUnavailable(Json(Box::new(details)), 1),
                 }
             }
 
@@ -81,18 +102,37 @@ problems! {
 impl Problem {
     /// A problem of a status, with a code for programs and a sentence for people.
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl ToString) -> Self {
-        let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        let (code, detail) = (code.to_owned(), detail.to_string());
+        let language = language::current();
+        let meaning = language::meaning(code).map(|meaning| meaning.to(language).to_owned());
+        let title = meaning.unwrap_or_else(|| status.canonical_reason().unwrap_or("Error").to_owned());
+        let detail = match language {
+            Language::English => detail.to_string(),
+            // What it is, is told in both languages; what it is about this time, in English.
+            Language::Portuguese => format!("{title} ({})", detail.to_string()),
+        };
+        let (kind, code) = (format!("/problems/{code}"), code.to_owned());
         let (status, request_id) = (status.as_u16(), request_id::current());
-        Self::of(status, Details { title, status, code, detail, field: None, request_id })
+        Self::of(
+            status,
+            Details { kind, title, status, code, detail, field: None, errors: None, total: None, request_id },
+        )
     }
 
     /// A field of the body or the query that broke a rule.
     pub(crate) fn field(name: &str, rule: impl ToString) -> Self {
-        let mut problem =
-            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", format!("{name} {}", rule.to_string()));
+        Self::fields(vec![(name.to_owned(), rule.to_string())])
+    }
+
+    /// Fields that broke rules.
+    pub(crate) fn fields(wrong: Vec<(String, String)>) -> Self {
+        let errors = wrong.into_iter().map(|(field, rule)| WrongField { field, detail: language::rule(&rule) });
+        let errors: Vec<_> = errors.collect();
+        let said: Vec<_> = errors.iter().map(|WrongField { field, detail }| format!("{field} {detail}")).collect();
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "");
         if let Self::Unprocessable(Json(details)) = &mut problem {
-            details.field = Some(name.to_owned());
+            details.detail = said.join("; ");
+            details.field = errors.first().map(|error| error.field.clone());
+            details.errors = Some(errors);
         }
         problem
     }
@@ -114,6 +154,14 @@ impl Problem {
             Self::Unauthorized(details, _) => Self::Unauthorized(details, challenge),
             other => other,
         }
+    }
+
+    fn total_changed(total: Money, error: &CommandError) -> Self {
+        let mut problem = Self::new(StatusCode::CONFLICT, "total_changed", error);
+        if let Self::Conflict(Json(details)) = &mut problem {
+            details.total = Some(total.into());
+        }
+        problem
     }
 
     pub(crate) fn not_found() -> Self {
@@ -191,6 +239,7 @@ impl From<CommandError> for Problem {
             E::GameTaken(_) => (StatusCode::CONFLICT, "game_owned_or_pending"),
             E::UnknownGame(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_game"),
             E::GameNotSold(_) => (StatusCode::CONFLICT, "game_retired"),
+            E::TotalChanged(total) => return Self::total_changed(*total, &error),
             E::NothingToPay => (StatusCode::CONFLICT, "nothing_to_pay"),
             E::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             E::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale_version"),

@@ -1,12 +1,14 @@
-//! The id of a request: its client, the log and its problem know it by the same.
+//! What is known of a request wherever it is answered: its id, by which its client, the log and its problem know it, and
+//! the language that its client reads.
 
 use std::sync::Arc;
 
-use poem::http::header::{HeaderName, HeaderValue};
+use domain::Language;
+use poem::http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use tracing::Instrument;
 
-use crate::Store;
+use crate::{Store, language};
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 /// As long as an id of anybody's is.
@@ -29,8 +31,9 @@ pub(crate) async fn identified<E: Endpoint>(endpoint: Arc<E>, request: Request) 
         (None, Some(store)) => store.commands.clock().new_id().to_string().into(),
         (None, None) => "".into(),
     };
+    let language = Language::preferred(request.header(ACCEPT_LANGUAGE).unwrap_or_default());
     let span = tracing::error_span!("request", request.id = %id);
-    let answer = CURRENT.scope(id.clone(), endpoint.call(request)).instrument(span).await;
+    let answer = CURRENT.scope(id.clone(), language::speaking(language, endpoint.call(request))).instrument(span).await;
     let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(NAME, value);

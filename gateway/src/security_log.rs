@@ -25,6 +25,11 @@ pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, device_
     tracing::info!(target: TARGET, event = "login", outcome = "failure", account, network, device_known, "login refused");
 }
 
+/// An address that is confirmed, and somebody's by that where they have asked for it.
+pub(crate) fn confirmed(user: UserId) {
+    tracing::info!(target: TARGET, event = "email_confirmation", outcome = "success", user = %user, "address of {user} confirmed");
+}
+
 /// An access token that speaks for nobody: forged, out of date, or of a session that was ended, whose account it names.
 pub(crate) fn bad_token(path: &str, user: Option<UserId>) {
     let user = user.map(|user| user.to_string()).unwrap_or_default();
@@ -68,7 +73,10 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (&Method::POST, ["users"]) => "registration",
         (_, ["login", "reset"]) | (&Method::PUT, ["users", _, "password"]) => "password_change",
         (_, ["login", "forgotten"]) => "password_reset_request",
+        // Whose address is confirmed the route says itself.
+        (_, ["login", "confirm"]) if status.is_success() => return None,
         (_, ["login", "confirm"]) => "email_confirmation",
+        (_, ["users", _, "email", "confirmation"]) => "email_confirmation_request",
         (&Method::PUT, ["users", _, "birth-date"]) => "birth_date_confirmation",
         (&Method::DELETE, ["users", _, "sessions", ..]) => "session_end",
         (&Method::PUT, ["users", _, "role"]) => "role_change",

@@ -119,16 +119,22 @@ pub async fn standing(pool: &PgPool, disputes: &[String]) -> sqlx::Result<HashMa
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<DisputeView>> {
+pub async fn page(
+    pool: &PgPool,
+    status: Option<&str>,
+    limit: i64,
+    after: Option<Cursor>,
+) -> sqlx::Result<Page<DisputeView>> {
     let (at, id) = Cursor::or_start(after);
     let rows = once_more(|| {
         sqlx::query_as(
-            "select * from read.disputes where (opened_at, payment_id) < ($1, $2)
+            "select * from read.disputes where (opened_at, payment_id) < ($1, $2) and ($4::text is null or status = $4)
          order by opened_at desc, payment_id desc limit $3",
         )
         .bind(at)
         .bind(id)
         .bind(limit.saturating_add(1))
+        .bind(status)
         .fetch_all(pool)
     })
     .await?;

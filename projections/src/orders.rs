@@ -202,13 +202,14 @@ pub async fn find(pool: &PgPool, order: OrderId) -> sqlx::Result<Option<OrderVie
     .await
 }
 
-/// Orders, newest first: one buyer's, or everybody's.
+/// Orders, newest first: one buyer's, or everybody's; of one status, or of any.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn page(
     pool: &PgPool,
     buyer: Option<UserId>,
+    status: Option<&str>,
     limit: i64,
     after: Option<Cursor>,
 ) -> sqlx::Result<Page<OrderView>> {
@@ -216,12 +217,14 @@ pub async fn page(
     let rows = once_more(|| {
         sqlx::query_as(
             "select * from read.orders where ($1::uuid is null or user_id = $1) and (created_at, order_id) < ($2, $3)
+                                         and ($5::text is null or status = $5)
          order by created_at desc, order_id desc limit $4",
         )
         .bind(buyer.map(UserId::as_uuid))
         .bind(at)
         .bind(id)
         .bind(limit.saturating_add(1))
+        .bind(status)
         .fetch_all(pool)
     })
     .await?;

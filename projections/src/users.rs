@@ -90,6 +90,7 @@ impl Projection for Users {
                     birth_date,
                     email_confirmed: false,
                     birth_date_corrected: false,
+                    revision: 1,
                     role: role.to_string(),
                     erased: false,
                     version: fact.version,
@@ -102,12 +103,16 @@ impl Projection for Users {
                     (person.name, person.email, person.birth_date) = opened;
                     person.email_confirmed &= !address_changed;
                     person.birth_date_corrected |= *birth_date != BirthDateChange::Unchanged;
+                    person.revision = person.revision.saturating_add(1);
                     person.version = fact.version;
                 });
             }
             UserEvent::UserBirthDateConfirmed { profile, .. } => {
                 let (_, _, birth_date) = self.open(*user, fact, profile).await?;
-                rows.change(&key, |person| (person.birth_date, person.version) = (birth_date, fact.version));
+                rows.change(&key, |person| {
+                    (person.birth_date, person.version) = (birth_date, fact.version);
+                    person.revision = person.revision.saturating_add(1);
+                });
             }
             UserEvent::UserEmailConfirmed {} => rows.change(&key, |person| {
                 (person.email_confirmed, person.version) = (true, fact.version);
@@ -147,6 +152,8 @@ pub struct UserView {
     pub email_confirmed: bool,
     /// Whether the one correction of it that is theirs was used.
     pub birth_date_corrected: bool,
+    /// How often their data was written, from 1.
+    pub revision: i64,
     /// What they may do.
     pub role: String,
     /// Whether they were forgotten.
@@ -176,20 +183,26 @@ pub async fn find(pool: &PgPool, user: UserId) -> sqlx::Result<Option<UserView>>
     .await
 }
 
-/// People, newest first.
+/// People, newest first; of one role, or of any.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn page(pool: &PgPool, limit: i64, after: Option<Cursor>) -> sqlx::Result<Page<UserView>> {
+pub async fn page(
+    pool: &PgPool,
+    role: Option<Role>,
+    limit: i64,
+    after: Option<Cursor>,
+) -> sqlx::Result<Page<UserView>> {
     let (at, id) = Cursor::or_start(after);
     let rows = once_more(|| {
         sqlx::query_as(
-            "select * from read.users where (registered_at, user_id) < ($1, $2)
+            "select * from read.users where (registered_at, user_id) < ($1, $2) and ($4::text is null or role = $4)
          order by registered_at desc, user_id desc limit $3",
         )
         .bind(at)
         .bind(id)
         .bind(limit.saturating_add(1))
+        .bind(role.map(|role| role.to_string()))
         .fetch_all(pool)
     })
     .await?;

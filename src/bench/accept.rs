@@ -1,7 +1,7 @@
 use anyhow::Result;
 use chrono::NaiveDate;
 use clap::Args;
-use commands::{Actor, Commands, Password, Registration};
+use commands::{Actor, Commands, Password, Purchase, Registration};
 use domain::payment::{MethodToken, PaymentMethod};
 use domain::{BirthDate, Email, GameId, Language, OrderId, PersonName, Profile, Role, UserId};
 use journal::{Clock, Journal, Vault};
@@ -93,8 +93,9 @@ async fn counted(bench: &Bench, purchases: impl Future<Output = Result<()>>) -> 
 
 async fn order(commands: &Commands, buyer: UserId, games: &[GameId]) -> Result<()> {
     let context = commands.context(Actor::User { id: buyer, role: Role::Customer, proven_at: commands.clock().now() });
-    let method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa")? };
-    commands.place_order(&context, OrderId::from_uuid(commands.clock().new_id()), games.to_vec(), method).await?;
+    let payment_method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa")? };
+    let purchase = Purchase { games: games.to_vec(), payment_method, expected_total: None };
+    commands.place_order(&context, OrderId::from_uuid(commands.clock().new_id()), purchase).await?;
     Ok(())
 }
 

@@ -193,7 +193,9 @@ impl Buyer {
         let deadline = Instant::now().checked_add(PATIENCE);
         let mut retries = 0_u64;
         loop {
-            let mut request = self.api.request(verb.clone(), path).timeout(Duration::from_secs(10));
+            // Whatever version there is, where versions count.
+            let mut request = self.api.request(verb.clone(), path).header("If-Match", "*");
+            request = request.timeout(Duration::from_secs(10));
             if !body.is_null() {
                 request = request.json(body);
             }

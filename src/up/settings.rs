@@ -88,7 +88,7 @@ impl Settings {
             ("MAIL_FOLDER", or("MAIL_FOLDER", path("outbox"))),
             ("STORE_URL", or("STORE_URL", url)),
             // Whoever tries and measures a store of their own comes from one address.
-            ("RATE_LIMITS", or("RATE_LIMITS", "every=1000000,account=10,device=10,mailbox=5".to_owned())),
+            ("RATE_LIMITS", or("RATE_LIMITS", "every=1000000,account=10,device=10,mailbox=5,invitation=5".to_owned())),
         ];
         self.values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self.values.extend(secrets(&self.data, known)?);

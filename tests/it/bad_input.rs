@@ -187,3 +187,41 @@ async fn a_request_that_is_none_is_a_problem_all_the_same() {
     ana.post("/pagamento", &pay).await.refused(404, "not_found");
     assert_eq!(events(&app).await, before);
 }
+
+#[tokio::test]
+async fn all_fields_that_are_wrong_are_named_at_once() {
+    let app = TestApp::start().await;
+    let wrong = with(with(game("  ", 100, 17), "release_date", json!("1900-01-01")), "genres", json!([""]));
+    let answer = app.admin.post("/jogos", &wrong).await;
+    let named = |answer: &Answer| -> Vec<String> {
+        let errors = answer.body["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(named(&answer), ["title", "genres", "release_date", "age_rating"]);
+    answer.refused(422, "invalid_field");
+    let nobody = json!({ "name": "", "email": "nowhere", "password": "short", "birth_date": "2999-01-01" });
+    let answer = app.visitor().post("/users", &nobody).await;
+    assert_eq!(named(&answer), ["name", "email", "birth_date", "password"]);
+    answer.refused(422, "invalid_field");
+}
+
+#[tokio::test]
+async fn a_problem_speaks_the_language_of_its_reader_and_names_a_page_that_explains_it() {
+    let app = TestApp::start().await;
+    let nobody =
+        json!({ "name": "", "email": "nowhere", "password": "fourteen kettles of rain", "birth_date": "1990-01-01" });
+    let request = app.visitor().request(Method::POST, "/users").json(&nobody);
+    let answer = Answer::of(request.header("Accept-Language", "pt-BR,pt;q=0.9,en;q=0.8")).await;
+    assert_eq!(answer.body["title"], "Confira este campo.");
+    assert_eq!(
+        answer.body["errors"],
+        json!([
+            { "field": "name", "detail": "precisa ter ao menos 1 caractere(s)" },
+            { "field": "email", "detail": "precisa ser um endereço de e-mail" },
+        ])
+    );
+    let page = app.visitor().get(answer.body["type"].as_str().unwrap()).await.expect(200);
+    let page = page.as_str().unwrap();
+    assert!(page.contains("Check this field.") && page.contains("Confira este campo."), "{page}");
+    app.visitor().get("/problems/made_up").await.refused(404, "no_such_route");
+}

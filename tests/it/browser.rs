@@ -28,7 +28,7 @@ async fn shop() -> TestApp {
 
 async fn id_of(app: &TestApp, words: &str) -> String {
     let found = app.visitor().get(&format!("/jogos/busca?q={words}")).await.expect(200);
-    found["hits"][0]["id"].as_str().unwrap().to_owned()
+    found["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
 async fn register(browser: &Browser, name: &str) {
@@ -211,6 +211,7 @@ async fn a_person_forgets_a_password_changes_it_with_address_and_birth_date_and_
     let token = mailed_token(&app, "confirm", &before).await;
     browser.see("#confirm").await;
     browser.open(&format!("#/confirm?token={token}")).await;
+    browser.click("main form button").await;
     browser.see("main .note.ok").await;
     browser.open("#/account").await;
     browser.see("#f-birth_date:disabled").await;

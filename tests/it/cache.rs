@@ -1,7 +1,7 @@
 //! What a process remembers of aggregates may be out of date: what it decides then holds all the same.
 
 use chrono_tz::Tz;
-use commands::{Actor, CommandError, Commands, GameChange, Rules};
+use commands::{Actor, CommandError, Commands, GameChange, Purchase, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::{DisputePolicy, OrderError};
 use domain::payment::{MethodToken, PaymentMethod};
@@ -30,8 +30,9 @@ async fn buy(commands: &Commands, buyer: &Person, game: &str) -> Result<i64, Com
     let id = UserId::parse(&buyer.id).unwrap();
     let context = commands.context(Actor::User { id, role: Role::Customer, proven_at: commands.clock().now() });
     let (order, game) = (OrderId::from_uuid(commands.clock().new_id()), GameId::parse(game).unwrap());
-    let method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa").unwrap() };
-    Ok(commands.place_order(&context, order, vec![game], method).await?.total.amount)
+    let payment_method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa").unwrap() };
+    let purchase = Purchase { games: vec![game], payment_method, expected_total: None };
+    Ok(commands.place_order(&context, order, purchase).await?.total.amount)
 }
 
 fn offered(amount: i64, age_rating: u8) -> GameChange {

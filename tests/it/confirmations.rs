@@ -5,7 +5,9 @@ use std::time::Duration;
 use domain::user::EmailConfirmation;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Person, TestApp, Wishes, all_mails, eventually, mailed_token, mails_about, token_in};
+use crate::support::{
+    Answer, Person, TestApp, Wishes, all_mails, eventually, mailed_token, mailed_tokens, mails_about, token_in,
+};
 
 const PASSWORD: &str = "ana's umbrella kettle";
 
@@ -34,21 +36,18 @@ async fn confirm(app: &TestApp, token: &str) -> Answer {
     app.visitor().post("/login/confirm", &json!({ "token": token })).await
 }
 
-/// The links to confirm an address that were mailed there so far.
-fn links_to(app: &TestApp, email: &str) -> Vec<String> {
+/// What a link carries that is mailed to an address to confirm it.
+async fn link_to(app: &TestApp, email: &str) -> String {
     let there = |mail: &String| mail.to_lowercase().contains(&format!("<{email}>"));
-    all_mails(app).iter().filter(|mail| there(mail)).filter_map(|mail| token_in(mail, "confirm")).collect()
-}
-
-async fn link_to(app: &TestApp, email: &str, nth: usize) -> String {
-    eventually("the link is mailed", || async { links_to(app, email).len() > nth }).await;
-    links_to(app, email).remove(nth)
+    let link = || all_mails(app).iter().filter(|mail| there(mail)).find_map(|mail| token_in(mail, "confirm"));
+    eventually("the link is mailed", || async { link().is_some() }).await;
+    link().unwrap()
 }
 
 /// Somebody whose address is confirmed.
 async fn confirmed(app: &TestApp, email: &str) -> Person {
     register(app, email, PASSWORD).await.expect(202);
-    confirm(app, &link_to(app, email, 0).await).await.expect(204);
+    confirm(app, &link_to(app, email).await).await.expect(204);
     Person::log_in(&app.url, email, PASSWORD).await
 }
 
@@ -63,7 +62,7 @@ async fn where_addresses_must_be_confirmed_an_account_opens_and_buys_once_its_li
     register(&app, "ana@example.com", PASSWORD).await.expect(202);
     log_in(&app, "ana@example.com", PASSWORD).await.refused(401, "wrong_credentials");
 
-    confirm(&app, &link_to(&app, "ana@example.com", 0).await).await.expect(204);
+    confirm(&app, &link_to(&app, "ana@example.com").await).await.expect(204);
 
     let ana = Person::log_in(&app.url, "ana@example.com", PASSWORD).await;
     eventually("it is shown", || is_confirmed(&ana)).await;
@@ -91,10 +90,54 @@ async fn a_stranger_does_not_learn_whether_an_address_has_an_account_and_its_own
 }
 
 #[tokio::test]
+async fn an_idempotency_key_tells_a_stranger_nothing_either() {
+    let app = strict().await;
+    confirmed(&app, "ana@example.com").await;
+    for email in ["ana@example.com", "nobody@example.com"] {
+        for password in ["eve's umbrella kettle", "eve's other umbrella"] {
+            let request = app.visitor().request(reqwest::Method::POST, "/users").json(&person(email, password));
+            let again = Answer::of(request.header("Idempotency-Key", email)).await;
+            assert_eq!(again.header("content-length"), "0");
+            again.expect(202);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_proves_the_mailbox_that_it_was_sent_to_not_one_that_looks_like_it() {
+    let app = strict().await;
+    let eve = confirmed(&app, "eve@example.com").await;
+    let lookalike = "ana@ex\u{430}mple.com";
+    eve.put_profile("/users/me", &profile(lookalike)).await.expect(202);
+    eventually("the link is mailed", || async { mailed_tokens(&app, "confirm").len() == 2 }).await;
+    let tokens = mailed_tokens(&app, "confirm");
+    eve.put_profile("/users/me", &profile("ana@example.com")).await.expect(202);
+    for token in tokens {
+        let _ = confirm(&app, &token).await;
+    }
+    assert_eq!(eve.get("/users/me").await.expect(200)["email"], "eve@example.com");
+}
+
+#[tokio::test]
+async fn mail_to_one_address_is_limited_however_it_is_asked_for() {
+    let wishes =
+        Wishes { email_confirmation: EmailConfirmation::Required, rate_limits: "invitation=2", ..Wishes::default() };
+    let app = TestApp::start_with(wishes).await;
+    let eve = confirmed(&app, "eve@example.com").await;
+    for _ in 0..2 {
+        eve.put_profile("/users/me", &profile("ana@example.com")).await.expect(202);
+    }
+    eve.put_profile("/users/me", &profile("ana@example.com")).await.refused(429, "too_many_attempts");
+    // Strangers are told nothing, and nothing is mailed.
+    register(&app, "ana@example.com", PASSWORD).await.expect(202);
+    assert_eq!(app.events("UserRegistered").await, 2, "the admin, and her who asked");
+}
+
+#[tokio::test]
 async fn whoever_registers_with_the_address_of_others_does_not_keep_them_out() {
     let app = strict().await;
     register(&app, "ana@example.com", "eve's umbrella kettle").await.expect(202);
-    link_to(&app, "ana@example.com", 0).await;
+    link_to(&app, "ana@example.com").await;
     register(&app, "ana@example.com", PASSWORD).await.expect(202);
     eventually("she is told", || async { mails_about(&app, "You have an account already").len() == 1 }).await;
 
@@ -112,12 +155,18 @@ async fn another_address_counts_once_it_is_confirmed_and_the_one_before_is_told(
     let app = strict().await;
     let ana = confirmed(&app, "ana@example.com").await;
 
-    ana.put("/users/me", &profile("ana@elsewhere.example")).await.expect(202);
+    ana.put_profile("/users/me", &profile("ana@elsewhere.example")).await.expect(202);
 
     log_in(&app, "ana@elsewhere.example", PASSWORD).await.refused(401, "wrong_credentials");
     assert_eq!(ana.get("/users/me").await.expect(200)["email"], "ana@example.com");
-    let token = link_to(&app, "ana@elsewhere.example", 0).await;
+    let token = link_to(&app, "ana@elsewhere.example").await;
     assert!(mails_about(&app, "Your e-mail address was changed").is_empty());
+    eventually("she is told that it was asked for", || async {
+        mails_about(&app, "Another e-mail address for your account")
+            .iter()
+            .any(|mail| mail.contains("<ana@example.com>"))
+    })
+    .await;
     confirm(&app, &token).await.expect(204);
     log_in(&app, "ana@example.com", PASSWORD).await.refused(401, "wrong_credentials");
     log_in(&app, "ana@elsewhere.example", PASSWORD).await.expect(200);
@@ -132,11 +181,12 @@ async fn another_address_counts_once_it_is_confirmed_and_the_one_before_is_told(
 async fn an_address_that_was_asked_for_is_given_up_by_saving_another_profile_a_new_password_or_a_logout_everywhere() {
     let app = strict().await;
     let mut ana = confirmed(&app, "ana@example.com").await;
-    for given_up in 0..3_usize {
-        ana.put("/users/me", &profile("eve@example.com")).await.expect(202);
-        let token = link_to(&app, "eve@example.com", given_up).await;
+    for given_up in 0..3 {
+        let address = format!("eve{given_up}@example.com");
+        ana.put_profile("/users/me", &profile(&address)).await.expect(202);
+        let token = link_to(&app, &address).await;
         match given_up {
-            0 => ana.put("/users/me", &profile("ana@example.com")).await.expect(204),
+            0 => ana.put_profile("/users/me", &profile("ana@example.com")).await.expect(204),
             1 => ana.delete("/users/me/sessions").await.expect(204),
             _ => {
                 let change = json!({ "current_password": PASSWORD, "password": "fourteen kettles of rain" });
@@ -155,8 +205,9 @@ async fn an_address_that_another_account_has_is_asked_for_like_any_and_confirmed
     let app = strict().await;
     let ana = confirmed(&app, "ana@example.com").await;
     confirmed(&app, "ben@example.com").await;
-    ana.put("/users/me", &profile("ben@example.com")).await.expect(202);
-    let token = link_to(&app, "ben@example.com", 1).await;
+    ana.put_profile("/users/me", &profile("ben@example.com")).await.expect(202);
+    eventually("the link is mailed", || async { !mails_about(&app, "Confirm your e-mail address").is_empty() }).await;
+    let token = token_in(&mails_about(&app, "Confirm your e-mail address")[0], "confirm").unwrap();
     confirm(&app, &token).await.refused(409, "email_taken");
     log_in(&app, "ben@example.com", PASSWORD).await.expect(200);
 }
@@ -165,10 +216,10 @@ async fn an_address_that_another_account_has_is_asked_for_like_any_and_confirmed
 async fn a_link_is_good_for_a_day_and_for_the_address_that_it_was_sent_to() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
-    let first = link_to(&app, &ana.email, 0).await;
-    ana.put("/users/me", &profile("ana@elsewhere.example")).await.expect(204);
+    let first = link_to(&app, &ana.email).await;
+    ana.put_profile("/users/me", &profile("ana@elsewhere.example")).await.expect(204);
     confirm(&app, &first).await.refused(409, "confirmation_over");
-    let second = link_to(&app, "ana@elsewhere.example", 0).await;
+    let second = link_to(&app, "ana@elsewhere.example").await;
     let mut forged: Vec<char> = second.chars().collect();
     forged[3] = if forged[3] == 'A' { 'B' } else { 'A' };
     for made_up in ["", "made up", &second[..40], &forged.into_iter().collect::<String>()] {
@@ -186,9 +237,8 @@ async fn whoever_got_in_without_confirms_their_address_before_they_buy() {
     let game = app.admin.create_game("Ark", 5_990, 10).await;
     app.admin.try_buy(&[&game], "pm_card_visa").await.refused(409, "email_not_confirmed");
 
-    let before = links_to(&app, &app.admin.email);
     app.admin.post("/users/me/email/confirmation", &json!({})).await.expect(202);
-    confirm(&app, &link_to(&app, &app.admin.email, before.len()).await).await.expect(204);
+    confirm(&app, &link_to(&app, &app.admin.email).await).await.expect(204);
 
     app.admin.try_buy(&[&game], "pm_card_visa").await.expect(202);
     // It is confirmed: nothing is left to ask for.

@@ -72,8 +72,8 @@ async fn a_discarded_dead_letter_is_gone() {
 #[tokio::test]
 async fn whoever_redrives_or_discards_a_dead_letter_is_named_with_their_reason() {
     let (app, letter) = with_a_declined_payment().await;
-    let redrive = format!("/dlq/{}/redrive?reason=the+bank+called", letter["sequence"]);
-    app.admin.post(&redrive, &json!({})).await.expect(202);
+    let redrive = format!("/dlq/{}/redrive", letter["sequence"]);
+    app.admin.post(&redrive, &json!({ "reason": "the bank called" })).await.expect(202);
     eventually("its worker has it", || async { text_log(&app).contains("redriven") }).await;
     app.queue_is_empty().await;
     assert!(text_log(&app).lines().any(|line| line.contains("redriven") && line.contains(&app.admin.id)));
@@ -82,8 +82,8 @@ async fn whoever_redrives_or_discards_a_dead_letter_is_named_with_their_reason()
     let order = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
     ben.sees_order(&order, "payment_failed").await;
     eventually("another dead letter", || async { declined(&app).await.len() == 1 }).await;
-    let discard = format!("/dlq/{}?reason=a+test", declined(&app).await[0]["sequence"]);
-    app.admin.delete(&discard).await.expect(204);
+    let discard = format!("/dlq/{}/discard", declined(&app).await[0]["sequence"]);
+    app.admin.post(&discard, &json!({ "reason": "a test" })).await.expect(204);
     for (kind, reason) in [("PaymentRedriven", "the bank called"), ("PaymentDiscarded", "a test")] {
         let query = "select payload ->> 'reason', metadata ->> 'actor' from journal.events where event_type = $1";
         let kept: (String, String) = sqlx::query_as(query).bind(kind).fetch_one(app.pool()).await.unwrap();

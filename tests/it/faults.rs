@@ -72,8 +72,8 @@ fn letter(order: OrderId, class: &str, cause: &str) -> DeadLetter {
         key: payment.to_string(),
         cause: cause.to_owned(),
         attempts: 1,
-        first_at: String::new(),
-        failed_at: String::new(),
+        first_at: "2026-01-01T00:00:00+00:00".to_owned(),
+        failed_at: "2026-01-01T00:00:00+00:00".to_owned(),
         work: PaymentWork { payment_id: payment, order_id: order }.to_json().into(),
     }
 }
@@ -180,8 +180,8 @@ async fn a_redrive_of_work_that_succeeded_meanwhile_changes_nothing() {
     ana.sees_order(&order.to_string(), "completed").await;
     app.foundation.shared.nats.bury(letter(order, "exhausted", "no answer")).await.unwrap();
     let letters = app.admin.get("/dlq").await.expect(200)["items"].as_array().unwrap().clone();
-    let redrive = format!("/dlq/{}/redrive?reason=again", letters[0]["sequence"]);
-    app.admin.post(&redrive, &json!({})).await.expect(202);
+    let redrive = format!("/dlq/{}/redrive", letters[0]["sequence"]);
+    app.admin.post(&redrive, &json!({ "reason": "again" })).await.expect(202);
     let worked_off = "the worker has looked at it";
     eventually(worked_off, || async { app.foundation.shared.nats.extent(PAYMENTS).await.unwrap().1 == 2 }).await;
     ends_with_one_charge(&app, &ana, order).await;

@@ -78,7 +78,7 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     (
         "read.users",
         UntilProjected,
-        "birth_date birth_date_corrected email email_confirmed erased name registered_at role user_id version",
+        "birth_date birth_date_corrected email email_confirmed erased name registered_at revision role user_id version",
     ),
     ("vault.credentials", UntilForgotten, "credential_id kept_at password_hash user_id"),
     ("vault.mail", Nobody, "attempts dead_at due_at event_id last_error noted_at sent_at sequence"),

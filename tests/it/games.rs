@@ -102,7 +102,7 @@ async fn a_read_with_the_token_of_a_command_sees_what_it_wrote() {
     }
     // Nothing was ever recorded there, so there is nothing to wait for.
     let read = app.visitor().request(Method::GET, "/jogos").header("Consistency-Token", "1:99999999999:1");
-    Answer::of(read).await.refused(422, "invalid_field");
+    Answer::of(read).await.refused(409, "unknown_consistency_token");
     let read = app.visitor().request(Method::GET, "/jogos").header("Consistency-Token", "soon");
     Answer::of(read).await.refused(400, "invalid_header");
 }

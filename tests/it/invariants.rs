@@ -163,7 +163,7 @@ async fn invariant_06_no_personal_data_in_clear_outside_the_vault_the_read_model
     let order = ana.buy(&[&game], "pm_card_visa").await;
     ana.sees_order(&order, "completed").await;
     let change = json!({ "name": "Zenobia of Palmyra", "email": "queen@palmyra.example", "birth_date": "1987-03-30" });
-    ana.put("/users/me", &change).await.expect(204);
+    ana.put_profile("/users/me", &change).await.expect(204);
     eventually("it is projected", || async { ana.get("/users/me").await.body["name"] == "Zenobia of Palmyra" }).await;
     let all = facts(&app).await.to_lowercase();
     assert!(all.contains("userprofilechanged"), "the control: the events are there");

@@ -18,6 +18,7 @@ mod bad_input;
 mod browser;
 mod cache;
 mod chaos;
+mod clients;
 mod compose;
 mod confirmations;
 mod dead_letters;

@@ -172,3 +172,39 @@ async fn how_old_a_buyer_is_goes_by_the_day_where_the_store_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_purchase_at_another_total_than_the_buyer_has_seen_is_refused_with_the_new_one() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let expecting = |amount: i64| {
+        let method = json!({ "type": "card", "token": "pm_card_visa" });
+        json!({ "games": [game], "payment_method": method, "expected_total": { "amount": amount, "currency": "BRL" } })
+    };
+    let refusal = ana.post("/jogos/compra", &expecting(4_990)).await;
+    assert_eq!(refusal.body["total"], json!({ "amount": 5_990, "currency": "BRL" }));
+    refusal.refused(409, "total_changed");
+    assert_eq!(app.events("OrderCreated").await, 0);
+    ana.post("/jogos/compra", &expecting(5_990)).await.expect(202);
+}
+
+#[tokio::test]
+async fn orders_are_listed_by_status_and_by_buyer_for_admins() {
+    let app = TestApp::start().await;
+    let (ana, ben) = (app.customer("ana").await, app.customer("ben").await);
+    let paid = ana.buy(&[&app.game("Summit", 5_990).await], "pm_card_visa").await;
+    ana.sees_order(&paid, "completed").await;
+    let declined = ben.buy(&[&app.game("Tetris", 100).await], "pm_card_chargeCustomerFail").await;
+    ben.sees_order(&declined, "payment_failed").await;
+    let ids = async |query: String| -> Vec<String> {
+        let page = app.admin.get(&format!("/pedidos?{query}")).await.expect(200);
+        page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("status=completed".to_owned()).await, [paid]);
+    assert_eq!(ids(format!("user={}", ben.id)).await, [declined]);
+    assert_eq!(ids(format!("user={}&status=cancelled", ana.id)).await, [""; 0]);
+    assert_eq!(ids("mine=true".to_owned()).await, [""; 0]);
+    ana.get(&format!("/pedidos?user={}", ben.id)).await.refused(404, "not_found");
+    let admins = app.admin.get("/users?role=admin").await.expect(200);
+    assert_eq!(admins["items"].as_array().unwrap().len(), 1);
+}

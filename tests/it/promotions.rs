@@ -33,7 +33,7 @@ async fn costs(app: &TestApp, game: &str, amount: i64) {
     .await;
     let found = format!("/jogos/busca?price_min={amount}&price_max={amount}");
     eventually(&format!("the search says {amount}"), || async {
-        (visitor.get(&found).await.expect(200)["hits"][0]["price"]["amount"].clone(), json!(amount))
+        (visitor.get(&found).await.expect(200)["items"][0]["price"]["amount"].clone(), json!(amount))
     })
     .await;
 }

@@ -112,7 +112,7 @@ async fn claims_follow_from_the_journal_and_are_restored_from_it() {
     ana.post(&format!("/pedidos/{order}/reembolso"), &json!({ "games": [comet] })).await.expect(202);
     ana.owns(&["Summit"]).await;
     let moved = json!({ "name": "Ben", "email": "benjamin@example.com", "birth_date": "1990-05-17" });
-    ben.put("/users/me", &moved).await.expect(204);
+    ben.put_profile("/users/me", &moved).await.expect(204);
     let gone = app.customer("gone").await;
     gone.delete("/users/me").await.expect(204);
     let (journal, vault) = (app.foundation.journal(), &app.foundation.vault);

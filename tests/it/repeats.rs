@@ -185,9 +185,9 @@ async fn a_dead_letter_is_redriven_once_per_key_and_the_repeat_hears_so() {
     ana.sees_order(&order, "payment_failed").await;
     let letters = async || app.admin.get("/dlq?class=declined").await.expect(200)["items"].as_array().unwrap().clone();
     let path = format!("/dlq/{}/redrive", letters().await[0]["sequence"]);
-    let first = keyed(&app.admin, &path, "k", &Value::Null).await;
+    let first = keyed(&app.admin, &path, "k", &json!({})).await;
     assert_eq!(first.status, 202);
-    repeats(&first, &keyed(&app.admin, &path, "k", &Value::Null).await);
+    repeats(&first, &keyed(&app.admin, &path, "k", &json!({})).await);
     assert_eq!(app.events("PaymentRedriven").await, 1);
-    assert_eq!(keyed(&app.admin, &path, "another", &Value::Null).await.status, 404);
+    assert_eq!(keyed(&app.admin, &path, "another", &json!({})).await.status, 404);
 }

@@ -67,5 +67,5 @@ pub async fn find(app: &TestApp, query: &str) -> Value {
 }
 
 pub fn titles(found: &Value) -> Vec<&str> {
-    found["hits"].as_array().unwrap().iter().map(|hit| hit["title"].as_str().unwrap()).collect()
+    found["items"].as_array().unwrap().iter().map(|hit| hit["title"].as_str().unwrap()).collect()
 }

@@ -145,26 +145,26 @@ async fn what_opens_an_account_and_what_cannot_be_undone_need_a_login_of_just_no
     // Refreshing proves nothing.
     let tokens = refresh(&app, &ana.refresh_token).await.expect(200);
     let ana = Person { token: tokens["access_token"].as_str().map(str::to_owned), ..ana };
-    let refused = ana.put("/users/me", &profile("ana", "new@example.com", "1990-05-17")).await;
+    let refused = ana.put_profile("/users/me", &profile("ana", "new@example.com", "1990-05-17")).await;
     assert_eq!(
         refused.header("www-authenticate"),
         "Bearer error=\"insufficient_user_authentication\", max_age=300",
         "RFC 9470"
     );
     refused.refused(401, "login_too_old");
-    ana.put("/users/me", &profile("ana", "ana@example.com", "1980-05-17")).await.refused(401, "login_too_old");
+    ana.put_profile("/users/me", &profile("ana", "ana@example.com", "1980-05-17")).await.refused(401, "login_too_old");
     ana.get("/users/me/export").await.refused(401, "login_too_old");
     ana.delete("/users/me").await.refused(401, "login_too_old");
     let promotion = json!({ "role": "analyst" });
     let role = format!("/users/{}/role", ana.id);
     app.admin.put(&role, &promotion).await.refused(401, "login_too_old");
     // A name opens nothing.
-    ana.put("/users/me", &profile("Ana Maria", "ana@example.com", "1990-05-17")).await.expect(204);
+    ana.put_profile("/users/me", &profile("Ana Maria", "ana@example.com", "1990-05-17")).await.expect(204);
 
     let admin = Person::log_in(&app.url, &app.admin.email, &app.admin.password).await;
     admin.put(&role, &promotion).await.expect(204);
     let ana = Person::log_in(&app.url, &ana.email, &ana.password).await;
     ana.get("/users/me/export").await.expect(200);
-    ana.put("/users/me", &profile("ana", "new@example.com", "1980-05-17")).await.expect(204);
+    ana.put_profile("/users/me", &profile("ana", "new@example.com", "1980-05-17")).await.expect(204);
     ana.delete("/users/me").await.expect(204);
 }

@@ -1,6 +1,7 @@
 //! A store of one's own for each test.
 
 mod answer;
+mod contract;
 mod database;
 mod eventually;
 mod mails;

@@ -52,8 +52,8 @@ async fn a_person_changes_their_data_and_address() {
     let ana = app.customer("ana").await;
     app.customer("ben").await;
     let change = |email: &str| json!({ "name": "Ana Maria", "email": email, "birth_date": "1990-05-17" });
-    ana.put("/users/me", &change("ben@example.com")).await.refused(409, "email_taken");
-    let changed = ana.put("/users/me", &change("ana.maria@example.com")).await;
+    ana.put_profile("/users/me", &change("ben@example.com")).await.refused(409, "email_taken");
+    let changed = ana.put_profile("/users/me", &change("ana.maria@example.com")).await;
     assert_eq!(changed.status, 204);
     let read =
         ana.request(reqwest::Method::GET, "/users/me").header("Consistency-Token", changed.header("consistency-token"));
@@ -73,10 +73,10 @@ async fn a_change_of_address_is_told_at_the_address_before() {
         let changed = |mail: &String| mail.contains("Subject: Your e-mail address was changed");
         all_mails(&app).into_iter().filter(changed).collect::<Vec<_>>()
     };
-    ana.put("/users/me", &change("Ana Maria", &ana.email)).await.expect(204);
-    ana.put("/users/me", &change("Ana Maria", "ana.maria@example.com")).await.expect(204);
-    ana.put("/users/me", &change("Ana", "ana.maria@example.com")).await.expect(204);
-    ana.put("/users/me", &change("Ana", "ana@elsewhere.example")).await.expect(204);
+    ana.put_profile("/users/me", &change("Ana Maria", &ana.email)).await.expect(204);
+    ana.put_profile("/users/me", &change("Ana Maria", "ana.maria@example.com")).await.expect(204);
+    ana.put_profile("/users/me", &change("Ana", "ana.maria@example.com")).await.expect(204);
+    ana.put_profile("/users/me", &change("Ana", "ana@elsewhere.example")).await.expect(204);
     eventually("both addresses before are told", || async { (told().len(), 2) }).await;
     for former in ["<ana@example.com>", "<ana.maria@example.com>"] {
         assert!(told().iter().any(|mail| mail.contains(former)), "{former}");
@@ -110,7 +110,7 @@ async fn another_persons_account_looks_like_none() {
     let path = format!("/users/{}", ana.id);
     let change = json!({ "name": "Eve", "email": "eve2@example.com", "birth_date": "1990-05-17" });
     eve.get(&path).await.refused(404, "not_found");
-    eve.put(&path, &change).await.refused(404, "not_found");
+    eve.put_profile(&path, &change).await.refused(404, "not_found");
     eve.delete(&path).await.refused(404, "not_found");
     let unknown = format!("/users/{}", journal::Clock::default().new_id());
     eve.get(&unknown).await.refused(404, "not_found");
@@ -193,4 +193,28 @@ async fn what_somebody_may_do_changes_at_every_gateway_whatever_their_token_says
 
     assert_eq!((status(ana.clone()).await, status(ben.clone()).await), (403, 401), "at once where it was changed");
     eventually("and elsewhere", || async { ((status(at(&ana)).await, status(at(&ben)).await), (403, 401)) }).await;
+}
+
+#[tokio::test]
+async fn a_profile_is_changed_by_whoever_has_seen_its_current_version() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let seen = ana.get("/users/me").await.header("etag");
+    let change = async |name: &str, seen: Option<&str>| {
+        let body = json!({ "name": name, "email": ana.email, "birth_date": "1990-05-17" });
+        let request = ana.request(reqwest::Method::PUT, "/users/me").json(&body);
+        Answer::of(seen.into_iter().fold(request, |request, seen| request.header("If-Match", seen))).await
+    };
+    change("Ana Maria", None).await.refused(428, "if_match_required");
+    let changed = change("Ana Maria", Some(&seen)).await;
+    let current = changed.header("etag");
+    changed.expect(204);
+    change("Ana Clara", Some(&seen)).await.refused(412, "stale_version");
+    change("Ana Clara", Some(&current)).await.expect(204);
+    eventually("it is shown with its version", || async {
+        let answer = ana.get("/users/me").await;
+        (answer.header("etag"), answer.expect(200)["name"].clone()) == ("\"3\"".to_owned(), json!("Ana Clara"))
+    })
+    .await;
+    app.verify().await;
 }

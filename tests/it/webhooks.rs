@@ -40,7 +40,7 @@ async fn a_delivery_is_believed_only_with_a_fresh_signature_of_an_active_secret(
         ("of another body", Some(signed("{}"))),
     ] {
         println!("a signature that is {what}");
-        deliver(&app, &body, signature).await.refused(400, "invalid_signature");
+        deliver(&app, &body, signature).await.refused(403, "invalid_signature");
     }
     assert_eq!(inbox(&app).await, 0, "nothing is written");
     deliver(&app, &body, at(seconds_now(), "whsec_next")).await.expect(200);

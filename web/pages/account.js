@@ -27,14 +27,23 @@ function Sessions() {
     <p><button class="button quiet" id="leave-all" onClick=${() => endAll().catch(setError)}>${t('Log out everywhere')}</button></p></section>`;
 }
 
+async function loadProfile() {
+  const response = await api.request('GET', '/users/me');
+  return { user: await response.json(), etag: response.headers.get('ETag') };
+}
+
 export function Account() {
-  const [user, missing, reload] = useLoaded(() => api.get('/users/me'), 'me');
+  const [seen, missing, reload] = useLoaded(loadProfile, 'me');
+  const user = seen?.user;
   const [error, setError] = useState(null);
   const [told, tell] = useState(null);
   const [proven, proof] = useProof(user?.email);
   if (!user) return html`<${Title}>${t('Account')}<//><${Failure} error=${missing} again=${reload} />`;
   const save = async ({ name, email, birth_date = user.birth_date }) => {
-    const response = await proven(() => api.request('PUT', '/users/me', { body: { name, email, birth_date } }));
+    const change = { body: { name, email, birth_date }, headers: { 'If-Match': seen.etag } };
+    const saved = proven(() => api.request('PUT', '/users/me', change));
+    // Somebody else was faster: what they saved is shown.
+    const response = await saved.catch((problem) => { if (problem.status === 412) reload(); throw problem; });
     tell(response.status === 202 ? t('A link is on its way to {email}. Follow it to make this your address.', { email }) : null);
     reload();
   };

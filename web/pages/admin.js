@@ -18,7 +18,7 @@ export function Admin({ rest: [tab = '', id] }) {
 const PAGES = { '': Catalogue, game: Edit, orders: Orders, dlq: DeadLetters, disputes: Disputes, people: People, events: Events, health: Health };
 
 /** Games on sale by a search; those no longer sold are in no index, and are filtered here. */
-const findGames = async (text, retired) => (retired ? api.all('/jogos?retired=true') : (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).hits);
+const findGames = async (text, retired) => (retired ? api.all('/jogos?retired=true') : (await api.get(`/jogos/busca?limit=50&q=${encodeURIComponent(text)}`)).items);
 
 function Catalogue() {
   const [text, setText] = useState('');
@@ -150,7 +150,7 @@ function DeadLetters() {
   const redrive = async (letter) => {
     try { await api.post(`/dlq/${letter.sequence}/redrive`); setProblem(null); setDone(t('Back in the queue.')); reload(); } catch (wrong) { setProblem(wrong); }
   };
-  const discard = async ({ reason }) => { await api.del(`/dlq/${discarding.sequence}?reason=${encodeURIComponent(reason)}`); closeDialog(); reload(); };
+  const discard = async ({ reason }) => { await api.post(`/dlq/${discarding.sequence}/discard`, { reason }); closeDialog(); reload(); };
   return html`<${Failure} error=${error || problem} />${done && html`<p class="note ok" role="status">${done}</p>`}
     ${letters?.length === 0 && html`<p>${t('There are no dead letters.')}</p>`}
     ${letters?.length > 0 && html`<div class="table"><table><thead><tr><th scope="col">${t('Class')}</th><th scope="col">${t('Cause')}</th><th scope="col" class="num">${t('Attempts')}</th><th scope="col">${t('Failed at')}</th><th scope="col">${t('Order')}</th><th scope="col"><span class="hidden">${t('Redrive')}</span></th></tr></thead>

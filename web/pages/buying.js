@@ -25,7 +25,10 @@ export function Basket() {
   if (!state.basket.length) return html`<${Title}>${t('Basket')}<//><p>${t('Your basket is empty.')} <a href="#/">${t('Go to the shop')}</a></p>`;
   const total = games?.reduce((sum, game) => sum + game.price.amount, 0);
   const buy = async (fields) => {
-    const { order_id } = await api.postOnce('/jogos/compra', { games: state.basket, payment_method: readMethod(fields) });
+    const expected_total = { amount: total, currency: games[0].price.currency };
+    const placed = api.postOnce('/jogos/compra', { games: state.basket, payment_method: readMethod(fields), expected_total });
+    // Another price is shown before it is asked for.
+    const { order_id } = await placed.catch((problem) => { if (problem.code === 'total_changed') again(); throw problem; });
     change({ basket: [] });
     location.hash = `#/order/${order_id}`;
   };
@@ -33,7 +36,7 @@ export function Basket() {
     <div class="panel"><ul class="lines">${(games || []).map((game) => html`<li key=${game.id}><${Cover} game=${game} /><a class="grow" href="#/game/${game.id}">${game.title}</a><${Price} value=${game.price} before=${game.list_price || game.price_before} />
       <button class="button quiet small" onClick=${() => remove(game.id)} aria-label=${t('remove {title}', { title: game.title })}>${t('Remove')}</button></li>`)}</ul></div>
     <div class="panel"><p class="row">${t('Total')} <strong>${games?.length ? money({ amount: total, currency: games[0].price.currency }) : '…'}</strong></p>
-      ${state.user ? html`<${Form} submit=${buy} label=${total === 0 ? t('Get it for free') : t('Buy')}><${PayFields} total=${total} /><//>` : html`<a class="button" href="#/login?next=${encodeURIComponent('#/basket')}">${t('Log in to buy')}</a>`}</div></div>`;
+      ${state.user ? games?.length > 0 && html`<${Form} submit=${buy} label=${total === 0 ? t('Get it for free') : t('Buy')}><${PayFields} total=${total} /><//>` : html`<a class="button" href="#/login?next=${encodeURIComponent('#/basket')}">${t('Log in to buy')}</a>`}</div></div>`;
 }
 
 /** How far an order has come: the names of its steps, and what each of them is. */

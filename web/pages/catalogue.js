@@ -12,8 +12,8 @@ export function Home() {
   const [newest, missing, newestAgain] = useLoaded(() => find('sort=newest&limit=12'), 'newest');
   return html`<section class="hero"><${Title}>${t('Games worth coming home to')}<//>
       <p>${t('Find one as you type, pay by card or Pix, and play it from your library.')}</p></section>
-    <h2>${t('Popular')}</h2><${Failure} error=${error} again=${again} />${!error && html`<${Cards} games=${popular?.hits} wait=${12} />`}
-    <h2>${t('New')}</h2><${Failure} error=${missing} again=${newestAgain} />${!missing && html`<${Cards} games=${newest?.hits} wait=${12} />`}`;
+    <h2>${t('Popular')}</h2><${Failure} error=${error} again=${again} />${!error && html`<${Cards} games=${popular?.items} wait=${12} />`}
+    <h2>${t('New')}</h2><${Failure} error=${missing} again=${newestAgain} />${!missing && html`<${Cards} games=${newest?.items} wait=${12} />`}`;
 }
 
 const SORTS = { relevance: 'Relevance', popular: 'Best sellers', newest: 'Newest', cheapest: 'Cheapest', dearest: 'Most expensive' };
@@ -56,9 +56,9 @@ function useSearch(query) {
     return () => { clearTimeout(soon); leaving.current.abort(); };
   }, [asked, turn]);
   const { found } = held;
-  const more = () => load(found.hits.length, leaving.current.signal).then((next) => {
-    const known = new Set(found.hits.map((hit) => hit.id));
-    got({ ...found, hits: [...found.hits, ...next.hits.filter((hit) => !known.has(hit.id))] });
+  const more = () => load(found.items.length, leaving.current.signal).then((next) => {
+    const known = new Set(found.items.map((hit) => hit.id));
+    got({ ...found, items: [...found.items, ...next.items.filter((hit) => !known.has(hit.id))] });
   }, failed);
   return [found, error, more, () => setTurn(turn + 1)];
 }
@@ -113,8 +113,8 @@ export function Search({ query }) {
     <div><div class="row"><p role="status" aria-live="polite" id="total">${found ? (found.total === 1 ? t('1 game') : t('{n} games', { n: number(found.total) })) : ' '}</p>
         ${[...query.keys()].some((name) => name !== 'q') && html`<p><a href="#/search${query.get('q') ? `?q=${encodeURIComponent(query.get('q'))}` : ''}">${t('Clear filters')}</a></p>`}</div>
       <${Reading} found=${found} /><${Failure} error=${error} again=${again} />
-      ${found?.total === 0 ? html`<p>${t('No games match. Try fewer filters or another word.')}</p>` : (found || !error) && html`<${Cards} games=${found?.hits} wait=${PAGE} />`}
-      ${found && found.total > found.hits.length && found.hits.length < DEEPEST && html`<p class="row"><button class="button quiet" id="more" onClick=${more}>${t('Show more')}</button></p>`}
+      ${found?.total === 0 ? html`<p>${t('No games match. Try fewer filters or another word.')}</p>` : (found || !error) && html`<${Cards} games=${found?.items} wait=${PAGE} />`}
+      ${found && found.total > found.items.length && found.items.length < DEEPEST && html`<p class="row"><button class="button quiet" id="more" onClick=${more}>${t('Show more')}</button></p>`}
     </div></div>`;
 }
 
@@ -125,7 +125,7 @@ export function Game({ rest: [id] }) {
     if (!game) return;
     const tags = game.tags.slice(0, 3).map((tag) => `tag=${encodeURIComponent(tag)}`).join('&');
     find(`${tags || game.genres.map((genre) => `genre=${encodeURIComponent(genre)}`).join('&')}&sort=popular&limit=7`)
-      .then((found) => setSimilar(found.hits.filter((hit) => hit.id !== id).slice(0, 6)), () => setSimilar([]));
+      .then((found) => setSimilar(found.items.filter((hit) => hit.id !== id).slice(0, 6)), () => setSimilar([]));
   }, [game]);
   if (error) return html`<${Title}>${error.status ? t('There is no such page') : '…'}<//><${Failure} error=${error} again=${error.status === 404 ? null : again} />`;
   if (!game) return html`<div class="split product"><div class="waiting cover"></div><div><${Title}>…<//><div class="waiting"></div></div></div><h2>${t('Similar games')}</h2><${Cards} />`;

@@ -1,10 +1,10 @@
 // Getting in: register, confirm an address, log in, and a password that was forgotten.
 
-import { html, useEffect, useState } from '../vendor/preact.js';
+import { html, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { t } from '../i18n.js';
 import { NewPassword } from '../password.js';
-import { Failure, Field, forgetUser, Form, loadUser, state, Title } from '../ui.js';
+import { Field, forgetUser, Form, loadUser, state, Title } from '../ui.js';
 
 /** Begins a session, and goes back to where somebody came from. */
 async function begin(email, password, next) {
@@ -61,12 +61,11 @@ export function Reset({ query }) {
     : html`<div class="panel"><${Form} submit=${choose} label=${t('Save')}><${NewPassword} /><//></div><p><a href="#/forgotten">${t('Send another link')}</a></p>`}`;
 }
 
-/** Where a link leads that was mailed to an address. */
+/** Where a link leads that was mailed to an address. Programs that look at links in mails follow it, and press nothing. */
 export function Confirm({ query }) {
   const [done, setDone] = useState(false);
-  const [error, setError] = useState(null);
-  const confirm = () => api.post('/login/confirm', { token: query.get('token') ?? '' }).then(() => { setDone(true); return loadUser(); }).catch(setError);
-  useEffect(() => { confirm(); }, []);
-  return html`<${Title}>${t('Confirm your e-mail address')}<//><${Failure} error=${error} />
-    ${done && html`<p class="note ok" role="status">${t('Your e-mail address is confirmed.')} <a href=${state.user ? '#/' : '#/login'}>${t(state.user ? 'Go to the shop' : 'Log in')}</a></p>`}`;
+  const confirm = async () => { await api.post('/login/confirm', { token: query.get('token') ?? '' }); setDone(true); await loadUser(); };
+  return html`<${Title}>${t('Confirm your e-mail address')}<//>${done
+    ? html`<p class="note ok" role="status">${t('Your e-mail address is confirmed.')} <a href=${state.user ? '#/' : '#/login'}>${t(state.user ? 'Go to the shop' : 'Log in')}</a></p>`
+    : html`<p>${t('Is this your account, and did you ask for this mail?')}</p><div class="panel"><${Form} submit=${confirm} label=${t('Confirm')} /></div><p><a href="#/forgotten">${t('Choose another password')}</a></p>`}`;
 }

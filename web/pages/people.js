@@ -6,7 +6,7 @@ import { day, t } from '../i18n.js';
 import { useProof } from '../proof.js';
 import { closeDialog, Dialog, Failure, Field, Form, state, usePages } from '../ui.js';
 
-const EVIDENCE = { identity_document: 'Identity document', guardian: 'Parent or guardian', store_error: 'Slip of the store' };
+const EVIDENCE = { identity_document: 'Identity document', guardian: 'Parent or guardian', store_error: 'Store error' };
 
 export function People() {
   const [people, error, more, again] = usePages('/users?limit=50');
@@ -23,6 +23,6 @@ export function People() {
         <td>${person.id !== state.user.id && html`<button class="button quiet small" aria-label="${t('Confirm the birth date')}: ${person.name}" onClick=${() => choose(person)}>${t('Confirm the birth date')}</button>`}</td></tr>`)}</tbody></table></div>
     ${more && html`<p><button class="button quiet" id="more" onClick=${more}>${t('Show more')}</button></p>`}
     ${chosen && html`<${Dialog} title=${t('Confirm the birth date')} close=${() => choose(null)}><p>${chosen.name}: ${t('age ratings go by this date from now on.')}</p><${Form} submit=${confirm} label=${t('Save')}>
-      <${Field} name="birth_date" label=${t('Birth date')} type="date" required value=${chosen.birth_date} />
-      <${Field} name="evidence" label=${t('What did you see?')}><select id="f-evidence" name="evidence">${Object.entries(EVIDENCE).map(([value, label]) => html`<option value=${value}>${t(label)}</option>`)}</select><//><//><//>`}`;
+      <${Field} name="birth_date" label=${t('Birth date')} type="date" required />
+      <${Field} name="evidence" label=${t('What did you see?')}><select id="f-evidence" name="evidence" required><option value=""></option>${Object.entries(EVIDENCE).map(([value, label]) => html`<option value=${value}>${t(label)}</option>`)}</select><//><//><//>`}`;
 }

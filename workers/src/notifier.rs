@@ -279,12 +279,23 @@ impl Notifier {
         let reader = Reader { language, name: profile.name.as_str(), store: &self.store_url };
         let Some(address) = self.address(&event, profile.email.clone()).await? else { return Ok(()) };
         let Some(letter) = self.letter(&reader, &event, &address).await? else { return Ok(()) };
+        let id = entry.event_id.to_string();
+        let is_asked_for = matches!(event, StoreEvent::User(_, UserEvent::UserEmailChangeRequested { .. }));
+        if is_asked_for && profile.email != address {
+            // Before the link goes out: the owner may not be the one who asked.
+            let warning = reader.address_asked_for();
+            self.post(&format!("{id}.warning"), reader.name, &profile.email, &warning).await?;
+        }
+        self.post(&id, reader.name, &address, &letter).await
+    }
+
+    async fn post(&self, id: &str, name: &str, address: &Email, letter: &Letter) -> anyhow::Result<()> {
         let mailbox = address.as_str().parse().context("address")?;
         let mail = Message::builder()
             .from(self.from.clone())
-            .to(Mailbox::new(Some(profile.name.as_str().to_owned()), mailbox))
+            .to(Mailbox::new(Some(name.to_owned()), mailbox))
             // The same event is the same message, should a server ever get it twice.
-            .message_id(Some(format!("<{}@ludoteca>", entry.event_id)))
+            .message_id(Some(format!("<{id}@ludoteca>")))
             .subject(letter.subject.clone())
             .multipart(MultiPart::alternative_plain_html(letter.text()?, letter.html()?))?;
         // Servers quote the address in what they refuse; it must not outlive the person in a dead letter or a log.

@@ -11,9 +11,9 @@ pub enum BirthDateChange {
     /// Nothing.
     #[default]
     Unchanged,
-    /// The person is younger than the one that counted until now.
+    /// It makes the person as young as the one that counted until now, or younger.
     Younger,
-    /// The person is older than that, or says so.
+    /// It makes them older.
     Older,
 }
 
@@ -26,7 +26,7 @@ pub enum Evidence {
     IdentityDocument,
     /// What a parent or a guardian said.
     Guardian,
-    /// A slip of the store's own.
+    /// Nothing: the store itself had made a mistake.
     StoreError,
 }
 
@@ -75,8 +75,12 @@ impl Age {
         self.is_corrected = true;
     }
 
-    /// After the staff have seen proof.
-    pub(super) fn confirm(&mut self) {
-        (self.restricted_to, self.source) = (None, AgeSource::StaffConfirmed);
+    /// After the staff have let a birth date count: what corrects a slip of theirs proves nothing.
+    pub(super) fn confirm(&mut self, evidence: Evidence) {
+        let source = match evidence {
+            Evidence::IdentityDocument | Evidence::Guardian => AgeSource::StaffConfirmed,
+            Evidence::StoreError => AgeSource::SelfDeclared,
+        };
+        (self.restricted_to, self.source) = (None, source);
     }
 }

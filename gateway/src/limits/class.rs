@@ -32,8 +32,10 @@ pub enum Class {
     Account,
     /// To log in to one account from one device that it knows.
     Device,
-    /// To have mail sent to one address.
+    /// To have a link to another password sent to one address.
     Mailbox,
+    /// To have any other mail sent to one address: a welcome, or a link to confirm it.
+    Invitation,
 }
 
 impl Class {
@@ -66,14 +68,14 @@ impl Class {
             Self::Search => 600,
             Self::Read => 1_200,
             Self::Account | Self::Device => 10,
-            Self::Mailbox => 5,
+            Self::Mailbox | Self::Invitation => 5,
         }
     }
 
     /// The time in which they are.
     pub(crate) const fn window(self) -> Duration {
         match self {
-            Self::Mailbox => Duration::from_hours(1),
+            Self::Mailbox | Self::Invitation => Duration::from_hours(1),
             _ => Duration::from_mins(1),
         }
     }

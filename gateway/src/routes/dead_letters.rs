@@ -14,12 +14,13 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, IdempotencyKey};
 use crate::problem::Problem;
+use crate::strict::Str;
 
 pub(crate) struct DeadLetters;
 
 /// Why work is dead.
 #[derive(Clone, Copy, Enum, strum::IntoStaticStr)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "DeadLetterClass", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 enum Class {
     /// Declined by the bank; nothing left to do.
@@ -37,6 +38,7 @@ pub(crate) const WORK: [&str; 3] = ["exhausted", "difference", "undeliverable"];
 
 /// Payment work that could not be done.
 #[derive(Object)]
+#[oai(rename = "DeadLetter")]
 struct Letter {
     sequence: u64,
     class: String,
@@ -50,9 +52,17 @@ struct Letter {
 }
 
 #[derive(Object)]
+#[oai(rename = "DeadLetterPage")]
 struct LetterPage {
     items: Vec<Letter>,
     next: Option<String>,
+}
+
+/// Why somebody does something, for those who come after.
+#[derive(Object)]
+#[oai(rename = "Reason", deny_unknown_fields)]
+struct Why {
+    reason: Option<Str>,
 }
 
 #[derive(ApiResponse)]
@@ -78,7 +88,7 @@ enum Discarded {
 impl DeadLetters {
     /// Work that could not be done and waits for somebody, oldest first, for admins. What a bank declined waits for
     /// nobody, and is listed only where its class is asked for.
-    #[oai(path = "/", method = "get")]
+    #[oai(path = "/", method = "get", operation_id = "listDeadLetters")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
@@ -100,7 +110,7 @@ impl DeadLetters {
     }
 
     /// One dead letter, for admins.
-    #[oai(path = "/:sequence", method = "get")]
+    #[oai(path = "/:sequence", method = "get", operation_id = "getDeadLetter")]
     async fn get(
         &self,
         store: Data<&Arc<Store>>,
@@ -113,18 +123,17 @@ impl DeadLetters {
     }
 
     /// Put a dead letter's work back into the queue, for admins.
-    #[oai(path = "/:sequence/redrive", method = "post")]
+    #[oai(path = "/:sequence/redrive", method = "post", operation_id = "redriveDeadLetter")]
     async fn redrive(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         sequence: Path<u64>,
-        /// Why, for those who come after.
-        reason: Query<Option<String>>,
+        body: Json<Why>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Redriven, Problem> {
         actor.must_be_admin()?;
-        let (route, why) = (format!("/dlq/{}/redrive", sequence.0), parse_reason(&reason)?);
+        let (route, why) = (format!("/dlq/{}/redrive", sequence.0), body.parse()?);
         let context = extract::context(&store, actor, &route, &idempotency_key, &why.as_str())?;
         let replayed = store.commands.first_report::<()>(&context).await?.is_some();
         let Some(letter) = store.nats.dead_letter(sequence.0).await? else {
@@ -147,28 +156,40 @@ impl DeadLetters {
     }
 
     /// Forget a dead letter, for admins.
-    #[oai(path = "/:sequence", method = "delete")]
+    #[oai(path = "/:sequence/discard", method = "post", operation_id = "discardDeadLetter")]
     async fn discard(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         sequence: Path<u64>,
-        /// Why, for those who come after.
-        reason: Query<Option<String>>,
+        body: Json<Why>,
     ) -> Result<Discarded, Problem> {
         actor.must_be_admin()?;
         let letter = store.nats.dead_letter(sequence.0).await?.ok_or_else(Problem::not_found)?;
-        let why = parse_reason(&reason)?;
+        let why = body.parse()?;
         if letter.queue == PAYMENTS_QUEUE {
             note(&store, actor, &letter, LetterAction::Discard, why.clone()).await?;
         }
         let found = store.nats.discard(sequence.0, &who(actor), why.as_str()).await?;
         found.then_some(Discarded::NoContent).ok_or_else(Problem::not_found)
     }
+
+    /// Forget a dead letter without a reason, for admins.
+    #[oai(path = "/:sequence", method = "delete", operation_id = "deleteDeadLetter")]
+    async fn delete(
+        &self,
+        store: Data<&Arc<Store>>,
+        signed_in: SignedIn,
+        sequence: Path<u64>,
+    ) -> Result<Discarded, Problem> {
+        self.discard(store, signed_in, sequence, Json(Why { reason: None })).await
+    }
 }
 
-fn parse_reason(reason: &Query<Option<String>>) -> Result<Text<0, 200>, Problem> {
-    Text::parse(reason.0.as_deref().unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))
+impl Why {
+    fn parse(&self) -> Result<Text<0, 200>, Problem> {
+        Text::parse(self.reason.as_deref().unwrap_or_default()).map_err(|rule| Problem::field("reason", rule))
+    }
 }
 
 /// Keeps what somebody does to the work of a payment.

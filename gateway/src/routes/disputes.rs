@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use projections::disputes::DisputeView;
 
 use super::Tag;
@@ -12,7 +12,6 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, MoneyDto};
 use crate::problem::Problem;
-use crate::strict::Str;
 
 pub(crate) struct Disputes;
 
@@ -33,6 +32,19 @@ struct Dispute {
     updated_at: DateTime<Utc>,
 }
 
+/// Where a dispute stands.
+#[derive(Clone, Copy, Enum, strum::IntoStaticStr)]
+#[oai(rename = "DisputeStatus", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+enum DisputeStatusDto {
+    /// The bank has not decided.
+    Open,
+    /// For the store.
+    Won,
+    /// For the buyer.
+    Lost,
+}
+
 #[derive(Object)]
 struct DisputePage {
     items: Vec<Dispute>,
@@ -42,17 +54,19 @@ struct DisputePage {
 #[OpenApi(tag = "Tag::Payments")]
 impl Disputes {
     /// Disputed payments, newest first, for admins. Evidence is given at the PSP.
-    #[oai(path = "/disputas", method = "get")]
+    #[oai(path = "/disputas", method = "get", operation_id = "listDisputes")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
+        /// Only those that stand so.
+        status: Query<Option<DisputeStatusDto>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,
     ) -> Result<Json<DisputePage>, Problem> {
         actor.must_be_admin()?;
         let (limit, after) = extract::page(&limit, &cursor)?;
-        let page = projections::disputes::page(store.pool(), limit, after).await?;
+        let page = projections::disputes::page(store.pool(), status.0.map(<&str>::from), limit, after).await?;
         let items = page.items.into_iter().map(Dispute::from).collect();
         Ok(Json(DisputePage { items, next: page.next.map(projections::Cursor::encode) }))
     }
@@ -65,7 +79,7 @@ impl From<DisputeView> for Dispute {
             payment_id: view.payment_id.to_string(),
             order_id: view.order_id.to_string(),
             user_id: view.user_id.to_string(),
-            amount: MoneyDto { amount: view.amount, currency: Str(view.currency) },
+            amount: MoneyDto::of(view.amount, view.currency),
             reason: view.reason,
             status: view.status,
             opened_at: view.opened_at,

@@ -45,7 +45,7 @@ impl Events {
     /// Whoever follows does so for as long as their access token is good, and goes on from the last position with the next.
     ///
     /// With `id`, the whole history of one aggregate; that has no positions, and does not go with `from`, `to` or `follow`.
-    #[oai(path = "/eventos", method = "get")]
+    #[oai(path = "/eventos", method = "get", operation_id = "replayEvents")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn replay(
         &self,

@@ -16,7 +16,8 @@ use crate::Store;
 use crate::auth::{SignedIn, Visitor};
 use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch, MoneyDto};
 use crate::problem::Problem;
-use crate::strict::Str;
+use crate::strict::{Str, Whole};
+use crate::wrong::Wrong;
 
 pub(crate) struct Games;
 
@@ -40,7 +41,7 @@ struct NewGame {
     platforms: Vec<Str>,
     release_date: Option<NaiveDate>,
     /// One of 0, 10, 12, 14, 16, 18.
-    age_rating: i32,
+    age_rating: Whole,
     price: MoneyDto,
 }
 
@@ -134,7 +135,7 @@ enum Import {
 #[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
 impl Games {
     /// Put the games of a catalogue on sale that are not there yet, for admins.
-    #[oai(path = "/importacao", method = "post")]
+    #[oai(path = "/importacao", method = "post", operation_id = "importGames")]
     async fn import(
         &self,
         store: Data<&Arc<Store>>,
@@ -159,7 +160,7 @@ impl Games {
     }
 
     /// The games on sale, newest first. Admins can list retired games instead with `retired=true`.
-    #[oai(path = "/", method = "get")]
+    #[oai(path = "/", method = "get", operation_id = "listGames")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
@@ -183,7 +184,7 @@ impl Games {
     }
 
     /// A game. Its `ETag` is needed to change it.
-    #[oai(path = "/:id", method = "get")]
+    #[oai(path = "/:id", method = "get", operation_id = "getGame")]
     async fn get(
         &self,
         store: Data<&Arc<Store>>,
@@ -198,7 +199,7 @@ impl Games {
     }
 
     /// Put a game into the catalogue, for admins.
-    #[oai(path = "/", method = "post")]
+    #[oai(path = "/", method = "post", operation_id = "createGame")]
     async fn create(
         &self,
         store: Data<&Arc<Store>>,
@@ -218,7 +219,7 @@ impl Games {
     }
 
     /// Describe and price a game anew, for admins who have seen its current version.
-    #[oai(path = "/:id", method = "put")]
+    #[oai(path = "/:id", method = "put", operation_id = "updateGame")]
     async fn update(
         &self,
         store: Data<&Arc<Store>>,
@@ -237,7 +238,7 @@ impl Games {
     }
 
     /// Take a game off sale, for admins who have seen its current version. Those who own it keep it.
-    #[oai(path = "/:id", method = "delete")]
+    #[oai(path = "/:id", method = "delete", operation_id = "retireGame")]
     async fn retire(
         &self,
         store: Data<&Arc<Store>>,
@@ -255,20 +256,31 @@ impl Games {
 
 impl NewGame {
     fn parse(&self) -> Result<GameChange, Problem> {
-        let labels = |name, labels: &[Str]| Labels::parse(labels).map_err(|rule| Problem::field(name, rule));
-        let released = self.release_date.map(ReleaseDate::parse).transpose();
-        let details = GameDetails {
-            title: Title::parse(&self.title).map_err(|rule| Problem::field("title", rule))?,
-            description: Description::parse(&self.description).map_err(|rule| Problem::field("description", rule))?,
-            developer: Name::parse(&self.developer).map_err(|rule| Problem::field("developer", rule))?,
-            publisher: Name::parse(&self.publisher).map_err(|rule| Problem::field("publisher", rule))?,
-            genres: labels("genres", &self.genres)?,
-            tags: labels("tags", &self.tags)?,
-            platforms: labels("platforms", &self.platforms)?,
-            release_date: released.map_err(|rule| Problem::field("release_date", rule))?,
-            age_rating: AgeRating::parse(self.age_rating).map_err(|rule| Problem::field("age_rating", rule))?,
+        let mut wrong = Wrong::default();
+        let title = wrong.check("title", Title::parse(&self.title));
+        let description = wrong.check("description", Description::parse(&self.description));
+        let developer = wrong.check("developer", Name::parse(&self.developer));
+        let publisher = wrong.check("publisher", Name::parse(&self.publisher));
+        let genres = wrong.check("genres", Labels::parse(&self.genres));
+        let tags = wrong.check("tags", Labels::parse(&self.tags));
+        let platforms = wrong.check("platforms", Labels::parse(&self.platforms));
+        let release_date = wrong.check("release_date", self.release_date.map(ReleaseDate::parse).transpose());
+        let age_rating = wrong.check("age_rating", AgeRating::parse(self.age_rating.to_i32()));
+        let price = wrong.check("price.currency", self.price.parse());
+        let details = || {
+            Some(GameDetails {
+                title: title?,
+                description: description?,
+                developer: developer?,
+                publisher: publisher?,
+                genres: genres?,
+                tags: tags?,
+                platforms: platforms?,
+                release_date: release_date?,
+                age_rating: age_rating?,
+            })
         };
-        Ok(GameChange { details, price: self.price.parse()? })
+        wrong.values_or_problem(details().zip(price).map(|(details, price)| GameChange { details, price }))
     }
 
     fn into_game(self, id: GameId, receipt: &Receipt<domain::game::Game>, now: DateTime<Utc>) -> Game {
@@ -291,7 +303,7 @@ impl NewGame {
             tags: texts(self.tags),
             platforms: texts(self.platforms),
             release_date: self.release_date,
-            age_rating: self.age_rating,
+            age_rating: self.age_rating.to_i32(),
             list_price: self.price.clone(),
             promotion: promotion.map(PromotionDto::from),
             price: price.map_or(self.price, |price| price.money().into()),
@@ -308,7 +320,7 @@ impl Game {
         // One that ran out a moment ago is not noted as such yet.
         let promotion = view.promotion.map(|promotion| promotion.0).filter(|known| known.holds_at(now));
         let price = if promotion.is_some() { view.price } else { view.list_price };
-        let money = |amount| MoneyDto { amount, currency: Str(view.currency.clone()) };
+        let money = |amount| MoneyDto::of(amount, view.currency.clone());
         Self {
             price: money(price),
             list_price: money(view.list_price),

@@ -65,13 +65,13 @@ enum Readiness {
 #[OpenApi(tag = "Tag::Operations")]
 impl Health {
     /// Whether the process answers.
-    #[oai(path = "/health/live", method = "get")]
+    #[oai(path = "/health/live", method = "get", operation_id = "checkLiveness")]
     async fn live(&self) -> Json<Live> {
         Json(Live { status: "live".to_owned() })
     }
 
     /// Whether the store can do its work. Without NATS it can: events wait in the journal.
-    #[oai(path = "/health/ready", method = "get")]
+    #[oai(path = "/health/ready", method = "get", operation_id = "checkReadiness")]
     async fn ready(&self, store: Data<&Arc<Store>>) -> Readiness {
         let word = |up| if up { "up" } else { "down" }.to_owned();
         let postgres = sqlx::query("select 1 from journal.events limit 1").fetch_optional(store.pool()).await.is_ok();
@@ -89,7 +89,7 @@ impl Health {
     }
 
     /// How far everything is behind and how much waits, for admins.
-    #[oai(path = "/health/figures", method = "get")]
+    #[oai(path = "/health/figures", method = "get", operation_id = "getFigures")]
     async fn figures(&self, store: Data<&Arc<Store>>, SignedIn(actor): SignedIn) -> Result<Json<Figures>, Problem> {
         actor.must_be_admin()?;
         let (events, _) = store.commands.journal().extent().await?;
@@ -114,7 +114,7 @@ impl Health {
     }
 
     /// The public keys of the access tokens (RFC 7517).
-    #[oai(path = "/.well-known/jwks.json", method = "get")]
+    #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "getPublicKeys")]
     async fn jwks(&self, store: Data<&Arc<Store>>) -> Json<Any<serde_json::Value>> {
         Json(Any(store.secrets().keys.jwks()))
     }

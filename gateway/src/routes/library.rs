@@ -38,7 +38,7 @@ struct ShelfPage {
 #[OpenApi(tag = "Tag::Library")]
 impl Library {
     /// One's own games, newest first.
-    #[oai(path = "/biblioteca", method = "get")]
+    #[oai(path = "/biblioteca", method = "get", operation_id = "listLibrary")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,

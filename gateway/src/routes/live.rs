@@ -34,7 +34,7 @@ enum Notices {
 #[OpenApi(tag = "Tag::Orders")]
 impl LiveUpdates {
     /// What happened to an order, and what happens, as server-sent events; resumes after `Last-Event-ID`.
-    #[oai(path = "/pedidos/:id/eventos", method = "get")]
+    #[oai(path = "/pedidos/:id/eventos", method = "get", operation_id = "followOrder")]
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     async fn order(
         &self,
@@ -56,7 +56,7 @@ impl LiveUpdates {
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
-    #[oai(path = "/notificacoes", method = "get")]
+    #[oai(path = "/notificacoes", method = "get", operation_id = "followNotices")]
     async fn person(
         &self,
         store: Data<&Arc<Store>>,

@@ -61,7 +61,7 @@ enum SessionBegun {
 #[OpenApi(prefix_path = "/login", tag = "Tag::Login")]
 impl Login {
     /// Log in.
-    #[oai(path = "/auth", method = "post")]
+    #[oai(path = "/auth", method = "post", operation_id = "logIn")]
     async fn auth(
         &self,
         store: Data<&Arc<Store>>,
@@ -97,13 +97,13 @@ impl Login {
     }
 
     /// Exchange a refresh token for new tokens. An old one that comes back later than a few seconds ends the session.
-    #[oai(path = "/refresh", method = "post")]
+    #[oai(path = "/refresh", method = "post", operation_id = "refreshTokens")]
     async fn refresh(&self, store: Data<&Arc<Store>>, body: Json<Refresh>) -> Result<Json<Tokens>, Problem> {
         tokens(&store, store.commands.refresh(&body.refresh_token).await?)
     }
 
     /// End a session.
-    #[oai(path = "/logout", method = "post")]
+    #[oai(path = "/logout", method = "post", operation_id = "logOut")]
     async fn logout(&self, store: Data<&Arc<Store>>, body: Json<Refresh>) -> Result<LoggedOut, Problem> {
         log_out(&store, &body.refresh_token).await?;
         Ok(LoggedOut::NoContent)
@@ -111,7 +111,7 @@ impl Login {
 
     /// Log in with the storefront: the tokens go into cookies that scripts cannot read. A session that there is already
     /// ends with that, so whoever has to prove anew who they are logs in again.
-    #[oai(path = "/session", method = "post")]
+    #[oai(path = "/session", method = "post", operation_id = "beginShopSession")]
     async fn begin_session(
         &self,
         store: Data<&Arc<Store>>,
@@ -130,7 +130,7 @@ impl Login {
     }
 
     /// Go on with the storefront's session.
-    #[oai(path = "/session", method = "put")]
+    #[oai(path = "/session", method = "put", operation_id = "refreshShopSession")]
     async fn refresh_session(
         &self,
         store: Data<&Arc<Store>>,
@@ -146,7 +146,7 @@ impl Login {
     }
 
     /// End the storefront's session.
-    #[oai(path = "/session", method = "delete")]
+    #[oai(path = "/session", method = "delete", operation_id = "endShopSession")]
     async fn end_session(
         &self,
         store: Data<&Arc<Store>>,

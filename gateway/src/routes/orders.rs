@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use commands::{Actor, OrderState};
+use commands::{Actor, OrderState, Purchase};
 use domain::checkout::Errand;
 use domain::order::{CancelReason, RefundReason};
 use domain::payment::{MethodToken, PaymentMethod};
@@ -23,7 +23,7 @@ use crate::strict::Str;
 pub(crate) struct Orders;
 
 #[derive(Clone, Copy, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "PaymentMethodType", rename_all = "snake_case")]
 enum MethodKind {
     Card,
     Pix,
@@ -31,7 +31,7 @@ enum MethodKind {
 
 /// How the buyer pays: a card that the PSP knows by a token, or Pix.
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "PaymentMethod", deny_unknown_fields)]
 pub(crate) struct MethodDto {
     #[oai(rename = "type")]
     kind: MethodKind,
@@ -41,19 +41,31 @@ pub(crate) struct MethodDto {
 }
 
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
-struct Purchase {
+#[oai(rename = "Purchase", deny_unknown_fields)]
+struct PurchaseDto {
     /// Ids of 1 to 50 distinct games. What they cost, the store knows.
     games: Vec<Str>,
     payment_method: MethodDto,
+    /// What the buyer has seen that they cost. Where they cost something else now, nothing is bought, and the problem
+    /// (`total_changed`) says what.
+    #[oai(skip_serializing_if_is_none)]
+    expected_total: Option<MoneyDto>,
 }
 
-/// Where an order stands after what was asked for.
-#[derive(Clone, Copy, Enum)]
+/// Where an order stands.
+#[derive(Clone, Copy, Enum, strum::IntoStaticStr)]
 #[oai(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum OrderStatus {
+    /// A payment is under way.
     AwaitingPayment,
+    /// The last payment failed; it can be paid again.
+    PaymentFailed,
+    /// Its games are the buyer's.
     Completed,
+    /// Given up, unpaid.
+    Cancelled,
+    /// Everything was returned.
     Refunded,
 }
 
@@ -78,6 +90,7 @@ struct OrderedGame {
 
 /// Games on their way back, or back.
 #[derive(Object)]
+#[oai(rename = "Refund")]
 struct RefundDto {
     /// Its number within the order, from 1.
     number: u32,
@@ -90,7 +103,7 @@ struct RefundDto {
 
 /// What is to go back.
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "NewRefund", deny_unknown_fields)]
 struct RefundWish {
     /// Ids of games of the order; all that are left where none is named.
     #[oai(default)]
@@ -164,20 +177,22 @@ enum Cancelled {
 #[OpenApi(tag = "Tag::Orders")]
 impl Orders {
     /// Buy games.
-    #[oai(path = "/jogos/compra", method = "post")]
+    #[oai(path = "/jogos/compra", method = "post", operation_id = "buyGames")]
     async fn place(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
-        body: Json<Purchase>,
+        body: Json<PurchaseDto>,
         #[oai(name = "Idempotency-Key")] idempotency_key: IdempotencyKey,
     ) -> Result<Accepted, Problem> {
-        let method = body.payment_method.parse()?;
+        let payment_method = body.payment_method.parse()?;
         let games = body.games.iter().map(|id| GameId::parse(id)).collect::<Result<Vec<_>, _>>();
         let games = games.map_err(|rule| Problem::field("games", rule))?;
+        let expected_total = body.expected_total.as_ref().map(|total| total.of_field("expected_total")).transpose()?;
+        let purchase = Purchase { games, payment_method, expected_total };
         let context = extract::context(&store, actor, "/jogos/compra", &idempotency_key, &body.0)?;
         let id = OrderId::from_uuid(store.commands.clock().new_id());
-        let placed = store.commands.place_order(&context, id, games, method).await?;
+        let placed = store.commands.place_order(&context, id, purchase).await?;
         if let Some(payment) = placed.payment.filter(|_| !placed.replayed) {
             begin_charging(&store.nats, payment, placed.order).await;
         }
@@ -192,13 +207,18 @@ impl Orders {
     }
 
     /// One's own orders, newest first; everybody's for admins.
-    #[oai(path = "/pedidos", method = "get")]
+    #[oai(path = "/pedidos", method = "get", operation_id = "listOrders")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         /// Only one's own, for admins as well.
         mine: Query<Option<bool>>,
+        /// Only this account's, for admins.
+        user: Query<Option<String>>,
+        /// Only those that stand so.
+        status: Query<Option<OrderStatus>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,
         #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
@@ -209,13 +229,19 @@ impl Orders {
             Actor::User { role: Role::Admin, .. } if mine.0 != Some(true) => None,
             other => Some(other.user().ok_or_else(Problem::not_found)?),
         };
-        let page = projections::orders::page(store.pool(), buyer, limit, after).await?;
+        let wanted = user.0.as_deref().map(UserId::parse).transpose();
+        let wanted = wanted.map_err(|rule| Problem::field("user", rule))?;
+        if let Some(user) = wanted {
+            actor.must_own(user)?;
+        }
+        let (buyer, status) = (wanted.or(buyer), status.0.map(<&str>::from));
+        let page = projections::orders::page(store.pool(), buyer, status, limit, after).await?;
         let items = page.items.into_iter().map(Order::from).collect();
         Ok(Json(OrderPage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
     /// An order of one's own; any for admins.
-    #[oai(path = "/pedidos/:id", method = "get")]
+    #[oai(path = "/pedidos/:id", method = "get", operation_id = "getOrder")]
     async fn get(
         &self,
         store: Data<&Arc<Store>>,
@@ -231,7 +257,7 @@ impl Orders {
     }
 
     /// Give up an order that is not paid. A payment under way is cancelled, or paid back.
-    #[oai(path = "/pedidos/:id", method = "delete")]
+    #[oai(path = "/pedidos/:id", method = "delete", operation_id = "cancelOrder")]
     async fn cancel(
         &self,
         store: Data<&Arc<Store>>,
@@ -246,7 +272,7 @@ impl Orders {
 
     /// Return games of a paid order for their money: within some days of the purchase, or at any time by an admin who
     /// says why.
-    #[oai(path = "/pedidos/:id/reembolso", method = "post")]
+    #[oai(path = "/pedidos/:id/reembolso", method = "post", operation_id = "refundOrder")]
     async fn refund(
         &self,
         store: Data<&Arc<Store>>,
@@ -317,7 +343,7 @@ impl From<OrderView> for Order {
         let refunds = view.refunds.0.into_iter().map(|refund| RefundDto {
             number: refund.number,
             games: refund.games.iter().map(ToString::to_string).collect(),
-            amount: MoneyDto { amount: refund.amount, currency: Str(view.currency.clone()) },
+            amount: MoneyDto::of(refund.amount, view.currency.clone()),
             status: refund.status,
         });
         Self {
@@ -326,7 +352,7 @@ impl From<OrderView> for Order {
             games: games.collect(),
             refunds: refunds.collect(),
             standing: view.standing,
-            total: MoneyDto { amount: view.total, currency: Str(view.currency) },
+            total: MoneyDto::of(view.total, view.currency),
             payment_id: view.payment_id.map(|payment| payment.to_string()),
             created_at: view.created_at,
             updated_at: view.updated_at,

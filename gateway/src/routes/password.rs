@@ -31,13 +31,13 @@ struct NewPassword {
 }
 
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "ForgottenPassword", deny_unknown_fields)]
 struct Forgotten {
     email: Str,
 }
 
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "PasswordReset", deny_unknown_fields)]
 struct Chosen {
     /// What the link carries.
     token: Str,
@@ -46,7 +46,7 @@ struct Chosen {
 }
 
 #[derive(Object)]
-#[oai(deny_unknown_fields)]
+#[oai(rename = "TypedPassword", deny_unknown_fields)]
 struct Typed {
     password: Str,
     /// What its owner is known by, such as a name and an address; it does not make it any better.
@@ -76,7 +76,7 @@ enum Asked {
 #[OpenApi(tag = "Tag::Users")]
 impl Passwords {
     /// Choose another password. All other sessions end; the one that asks goes on with its refresh token.
-    #[oai(path = "/users/:id/password", method = "put")]
+    #[oai(path = "/users/:id/password", method = "put", operation_id = "changePassword")]
     async fn change(
         &self,
         store: Data<&Arc<Store>>,
@@ -98,7 +98,7 @@ impl Passwords {
 
     /// Ask for a link to choose another password. It comes by mail, and is good once and for half an hour; the answer is
     /// the same whether the address has an account or not.
-    #[oai(path = "/login/forgotten", method = "post")]
+    #[oai(path = "/login/forgotten", method = "post", operation_id = "requestPasswordReset")]
     async fn forgotten(
         &self,
         store: Data<&Arc<Store>>,
@@ -126,7 +126,7 @@ impl Passwords {
     }
 
     /// Choose another password with what a link carries. All sessions end.
-    #[oai(path = "/login/reset", method = "post")]
+    #[oai(path = "/login/reset", method = "post", operation_id = "resetPassword")]
     async fn reset(&self, store: Data<&Arc<Store>>, body: Json<Chosen>) -> Result<Changed, Problem> {
         let Chosen { token, password } = body.0;
         store.commands.reset_password(&store.commands.context(Actor::Anonymous), &token, &password).await?;
@@ -135,7 +135,7 @@ impl Passwords {
     }
 
     /// How hard a password is to guess. Nothing of it is kept.
-    #[oai(path = "/login/strength", method = "post")]
+    #[oai(path = "/login/strength", method = "post", operation_id = "measurePassword")]
     async fn strength(&self, store: Data<&Arc<Store>>, body: Json<Typed>) -> Result<Json<Strength>, Problem> {
         let Typed { password, known } = body.0;
         let known = known.into_iter().map(|word| word.0).collect();

@@ -34,6 +34,7 @@ struct PaymentBegun {
 }
 
 #[derive(Object)]
+#[oai(rename = "Failure")]
 struct FailureDto {
     code: String,
     message: String,
@@ -41,6 +42,7 @@ struct FailureDto {
 
 /// What the payer has to do.
 #[derive(Object)]
+#[oai(rename = "NextAction")]
 struct NextActionDto {
     /// Such as `pix_display_qr_code`.
     #[oai(rename = "type")]
@@ -78,7 +80,7 @@ enum Accepted {
 #[OpenApi(prefix_path = "/pagamento", tag = "Tag::Payments")]
 impl Payments {
     /// Pay an order again whose payment failed.
-    #[oai(path = "/", method = "post")]
+    #[oai(path = "/", method = "post", operation_id = "payOrder")]
     async fn pay(
         &self,
         store: Data<&Arc<Store>>,
@@ -97,7 +99,7 @@ impl Payments {
     }
 
     /// A payment of one's own; any for admins.
-    #[oai(path = "/:id", method = "get")]
+    #[oai(path = "/:id", method = "get", operation_id = "getPayment")]
     async fn get(
         &self,
         store: Data<&Arc<Store>>,
@@ -109,7 +111,7 @@ impl Payments {
     }
 
     /// The same question in the form that the store's brief gave it.
-    #[oai(path = "/:id", method = "post")]
+    #[oai(path = "/:id", method = "post", operation_id = "queryPayment")]
     async fn query(
         &self,
         store: Data<&Arc<Store>>,
@@ -148,7 +150,7 @@ impl From<PaymentView> for Payment {
             id: view.payment_id.to_string(),
             order_id: view.order_id.to_string(),
             status: view.status,
-            amount: MoneyDto { amount: view.amount, currency: Str(view.currency) },
+            amount: MoneyDto::of(view.amount, view.currency),
             psp_reference: view.psp_reference,
             failure: view.failure.map(|failure| FailureDto { code: failure.0.code, message: failure.0.message }),
             next_action: view.next_action.map(|action| NextActionDto {

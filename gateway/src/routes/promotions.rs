@@ -13,6 +13,7 @@ use crate::Store;
 use crate::auth::SignedIn;
 use crate::extract::{self, IdempotencyKey, MoneyDto};
 use crate::problem::Problem;
+use crate::strict::Whole;
 
 pub(crate) struct Promotions;
 
@@ -22,7 +23,7 @@ pub(crate) struct Promotions;
 struct NewPromotion {
     /// So much less, 1 to 100; or else a price.
     #[oai(skip_serializing_if_is_none)]
-    percent: Option<i32>,
+    percent: Option<Whole>,
     /// Another price; or else a percentage.
     #[oai(skip_serializing_if_is_none)]
     price: Option<MoneyDto>,
@@ -34,6 +35,7 @@ struct NewPromotion {
 
 /// A discount for a time.
 #[derive(Object)]
+#[oai(rename = "Promotion")]
 pub(crate) struct PromotionDto {
     /// Its number within the game, from 1.
     number: u32,
@@ -68,7 +70,7 @@ enum Cancelled {
 #[OpenApi(tag = "Tag::Games")]
 impl Promotions {
     /// The promotions of a game that are not over, for admins.
-    #[oai(path = "/jogos/:id/promocoes", method = "get")]
+    #[oai(path = "/jogos/:id/promocoes", method = "get", operation_id = "listPromotions")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
@@ -82,7 +84,7 @@ impl Promotions {
     }
 
     /// Ask less for a game for a time, for admins.
-    #[oai(path = "/jogos/:id/promocoes", method = "post")]
+    #[oai(path = "/jogos/:id/promocoes", method = "post", operation_id = "schedulePromotion")]
     async fn schedule(
         &self,
         store: Data<&Arc<Store>>,
@@ -104,7 +106,7 @@ impl Promotions {
     }
 
     /// Take a promotion back, whether it has begun or not, for admins.
-    #[oai(path = "/jogos/:id/promocoes/:number", method = "delete")]
+    #[oai(path = "/jogos/:id/promocoes/:number", method = "delete", operation_id = "cancelPromotion")]
     async fn cancel(
         &self,
         store: Data<&Arc<Store>>,
@@ -122,10 +124,10 @@ impl Promotions {
 impl NewPromotion {
     fn discount(&self, store: &Store) -> Result<Discount, Problem> {
         match (self.percent, &self.price) {
-            (Some(percent), None) => {
-                Percent::try_from(percent).map(Discount::Percent).map_err(|rule| Problem::field("percent", rule))
-            }
-            (None, Some(price)) => Ok(Discount::Price(store.commands.price(price.parse()?)?)),
+            (Some(percent), None) => Percent::try_from(percent.to_i32())
+                .map(Discount::Percent)
+                .map_err(|rule| Problem::field("percent", rule)),
+            (None, Some(price)) => Ok(Discount::Price(store.commands.price(price.of_field("price")?)?)),
             (Some(_), Some(_)) | (None, None) => Err(Problem::field("percent", "or price must be given, one of them")),
         }
     }

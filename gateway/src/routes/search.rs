@@ -21,7 +21,7 @@ pub(crate) struct Search;
 
 /// In which order hits come.
 #[derive(Clone, Copy, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "Sort", rename_all = "snake_case")]
 enum SortDto {
     Relevance,
     Cheapest,
@@ -61,8 +61,9 @@ struct ReadingDto {
 }
 
 #[derive(Object)]
+#[oai(rename = "SearchResult")]
 struct Answer {
-    hits: Vec<Hit>,
+    items: Vec<Hit>,
     /// How the words were read where not all of them were found as they were typed.
     #[oai(skip_serializing_if_is_none)]
     reading: Option<ReadingDto>,
@@ -87,7 +88,7 @@ const YEARS: RangeInclusive<i32> = 1950..=2200;
 impl Search {
     /// Find games by words, beginnings of words, or something like them. Filters may repeat: any of them counts.
     /// Facets count what the other filters leave. With an access token the buyer's own games are marked.
-    #[oai(path = "/busca", method = "get")]
+    #[oai(path = "/busca", method = "get", operation_id = "searchGames")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn search(
         &self,
@@ -151,7 +152,7 @@ impl Search {
         let begun = Instant::now();
         let found = store.search.search(&query).await.map_err(|error| Problem::unavailable("the search", &error))?;
         let now = store.commands.clock().now();
-        let hits = found.hits.into_iter().map(|game| Hit {
+        let items = found.hits.into_iter().map(|game| Hit {
             owned: owned.contains(&game.game_id),
             highlight: search::highlight(&query.text, &game.title),
             game: Game::at(game, now),
@@ -166,7 +167,7 @@ impl Search {
         let took_ms = begun.elapsed().as_secs_f64() * 1_000.0;
         let engine = store.search.name().to_owned();
         let (total, facets_estimated) = (found.total, found.facets_estimated);
-        Ok(Json(Answer { hits: hits.collect(), reading, total, facets, facets_estimated, took_ms, engine }))
+        Ok(Json(Answer { items: items.collect(), reading, total, facets, facets_estimated, took_ms, engine }))
     }
 }
 

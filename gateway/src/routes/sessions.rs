@@ -47,7 +47,7 @@ enum Ended {
 #[OpenApi(tag = "Tag::Users")]
 impl Sessions {
     /// Where an account is logged in, newest first; at most a hundred sessions.
-    #[oai(path = "/users/:id/sessions", method = "get")]
+    #[oai(path = "/users/:id/sessions", method = "get", operation_id = "listSessions")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
@@ -63,7 +63,7 @@ impl Sessions {
 
     /// Log an account out everywhere, here as well; its access tokens are refused from now on, at every gateway within a
     /// second.
-    #[oai(path = "/users/:id/sessions", method = "delete")]
+    #[oai(path = "/users/:id/sessions", method = "delete", operation_id = "endSessions")]
     async fn end_all(
         &self,
         store: Data<&Arc<Store>>,
@@ -77,7 +77,7 @@ impl Sessions {
     }
 
     /// End one session; its access token is refused from now on, at every gateway within a second.
-    #[oai(path = "/users/:id/sessions/:session", method = "delete")]
+    #[oai(path = "/users/:id/sessions/:session", method = "delete", operation_id = "endSession")]
     async fn end(
         &self,
         store: Data<&Arc<Store>>,

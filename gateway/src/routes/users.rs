@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use commands::{Actor, CommandError, Password, Registration};
+use commands::{Actor, CommandError, Password, ProfileChange, Registration};
 use domain::{Email, Language, PersonName, Profile, Role, UserId};
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
@@ -16,10 +16,11 @@ use super::orders::Order;
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::even::until_even;
-use crate::extract::{self, ConsistencyToken, IdempotencyKey};
+use crate::extract::{self, ConsistencyToken, IdempotencyKey, IfMatch};
 use crate::limits::{Class, Limits};
 use crate::problem::Problem;
 use crate::strict::Str;
+use crate::wrong::Wrong;
 
 pub(crate) struct Users;
 
@@ -45,7 +46,7 @@ struct ChangedUser {
 
 /// What an account may do.
 #[derive(Clone, Copy, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "Role", rename_all = "snake_case")]
 enum RoleDto {
     Customer,
     Analyst,
@@ -113,19 +114,25 @@ enum Changed {
 }
 
 #[derive(ApiResponse)]
+enum Found {
+    #[oai(status = 200)]
+    User(Json<User>, #[oai(header = "ETag")] String),
+}
+
+#[derive(ApiResponse)]
 enum ProfileChanged {
     #[oai(status = 204)]
-    NoContent(#[oai(header = "Consistency-Token")] Option<String>),
+    NoContent(#[oai(header = "ETag")] String, #[oai(header = "Consistency-Token")] Option<String>),
     /// The new address is the account's once the link that was sent there is followed; all else is changed. Stores that
     /// do not wait for addresses to be confirmed never give it.
     #[oai(status = 202)]
-    AddressToBeConfirmed(#[oai(header = "Consistency-Token")] Option<String>),
+    AddressToBeConfirmed(#[oai(header = "ETag")] String, #[oai(header = "Consistency-Token")] Option<String>),
 }
 
 #[OpenApi(tag = "Tag::Users")]
 impl Users {
     /// Open an account.
-    #[oai(path = "/users", method = "post")]
+    #[oai(path = "/users", method = "post", operation_id = "registerUser")]
     async fn register(
         &self,
         store: Data<&Arc<Store>>,
@@ -139,17 +146,20 @@ impl Users {
         let begun = Instant::now();
         let NewUser { name, email, password, birth_date } = body.0;
         let person = ChangedUser { name, email, birth_date };
-        let profile = person.parse(&store)?;
-        let known = [profile.name.as_str(), profile.email.as_str()];
-        let password = Password::parse(&password, &known).map_err(CommandError::from)?;
+        let (mut wrong, profile) = person.check(&store);
+        // Measured against what is known of its owner, as far as that can be read.
+        let password = wrong.check("password", Password::parse(&password, &[&person.name, &person.email]));
+        let (profile, password) = wrong.values_or_problem(profile.zip(password))?;
         let (who, route) = (profile.email.as_str(), "/users");
         let context = extract::anonymous_context(&store, Actor::Anonymous, who, route, &idempotency_key, &person)?;
         let id = UserId::from_uuid(store.commands.clock().new_id());
         let registration = Registration { profile: profile.clone(), password, language: language_of(&accept_language) };
         if store.commands.requires_confirmation() {
-            limits.admit(Class::Mailbox, profile.email.normal_form())?;
-            let registered = store.commands.register(&context, id, registration, Role::Customer).await;
-            only_owners_learn(&store, profile.email, registered.map(drop))?;
+            // No mail beyond that, and no word of it.
+            if limits.admit(Class::Invitation, profile.email.normal_form()).is_ok() {
+                let registered = store.commands.register(&context, id, registration, Role::Customer).await;
+                tell_the_owner(&store, profile.email, registered.map(drop))?;
+            }
             until_even(begun).await;
             return Ok(Created::ToBeConfirmed);
         }
@@ -169,11 +179,13 @@ impl Users {
     }
 
     /// All accounts, newest first, for admins.
-    #[oai(path = "/users", method = "get")]
+    #[oai(path = "/users", method = "get", operation_id = "listUsers")]
     async fn list(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
+        /// Only those of one role.
+        role: Query<Option<RoleDto>>,
         limit: Query<Option<i64>>,
         cursor: Query<Option<String>>,
         #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
@@ -181,29 +193,32 @@ impl Users {
         actor.must_be_admin()?;
         let (limit, after) = extract::page(&limit, &cursor)?;
         extract::caught_up(&store, &consistency_token, "users").await?;
-        let page = projections::users::page(store.pool(), limit, after).await?;
+        let page = projections::users::page(store.pool(), role.0.map(Role::from), limit, after).await?;
         let items = page.items.into_iter().map(User::from).collect();
         Ok(Json(UserPage { items, next: page.next.map(projections::Cursor::encode) }))
     }
 
-    /// An account: one's own (`me`), or any for admins.
-    #[oai(path = "/users/:id", method = "get")]
+    /// An account: one's own (`me`), or any for admins. Its `ETag` stands for name, address and birth date, which
+    /// `PUT /users/{id}` changes.
+    #[oai(path = "/users/:id", method = "get", operation_id = "getUser")]
     async fn get(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
         id: Path<String>,
         #[oai(name = "Consistency-Token")] consistency_token: ConsistencyToken,
-    ) -> Result<Json<User>, Problem> {
+    ) -> Result<Found, Problem> {
         let user = extract::account(actor, &id)?;
         actor.must_own(user)?;
         extract::caught_up(&store, &consistency_token, "users").await?;
         let view = projections::users::find(store.pool(), user).await?;
-        view.map(|view| Json(view.into())).ok_or_else(Problem::not_found)
+        let view = view.ok_or_else(Problem::not_found)?;
+        let revision = extract::etag(view.revision);
+        Ok(Found::User(Json(view.into()), revision))
     }
 
     /// Everything that the store knows of a person, as one document (LGPD art. 18, GDPR art. 20).
-    #[oai(path = "/users/:id/export", method = "get")]
+    #[oai(path = "/users/:id/export", method = "get", operation_id = "exportUser")]
     async fn export(
         &self,
         store: Data<&Arc<Store>>,
@@ -216,7 +231,7 @@ impl Users {
         let view = projections::users::find(store.pool(), user).await?.ok_or_else(Problem::not_found)?;
         let (mut orders, mut after) = (Vec::new(), None);
         loop {
-            let page = projections::orders::page(store.pool(), Some(user), EXPORT_PAGE, after).await?;
+            let page = projections::orders::page(store.pool(), Some(user), None, EXPORT_PAGE, after).await?;
             orders.extend(page.items.into_iter().map(Order::from));
             after = page.next;
             if after.is_none() {
@@ -235,35 +250,50 @@ impl Users {
         Ok(Json(Export { profile: view.into(), orders, library }))
     }
 
-    /// Replace what the store knows of a person. Its owner may correct a birth date once; until the staff have confirmed
+    /// Replace what the store knows of a person, by whoever has seen its current version. Its owner may correct a birth date once; until the staff have confirmed
     /// it, age ratings go by the most restrictive one that there was.
-    #[oai(path = "/users/:id", method = "put")]
+    #[oai(path = "/users/:id", method = "put", operation_id = "updateUser")]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     async fn change(
         &self,
         store: Data<&Arc<Store>>,
+        limits: Data<&Arc<Limits>>,
         SignedIn(actor): SignedIn,
         id: Path<String>,
+        #[oai(name = "If-Match")] if_match: IfMatch,
         body: Json<ChangedUser>,
         /// The language of the store's mail from now on, where it is sent.
         #[oai(name = "Accept-Language")]
         accept_language: Header<Option<String>>,
     ) -> Result<ProfileChanged, Problem> {
         let user = extract::account(actor, &id)?;
-        let profile = body.0.parse(&store)?;
-        let changed = store.commands.change_profile(&store.commands.context(actor), user, profile).await?;
+        actor.must_own(user)?;
+        let seen = extract::required_version(&if_match)?;
+        let (wrong, profile) = body.0.check(&store);
+        let profile = wrong.values_or_problem(profile)?;
+        let known = projections::users::find(store.pool(), user).await?;
+        if known.is_some_and(|known| known.email != profile.email.as_str()) {
+            actor.must_be_proven(store.commands.clock().now())?;
+            // Each new address is sent a mail. Whoever registers it is not kept from that by others who ask for it.
+            limits.admit(Class::Invitation, &format!("change to {}", profile.email.normal_form()))?;
+        }
+        let changed = store
+            .commands
+            .change_profile(&store.commands.context(actor), user, ProfileChange { profile, seen })
+            .await?;
         if accept_language.is_some() {
             store.commands.vault().keep_language(user, language_of(&accept_language)).await?;
         }
-        let token = extract::token(changed.position);
+        let (revision, token) = (extract::etag(changed.revision), extract::token(changed.position));
         Ok(if changed.address_waits {
-            ProfileChanged::AddressToBeConfirmed(token)
+            ProfileChanged::AddressToBeConfirmed(revision, token)
         } else {
-            ProfileChanged::NoContent(token)
+            ProfileChanged::NoContent(revision, token)
         })
     }
 
     /// Give an account another role, for admins.
-    #[oai(path = "/users/:id/role", method = "put")]
+    #[oai(path = "/users/:id/role", method = "put", operation_id = "changeRole")]
     async fn change_role(
         &self,
         store: Data<&Arc<Store>>,
@@ -278,7 +308,7 @@ impl Users {
     }
 
     /// Forget a person: nothing the store knew of them can be read from now on.
-    #[oai(path = "/users/:id", method = "delete")]
+    #[oai(path = "/users/:id", method = "delete", operation_id = "eraseUser")]
     async fn erase(
         &self,
         store: Data<&Arc<Store>>,
@@ -292,9 +322,11 @@ impl Users {
     }
 }
 
-/// What becomes of a registration that answers the same whether its address was taken or not: who has it is told by mail.
-fn only_owners_learn(store: &Arc<Store>, email: Email, registered: Result<(), CommandError>) -> Result<(), Problem> {
+/// Has the owner of an address told that somebody tried to register it. Whoever tried learns nothing, neither by that nor by
+/// using an `Idempotency-Key` again, which is kept where the address was free only.
+fn tell_the_owner(store: &Arc<Store>, email: Email, registered: Result<(), CommandError>) -> Result<(), Problem> {
     match registered {
+        Ok(()) | Err(CommandError::KeyReused) => Ok(()),
         Err(CommandError::EmailTaken) => {
             let store = store.clone();
             tokio::spawn(async move {
@@ -305,7 +337,7 @@ fn only_owners_learn(store: &Arc<Store>, email: Email, registered: Result<(), Co
             });
             Ok(())
         }
-        other => Ok(other?),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -314,12 +346,15 @@ fn language_of(header: &Header<Option<String>>) -> Language {
 }
 
 impl ChangedUser {
-    fn parse(&self, store: &Store) -> Result<Profile, Problem> {
-        Ok(Profile {
-            name: PersonName::parse(&self.name).map_err(|rule| Problem::field("name", rule))?,
-            email: Email::parse(&self.email).map_err(|rule| Problem::field("email", rule))?,
-            birth_date: extract::birth_date(store, self.birth_date)?,
-        })
+    /// The person, and which fields broke a rule.
+    fn check(&self, store: &Store) -> (Wrong, Option<Profile>) {
+        let mut wrong = Wrong::default();
+        let name = wrong.check("name", PersonName::parse(&self.name));
+        let email = wrong.check("email", Email::parse(&self.email));
+        let birth_date = wrong.check("birth_date", extract::birth_date(store, self.birth_date));
+        let profile = || Some(Profile { name: name?, email: email?, birth_date: birth_date? });
+        let profile = profile();
+        (wrong, profile)
     }
 }
 

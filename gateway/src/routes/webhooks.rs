@@ -29,7 +29,7 @@ enum Delivered {
 #[OpenApi(tag = "Tag::Webhooks")]
 impl Webhooks {
     /// A delivery of the PSP. Once this answers 200 it is safe; a duplicate changes nothing.
-    #[oai(path = "/webhooks/psp", method = "post")]
+    #[oai(path = "/webhooks/psp", method = "post", operation_id = "receiveWebhook")]
     async fn deliver(
         &self,
         store: Data<&Arc<Store>>,
@@ -42,7 +42,7 @@ impl Webhooks {
         let header = stripe_signature.0.unwrap_or_default();
         signature::verify(&header, &body, &store.secrets().webhooks, now).map_err(|rule| {
             tracing::warn!(%rule, "Refused a webhook");
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", rule)
+            Problem::new(StatusCode::FORBIDDEN, "invalid_signature", rule)
         })?;
         // jsonb has no room for it, and the PSP would deliver it again for days.
         if body.windows(6).any(|window| window == b"\\u0000") {

@@ -55,7 +55,7 @@ pub(super) struct Question {
 
 /// At which place of an answer a title is; titles that are equal are the same.
 pub(super) fn place(answer: &Value, wanted: &str) -> Option<usize> {
-    let hits = answer.get("hits").and_then(Value::as_array)?;
+    let hits = answer.get("items").and_then(Value::as_array)?;
     hits.iter().position(|hit| hit.get("title").and_then(Value::as_str) == Some(wanted))
 }
 

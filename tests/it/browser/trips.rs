@@ -68,7 +68,7 @@ async fn a_visitor_is_led_to_the_login_and_back_and_no_address_breaks_the_shop()
     browser.fill("birth_date", "2199-01-01").await;
     browser.click("main form button").await;
     browser.see("[name=birth_date][aria-invalid][aria-describedby]").await;
-    says(&browser, "pt", ["Check this field.", "Confira este campo."]).await;
+    says(&browser, "pt", ["must be in the past", "precisa estar no passado"]).await;
     browser.run("location.href = '/foo'", json!([])).await;
     says(&browser, "pt", ["There is no such page", "Esta página não existe"]).await;
     browser.click("main a").await;

@@ -86,7 +86,7 @@ async fn hits_are_sorted_paged_and_highlighted(search: SearchConfig) {
     assert_eq!(titles(&find(&app, "sort=dearest&limit=1").await), ["Static Bloom"]);
     assert_eq!(titles(&find(&app, "sort=newest&limit=2").await), ["Static Bloom", "Paper Lantern Parade"]);
     let found = find(&app, "q=moves").await;
-    assert_eq!(found["hits"][0]["highlight"], "&lt;b&gt;Bold&lt;/b&gt; <mark>Moves</mark>", "titles are escaped");
+    assert_eq!(found["items"][0]["highlight"], "&lt;b&gt;Bold&lt;/b&gt; <mark>Moves</mark>", "titles are escaped");
     for bad in ["limit=0", "offset=-1", "offset=10001", "q=%00", "year_min=3"] {
         app.visitor().get(&format!("/jogos/busca?{bad}")).await.refused(422, "invalid_field");
     }
@@ -195,7 +195,7 @@ async fn what_sells_comes_first_among_equals(search: SearchConfig) {
     })
     .await;
     assert_eq!(titles(&find(&app, "sort=popular").await), ["Harbor Two", "Harbor One"]);
-    assert_eq!(find(&app, "sort=popular").await["hits"][0]["sales"], 1);
+    assert_eq!(find(&app, "sort=popular").await["items"][0]["sales"], 1);
     app.verify().await;
 }
 
@@ -208,12 +208,13 @@ async fn ones_own_games_are_marked_and_can_be_left_out(search: SearchConfig) {
     ana.owns(&["Harbor One"]).await;
     eventually("both are found", || async { (find(&app, "q=harbor").await["total"].clone(), json!(2)) }).await;
     let found = ana.get("/jogos/busca?q=harbor").await.expect(200);
-    let owned =
-        |id: &str| found["hits"].as_array().unwrap().iter().find(|hit| hit["id"] == id).map(|hit| hit["owned"].clone());
+    let owned = |id: &str| {
+        found["items"].as_array().unwrap().iter().find(|hit| hit["id"] == id).map(|hit| hit["owned"].clone())
+    };
     assert_eq!((owned(&mine), owned(&other)), (Some(json!(true)), Some(json!(false))));
     assert_eq!(titles(&ana.get("/jogos/busca?q=harbor&exclude_owned=true").await.expect(200)), ["Harbor Two"]);
     let visitor = find(&app, "q=harbor&exclude_owned=true").await;
-    assert!(visitor["hits"].as_array().unwrap().iter().all(|hit| hit["owned"] == false));
+    assert!(visitor["items"].as_array().unwrap().iter().all(|hit| hit["owned"] == false));
     assert_eq!(visitor["total"], 2, "a visitor owns nothing");
 }
 
@@ -229,7 +230,7 @@ async fn a_retired_game_is_no_longer_found_and_a_changed_one_is_found_as_it_is(s
     eventually("none is left", || async { (find(&app, "q=harbor").await["total"].clone(), json!(0)) }).await;
     eventually("the new title is found", || async { (find(&app, "q=lighthous").await["total"].clone(), json!(1)) })
         .await;
-    assert_eq!(find(&app, "q=lighthouse").await["hits"][0]["price"]["amount"], 700);
+    assert_eq!(find(&app, "q=lighthouse").await["items"][0]["price"]["amount"], 700);
     app.verify().await;
 }
 

@@ -128,7 +128,7 @@ async fn the_gateways_key_may_search_and_nothing_else_and_provisioning_twice_cha
         [&search.meili_search_key, &search.meili_index_key].map(|key| key.as_ref().unwrap().expose_secret().to_owned())
     };
     assert_eq!(keys(&again), keys(&search));
-    assert_eq!(find(&app, "q=harbor").await["hits"][0]["title"], "Harbor One");
+    assert_eq!(find(&app, "q=harbor").await["items"][0]["title"], "Harbor One");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn on_postgres_a_word_with_letters_left_out_comes_before_one_with_letters_
         app.game(title, 100).await;
     }
     eventually("all are found", || async { find(&app, "q=witchr").await["total"] == 3 }).await;
-    assert_eq!(find(&app, "q=witchr").await["hits"][0]["title"], "Witcher Road");
+    assert_eq!(find(&app, "q=witchr").await["items"][0]["title"], "Witcher Road");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::contract;
+
 /// What the store answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -11,10 +13,16 @@ pub struct Answer {
 
 impl Answer {
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
-        Self { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let media_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        contract::hold(&method, &path, status, media_type, &body);
+        Self { status, headers, body }
     }
 
     /// The body of an answer that must have this status.

@@ -77,6 +77,11 @@ impl Person {
         Answer::of(self.request(Method::PUT, path).json(body)).await
     }
 
+    /// Changes a profile, whatever it was before.
+    pub async fn put_profile(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::PUT, path).header("If-Match", "*").json(body)).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::DELETE, path)).await
     }

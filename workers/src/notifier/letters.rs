@@ -82,7 +82,7 @@ impl Reader<'_> {
             self.say("Welcome to Ludoteca", "Boas-vindas à Ludoteca"),
             vec![
                 self.say(
-                    "your account is there. Confirm your address, find a game, pay by card or Pix, and play it from your library.",
+                    "your account has been created. Confirm your address, find a game, pay by card or Pix, and play it from your library.",
                     "sua conta foi criada. Confirme seu endereço, encontre um jogo, pague com cartão ou Pix e jogue a partir da sua biblioteca.",
                 ),
                 self.a_stranger_asked(),
@@ -96,7 +96,7 @@ impl Reader<'_> {
             self.say("Confirm your e-mail address", "Confirme seu endereço de e-mail"),
             vec![
                 self.say(
-                    "somebody gave this address as the one of their account. The link below is good for a day.",
+                    "someone used this address for a Ludoteca account. The link below is good for a day.",
                     "alguém informou este endereço como o da sua conta. O link abaixo vale por um dia.",
                 ),
                 self.a_stranger_asked(),
@@ -147,6 +147,23 @@ impl Reader<'_> {
                 ),
             ],
             (self.say("Go to the shop", "Ir para a loja"), format!("{}/", self.store)),
+        )
+    }
+
+    pub(super) fn address_asked_for(&self) -> Letter {
+        self.letter(
+            self.say("Another e-mail address for your account", "Outro endereço de e-mail para a sua conta"),
+            vec![
+                self.say(
+                    "someone asked for another e-mail address for your account. It takes effect once a link that we have mailed there is followed.",
+                    "alguém pediu outro endereço de e-mail para a sua conta. Ele passa a valer quando o link enviado para lá for aberto.",
+                ),
+                self.say(
+                    "If that was not you, choose another password now: that stops the change and ends all sessions.",
+                    "Se não foi você, escolha outra senha agora: isso cancela a mudança e encerra todas as sessões.",
+                ),
+            ],
+            (self.say("Choose another password", "Escolher outra senha"), format!("{}/#/forgotten", self.store)),
         )
     }
 

@@ -1,0 +1,116 @@
+//! What others make of the OpenAPI document: linters find nothing, and clients that are generated from it compile, have a
+//! method for every operation, and buy a game.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::TestApp;
+
+/// The generators and linters, where `scripts/test` has installed them, and a folder to work in.
+struct Workshop {
+    tools: PathBuf,
+    folder: TempDir,
+}
+
+impl Workshop {
+    fn open() -> Option<Self> {
+        let Some(tools) = std::env::var_os("CLIENTS").map(PathBuf::from) else {
+            println!("SKIPPED: linters and generated clients (scripts/test installs them)");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        std::os::unix::fs::symlink(tools.join("node_modules"), folder.path().join("node_modules")).unwrap();
+        std::fs::write(folder.path().join("openapi.json"), gateway::openapi_document().to_string()).unwrap();
+        Some(Self { tools, folder })
+    }
+
+    /// What a tool says; the test fails with it where the tool does.
+    async fn run(&self, tool: &str, arguments: &[&str]) -> String {
+        let path = format!("{}:{}", self.tools.join("bin").display(), std::env::var("PATH").unwrap());
+        let local = self.folder.path().join("node_modules/.bin").join(tool);
+        let mut command = if local.exists() {
+            let mut node = Command::new("node");
+            node.arg(local.canonicalize().unwrap());
+            node
+        } else {
+            Command::new(tool)
+        };
+        command.args(arguments).env("PATH", path).env("NO_COLOR", "1").env("REDOCLY_TELEMETRY", "off");
+        let run = command.kill_on_drop(true).current_dir(self.folder.path()).output();
+        let done = tokio::time::timeout(Duration::from_mins(3), run).await.expect(tool).unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{tool} {arguments:?}: {said}");
+        said
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).unwrap()
+    }
+}
+
+fn operations() -> Vec<String> {
+    let paths = gateway::openapi_document()["paths"].as_object().unwrap();
+    let operations = paths.values().flat_map(|path| path.as_object().unwrap().values());
+    operations.map(|operation| operation["operationId"].as_str().unwrap().to_owned()).collect()
+}
+
+/// As Python writes it.
+fn snake_case(name: &str) -> String {
+    name.chars().flat_map(|c| if c.is_uppercase() { vec!['_', c.to_ascii_lowercase()] } else { vec![c] }).collect()
+}
+
+/// A store that sells an ark.
+async fn store() -> TestApp {
+    let app = TestApp::start().await;
+    app.game("Ark", 5_990).await;
+    app
+}
+
+#[tokio::test]
+async fn linters_find_nothing_in_the_document() {
+    let Some(workshop) = Workshop::open() else { return };
+    let said = workshop.run("redocly", &["lint", "--format", "json", "openapi.json"]).await;
+    assert!(said.contains(r#""errors": 0"#) && said.contains(r#""warnings": 0"#), "{said}");
+    workshop.run("spectral", &["lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", "openapi.json"]).await;
+}
+
+#[tokio::test]
+async fn clients_in_typescript_have_every_operation_and_buy_a_game() {
+    let Some(workshop) = Workshop::open() else { return };
+    let app = store().await;
+    workshop.run("openapi-typescript", &["openapi.json", "-o", "schema.d.ts"]).await;
+    workshop.run("openapi-ts", &[]).await;
+    let made = workshop.read("hey/sdk.gen.ts");
+    for operation in operations() {
+        assert!(made.contains(&format!("export const {operation} = ")), "{operation}");
+    }
+    workshop.run("tsc", &["--project", "."]).await;
+    for program in ["built/fetch.js", "built/hey.js"] {
+        assert_eq!(workshop.run("node", &[program, &app.url]).await.trim(), "completed");
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_python_has_every_operation_and_buys_a_game() {
+    let Some(workshop) = Workshop::open() else { return };
+    let app = store().await;
+    let generate = ["generate", "--path", "openapi.json", "--meta", "none", "--config", "python.yaml"];
+    let said = workshop.run("openapi-python-client", &generate).await;
+    assert!(!said.contains("parsing") && !said.contains("Unable"), "{said}");
+    let mut made = Vec::new();
+    for tag in std::fs::read_dir(workshop.folder.path().join("ludoteca/api")).unwrap() {
+        let modules = std::fs::read_dir(tag.unwrap().path()).into_iter().flatten();
+        made.extend(modules.map(|module| module.unwrap().file_name().into_string().unwrap()));
+    }
+    for operation in operations() {
+        assert!(made.contains(&format!("{}.py", snake_case(&operation))), "{operation}");
+    }
+    assert_eq!(workshop.run("python", &["buy.py", &app.url]).await.trim(), "completed");
+}

@@ -1,0 +1,2 @@
+// What @hey-api/openapi-ts makes, and how: for Node.js, whose imports name their files whole.
+export default { input: 'openapi.json', output: { path: 'hey', importFileExtension: '.js' } };

@@ -1,0 +1,69 @@
+//! Every answer that a test sees, held to the OpenAPI document: its status is one that the operation can have, and its body
+//! has the form that is described.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+static DOCUMENT: LazyLock<&Value> = LazyLock::new(gateway::openapi_document);
+
+/// Panics where an answer of the API is not as described. What is no part of the API is passed over, and methods that it
+/// has not.
+#[track_caller]
+pub fn hold(method: &str, path: &str, status: u16, media_type: &str, body: &Value) {
+    let Some((template, operation)) = operation(method, path) else { return };
+    if status == 405 {
+        return;
+    }
+    let described = &operation["responses"][status.to_string()];
+    assert!(described.is_object(), "{method} {template} is not described to answer {status}: {body}");
+    let described = match described["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => described,
+    };
+    if method == "HEAD" {
+        return;
+    }
+    let Some(content) = described["content"].as_object() else {
+        assert_eq!(body, "", "{method} {template} {status} is not described to have a body");
+        return;
+    };
+    let media_type = media_type.split(';').next().unwrap_or_default();
+    let schema = content.get(media_type);
+    let schema = schema.unwrap_or_else(|| panic!("{method} {template} {status} is not described as {media_type}"));
+    if !media_type.ends_with("/json") && !media_type.ends_with("+json") {
+        return;
+    }
+    let validator = validator(&format!("{method} {template} {status}"), &schema["schema"]);
+    let wrong: Vec<String> =
+        validator.iter_errors(body).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{method} {template} {status} is not as described: {wrong:?}\n{body}");
+}
+
+/// The operation of a request; `/jogos/busca` is no `/jogos/{id}`.
+fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)> {
+    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let fits = |template: &str| {
+        let wanted: Vec<&str> = template.trim_end_matches('/').split('/').collect();
+        wanted.len() == parts.len()
+            && wanted.iter().zip(&parts).all(|(wanted, part)| wanted.starts_with('{') || wanted == part)
+    };
+    let paths = DOCUMENT["paths"].as_object().unwrap().iter();
+    let (template, methods) =
+        paths.filter(|(template, _)| fits(template)).min_by_key(|(template, _)| template.matches('{').count())?;
+    let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
+    Some((template, methods.get(method)?))
+}
+
+fn validator(of: &str, schema: &Value) -> Arc<Validator> {
+    static KNOWN: Mutex<Option<HashMap<String, Arc<Validator>>>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap();
+    let known = known.get_or_insert_default();
+    let build = || {
+        let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
+        Arc::new(jsonschema::options().should_validate_formats(true).build(&whole).unwrap())
+    };
+    known.entry(of.to_owned()).or_insert_with(build).clone()
+}

@@ -6,6 +6,7 @@
 
 mod cost;
 mod figures;
+mod hostile;
 mod mix;
 mod shopper;
 
@@ -23,6 +24,7 @@ use indicatif::ProgressBar;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use self::hostile::Attack;
 use self::mix::{Action, Mix};
 use self::shopper::{Laps, Shopper};
 use crate::client::Api;
@@ -55,6 +57,11 @@ pub struct LoadArgs {
     /// What is done, and how often: browse, search, purchase, decline and refund, such as browse=5,search=3,purchase=2
     #[arg(long, default_value = "purchase")]
     mix: Mix,
+    /// Have customers browse, first alone and then while strangers attack the store from this machine (200 connections that
+    /// send a byte a second, 1000 forged tokens a second, 300 wrong logins a minute), and print both side by side. `up`
+    /// allows its own machine nearly everything: start it with `RATE_LIMITS=registration=300` for the usual limits
+    #[arg(long, conflicts_with_all = ["mix", "compare"])]
+    hostile: bool,
     /// How long a client waits for a game to arrive, in seconds
     #[arg(long, default_value_t = 60)]
     patience: u64,
@@ -95,6 +102,9 @@ pub(crate) struct Measured {
 pub async fn run(args: &LoadArgs) -> Result<()> {
     let earlier = args.compare.as_deref().map(Figures::read).transpose()?;
     let (patience, size) = (Duration::from_secs(args.patience), (args.purchases, args.clients));
+    if args.hostile {
+        return under_attack(args, size, patience).await;
+    }
     let load =
         Load { rate: args.rate, mix: args.mix.clone(), ..Load::prepare(&args.client.url, size, patience).await? };
     let store = Store::of(&args.data);
@@ -109,6 +119,25 @@ pub async fn run(args: &LoadArgs) -> Result<()> {
         _ => eprintln!("SKIPPED: what it cost (no store runs in {} on this machine)", args.data.display()),
     }
     figures.print(earlier.as_ref(), args.output);
+    Ok(())
+}
+
+/// How many customers a second look at a page while strangers attack, unless --rate says otherwise.
+const BROWSERS: f64 = 50.0;
+
+/// Browses twice, the second time among strangers who attack.
+async fn under_attack(args: &LoadArgs, size: (u64, u64), patience: Duration) -> Result<()> {
+    let browse = async || -> Result<Figures> {
+        let load = Load::prepare(&args.client.url, size, patience).await?;
+        let load = Load { mix: "browse".parse()?, ..load.at_rate(args.rate.unwrap_or(BROWSERS)) };
+        Ok(Figures::of(&load.run().await?))
+    };
+    let alone = browse().await?;
+    let attack = Attack::begin(&args.client.url).await?;
+    let attacked = browse().await;
+    let mut figures = attacked?;
+    attack.end(&mut figures);
+    figures.print(Some(&alone), args.output);
     Ok(())
 }
 

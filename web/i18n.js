@@ -176,6 +176,8 @@ const pt = {
   "You can correct it once. Until the store has confirmed it, the younger age counts.": "Você pode corrigi-la uma vez. Até a loja confirmar, vale a idade menor.",
   "You have corrected it once; ask the store to change it again.": "Você já a corrigiu uma vez; peça à loja para alterá-la de novo.",
   "People": "Pessoas",
+  "counts as {date}": "vale como {date}",
+  "{email} waits for you to follow the link that we have sent there.": "{email} espera que você siga o link que enviamos para lá.",
   "Confirmed": "Confirmado",
   "Confirm the birth date": "Confirmar a data de nascimento",
   "age ratings go by this date from now on.": "a partir de agora, as classificações indicativas valem por esta data.",

@@ -51,8 +51,9 @@ impl Projection for Orders {
 
     async fn apply(&self, rows: &mut Rows<OrderView>, fact: &Fact) -> Result<(), ApplyError> {
         match &fact.event {
-            StoreEvent::Order(order, OrderEvent::OrderCreated { buyer, lines, total, .. }) => {
-                rows.insert(created(*order, fact, (*buyer, lines, *total)))?;
+            StoreEvent::Order(order, OrderEvent::OrderCreated { buyer, lines, total, age_source, .. }) => {
+                let placed = created(*order, fact, (*buyer, lines, *total));
+                rows.insert(OrderView { age_source: age_source.map(|source| source.to_string()), ..placed })?;
             }
             StoreEvent::Order(order, event) => {
                 rows.change(&OrderKey { order_id: order.as_uuid() }, |known| known.take(event, fact));
@@ -97,6 +98,7 @@ fn created(order: OrderId, fact: &Fact, (buyer, lines, total): (UserId, &[Line],
         lines: Json(lines.to_vec()),
         refunds: Json(vec![]),
         standing: "good".to_owned(),
+        age_source: None,
         payment_id: payment.map(PaymentId::as_uuid),
         created_at: fact.at,
         updated_at: fact.at,
@@ -183,6 +185,8 @@ pub struct OrderView {
     pub refunds: Json<Vec<RefundView>>,
     /// `good`; `suspended` or `revoked` where the payment is, or was, disputed.
     pub standing: String,
+    /// How the store knew that the buyer was old enough: `self_declared` or `staff_confirmed`; nothing in older orders.
+    pub age_source: Option<String>,
     /// The latest payment.
     pub payment_id: Option<Uuid>,
     /// When it was placed.

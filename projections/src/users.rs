@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
 use domain::user::{BirthDateChange, User, UserEvent};
-use domain::{EventId, Role, SealedProfile, StoreEvent, UserId};
+use domain::{EventId, Role, SealedEmail, SealedProfile, StoreEvent, UserId};
 use journal::{JournalError, Vault, once_more};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool};
@@ -36,15 +36,28 @@ impl Users {
         fact: &Fact,
         sealed: &SealedProfile,
     ) -> Result<(String, String, Option<NaiveDate>), ApplyError> {
-        if sealed.sealed_in != EventId::from_uuid(fact.event_id) {
-            return Err(JournalError::Sealed("sealed for another event").into());
-        }
+        must_be_sealed_in(sealed.sealed_in, fact)?;
         let Some(key) = self.vault.subject(user).await? else {
             return Ok((ERASED.to_owned(), ERASED.to_owned(), None));
         };
         let profile = key.open(sealed)?;
         let name = profile.name.as_str().to_owned();
         Ok((name, profile.email.as_str().to_owned(), Some(profile.birth_date.date())))
+    }
+
+    /// An address that was asked for; nothing once the key is destroyed.
+    async fn open_email(&self, user: UserId, fact: &Fact, sealed: &SealedEmail) -> Result<Option<String>, ApplyError> {
+        must_be_sealed_in(sealed.sealed_in, fact)?;
+        let Some(key) = self.vault.subject(user).await? else { return Ok(None) };
+        Ok(Some(key.open_email(sealed)?.as_str().to_owned()))
+    }
+}
+
+fn must_be_sealed_in(event: EventId, fact: &Fact) -> Result<(), ApplyError> {
+    if event == EventId::from_uuid(fact.event_id) {
+        Ok(())
+    } else {
+        Err(JournalError::Sealed("sealed for another event").into())
     }
 }
 
@@ -89,6 +102,8 @@ impl Projection for Users {
                     email,
                     birth_date,
                     email_confirmed: false,
+                    pending_email: None,
+                    counted_birth_date: None,
                     birth_date_corrected: false,
                     revision: 1,
                     role: role.to_string(),
@@ -100,7 +115,15 @@ impl Projection for Users {
             UserEvent::UserProfileChanged { profile, address_changed, birth_date } => {
                 let opened = self.open(*user, fact, profile).await?;
                 rows.change(&key, |person| {
+                    match birth_date {
+                        BirthDateChange::Unchanged => (),
+                        BirthDateChange::Younger => person.counted_birth_date = None,
+                        BirthDateChange::Older => {
+                            person.counted_birth_date = person.counted_birth_date.or(person.birth_date);
+                        }
+                    }
                     (person.name, person.email, person.birth_date) = opened;
+                    person.pending_email = None;
                     person.email_confirmed &= !address_changed;
                     person.birth_date_corrected |= *birth_date != BirthDateChange::Unchanged;
                     person.revision = person.revision.saturating_add(1);
@@ -111,8 +134,17 @@ impl Projection for Users {
                 let (_, _, birth_date) = self.open(*user, fact, profile).await?;
                 rows.change(&key, |person| {
                     (person.birth_date, person.version) = (birth_date, fact.version);
+                    person.counted_birth_date = None;
                     person.revision = person.revision.saturating_add(1);
                 });
+            }
+            UserEvent::UserEmailChangeRequested { address } => {
+                let pending = self.open_email(*user, fact, address).await?;
+                rows.change(&key, |person| (person.pending_email, person.version) = (pending, fact.version));
+            }
+            // Either of them gives a pending address up.
+            UserEvent::UserPasswordChanged { .. } | UserEvent::UserSessionsEnded { .. } => {
+                rows.change(&key, |person| (person.pending_email, person.version) = (None, fact.version));
             }
             UserEvent::UserEmailConfirmed {} => rows.change(&key, |person| {
                 (person.email_confirmed, person.version) = (true, fact.version);
@@ -120,15 +152,13 @@ impl Projection for Users {
             UserEvent::UserRoleChanged { role } => rows.change(&key, |person| {
                 (person.role, person.version) = (role.to_string(), fact.version);
             }),
-            // What opens an account, or was only asked for, is shown to nobody.
+            // What opens an account is shown to nobody.
             UserEvent::UserRegistrationRepeated {}
-            | UserEvent::UserEmailChangeRequested { .. }
             | UserEvent::UserEmailConfirmationRequested {}
-            | UserEvent::UserPasswordChanged { .. }
-            | UserEvent::UserPasswordResetRequested { .. }
-            | UserEvent::UserSessionsEnded { .. } => (),
+            | UserEvent::UserPasswordResetRequested { .. } => (),
             UserEvent::UserErased {} => rows.change(&key, |person| {
                 (person.name, person.email, person.birth_date) = (ERASED.to_owned(), ERASED.to_owned(), None);
+                (person.pending_email, person.counted_birth_date) = (None, None);
                 (person.erased, person.version) = (true, fact.version);
             }),
         }
@@ -150,6 +180,11 @@ pub struct UserView {
     pub birth_date: Option<NaiveDate>,
     /// Whether mail to the address was seen to arrive.
     pub email_confirmed: bool,
+    /// The address that takes its place once it is confirmed.
+    pub pending_email: Option<String>,
+    /// The birth date that age ratings go by, where it is another one.
+    #[serde(with = "crate::date")]
+    pub counted_birth_date: Option<NaiveDate>,
     /// Whether the one correction of it that is theirs was used.
     pub birth_date_corrected: bool,
     /// How often their data was written, from 1.

@@ -22,8 +22,15 @@ async fn an_older_birth_date_opens_no_age_gate_until_the_staff_have_seen_proof()
     ana.put_profile("/users/me", &born(&ana, "1990-05-17")).await.expect(204);
 
     ana.try_buy(&[&game], "pm_card_visa").await.refused(422, "buyer_too_young");
+    eventually("it is shown which counts", || async {
+        ana.get("/users/me").await.expect(200)["counted_birth_date"] == "2015-05-17"
+    })
+    .await;
     confirm(&app, &ana, "1990-05-17").await;
-    ana.try_buy(&[&game], "pm_card_visa").await.expect(202);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    assert_eq!(ana.order(&order).await.unwrap()["age_source"], "staff_confirmed");
+    app.verify().await;
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     (
         "read.orders",
         Nobody,
-        "created_at currency lines order_id payment_id refunds standing status total updated_at user_id",
+        "age_source created_at currency lines order_id payment_id refunds standing status total updated_at user_id",
     ),
     ("read.parked", Nobody, "aggregate_id error event_id event_type parked_at projection sequence"),
     (
@@ -78,7 +78,8 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
     (
         "read.users",
         UntilProjected,
-        "birth_date birth_date_corrected email email_confirmed erased name registered_at revision role user_id version",
+        "birth_date birth_date_corrected counted_birth_date email email_confirmed erased name pending_email \
+         registered_at revision role user_id version",
     ),
     ("vault.credentials", UntilForgotten, "credential_id kept_at password_hash user_id"),
     ("vault.mail", Nobody, "attempts dead_at due_at event_id last_error noted_at sent_at sequence"),

@@ -74,6 +74,7 @@ export function Account() {
       <${Field} name="name" label=${t('Name')} required value=${user.name} autocomplete="name" />
       <${Field} name="email" label=${t('E-mail')} type="email" required value=${user.email} autocomplete="email" />
       <${Field} name="birth_date" label=${t('Birth date')} hint=${user.birth_date_corrected ? t('You have corrected it once; ask the store to change it again.') : t('You can correct it once. Until the store has confirmed it, the younger age counts.')} type="date" required disabled=${user.birth_date_corrected} value=${user.birth_date} autocomplete="bday" /><//>
+      ${user.pending_email && !told && html`<p class="note">${t('{email} waits for you to follow the link that we have sent there.', { email: user.pending_email })}</p>`}
       ${told && html`<p class="note ok" role="status">${told}</p>`}
       ${!user.email_confirmed && html`<p class="row">${t('Your e-mail address is not confirmed.')} <button class="button quiet small" id="confirm" onClick=${() => confirm().catch(setError)}>${t('Send the link')}</button></p>`}</section>
     <section class="panel"><h2>${t('Password')}</h2><${Form} submit=${choose} label=${t('Change the password')} done=${t('Saved.')}>

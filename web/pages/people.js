@@ -19,7 +19,7 @@ export function People() {
   };
   return html`<${Failure} error=${error} again=${again} />${proof}
     <div class="table"><table><thead><tr><th scope="col">${t('Name')}</th><th scope="col">${t('E-mail')}</th><th scope="col">${t('Birth date')}</th><th></th></tr></thead>
-      <tbody>${people?.filter((person) => !person.erased).map((person) => html`<tr key=${person.id}><td>${person.name}</td><td>${person.email} ${person.email_confirmed && html`<span class="tag">${t('Confirmed')}</span>`}</td><td>${day(person.birth_date)}</td>
+      <tbody>${people?.filter((person) => !person.erased).map((person) => html`<tr key=${person.id}><td>${person.name}</td><td>${person.email} ${person.email_confirmed && html`<span class="tag">${t('Confirmed')}</span>`}</td><td>${day(person.birth_date)}${person.counted_birth_date && html`<br /><span class="tag">${t('counts as {date}', { date: day(person.counted_birth_date) })}</span>`}</td>
         <td>${person.id !== state.user.id && html`<button class="button quiet small" aria-label="${t('Confirm the birth date')}: ${person.name}" onClick=${() => choose(person)}>${t('Confirm the birth date')}</button>`}</td></tr>`)}</tbody></table></div>
     ${more && html`<p><button class="button quiet" id="more" onClick=${more}>${t('Show more')}</button></p>`}
     ${chosen && html`<${Dialog} title=${t('Confirm the birth date')} close=${() => choose(null)}><p>${chosen.name}: ${t('age ratings go by this date from now on.')}</p><${Form} submit=${confirm} label=${t('Save')}>

@@ -31,8 +31,9 @@ pub enum Evidence {
 }
 
 /// How the store knows how old somebody is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AgeSource {
     /// They said so.
     #[default]

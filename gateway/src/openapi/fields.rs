@@ -117,7 +117,7 @@ fn rules() -> Value {
             "reason": with(line(RefundReason::MIN, RefundReason::MAX), &json!({ "example": "not as described" })),
         },
         "Refund": { "status": one_of("RefundStatus") },
-        "Order": { "id": id, "status": one_of("OrderStatus"), "standing": one_of("Standing") },
+        "Order": { "id": id, "status": one_of("OrderStatus"), "standing": one_of("Standing"), "age_source": one_of("AgeSource") },
         "Payment": { "id": id, "status": one_of("PaymentStatus") },
         "PaymentBegun": { "status": one_of("PaymentStatus") },
         "Dispute": { "status": one_of("DisputeStatus") },
@@ -132,8 +132,9 @@ fn rules() -> Value {
 }
 
 /// Names of states that the read models keep as text.
-const ENUMS: [(&str, &[&str]); 3] = [
+const ENUMS: [(&str, &[&str]); 4] = [
     ("Standing", &["good", "suspended", "revoked"]),
+    ("AgeSource", &["self_declared", "staff_confirmed"]),
     ("RefundStatus", &["requested", "refunded", "failed"]),
     ("PaymentStatus", &["initiated", "submitted", "pending", "succeeded", "failed", "cancelled", "refunded"]),
 ];

@@ -133,6 +133,8 @@ pub(super) struct Order {
     refunds: Vec<RefundDto>,
     /// `good`; `suspended` or `revoked` where the payment is, or was, disputed.
     standing: String,
+    /// How the store knew that the buyer was old enough; nothing in older orders.
+    age_source: Option<String>,
     payment_id: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -352,6 +354,7 @@ impl From<OrderView> for Order {
             games: games.collect(),
             refunds: refunds.collect(),
             standing: view.standing,
+            age_source: view.age_source,
             total: MoneyDto::of(view.total, view.currency),
             payment_id: view.payment_id.map(|payment| payment.to_string()),
             created_at: view.created_at,

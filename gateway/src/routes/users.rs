@@ -69,6 +69,10 @@ struct User {
     birth_date: Option<NaiveDate>,
     /// Whether a link that was sent to the address was followed.
     email_confirmed: bool,
+    /// The address that takes its place once the link that was sent there is followed.
+    pending_email: Option<String>,
+    /// The birth date that age ratings go by until the staff have confirmed the other one.
+    counted_birth_date: Option<NaiveDate>,
     /// Whether the person has used the one correction of the birth date that they have.
     birth_date_corrected: bool,
     erased: bool,
@@ -172,6 +176,8 @@ impl Users {
             role: RoleDto::Customer,
             birth_date: Some(profile.birth_date.date()),
             email_confirmed: false,
+            pending_email: None,
+            counted_birth_date: None,
             birth_date_corrected: false,
             erased: false,
         };
@@ -361,8 +367,18 @@ impl ChangedUser {
 impl From<UserView> for User {
     fn from(view: UserView) -> Self {
         let role = view.role().into();
-        let UserView { user_id, name, email, birth_date, email_confirmed, birth_date_corrected, erased, .. } = view;
-        Self { id: user_id.to_string(), name, email, role, birth_date, email_confirmed, birth_date_corrected, erased }
+        Self {
+            id: view.user_id.to_string(),
+            name: view.name,
+            email: view.email,
+            role,
+            birth_date: view.birth_date,
+            email_confirmed: view.email_confirmed,
+            pending_email: view.pending_email,
+            counted_birth_date: view.counted_birth_date,
+            birth_date_corrected: view.birth_date_corrected,
+            erased: view.erased,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Every answer that a test sees, held to the OpenAPI document: its status is one that the operation can have, and its body
-//! has the form that is described.
+//! Every answer that [`super::Answer`] reads, held to the OpenAPI document: its status is one that the operation can have,
+//! and its body has the media type and the form that are described. Headers are not compared.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};

@@ -7,6 +7,8 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use crate::config::ClientConfig;
+
 /// A password that nobody guesses.
 #[must_use]
 pub fn new_password() -> SecretString {
@@ -45,7 +47,25 @@ impl Api {
     /// # Errors
     /// When the store does not let them in.
     pub async fn log_in(&self, email: &str, password: &SecretString) -> Result<Self> {
-        let credentials = json!({ "email": email, "password": password.expose_secret() });
+        self.log_in_with(email, password, None).await
+    }
+
+    /// The admin of a tool's settings: by their key, or logged in.
+    ///
+    /// # Errors
+    /// When the store does not let them in.
+    pub async fn log_in_admin(config: &ClientConfig) -> Result<Self> {
+        let ClientConfig { url, api_key, admin_email, admin_password, admin_code } = config;
+        let visitor = Self::visit(url)?;
+        match api_key {
+            Some(key) => Ok(Self { token: Some(key.clone()), ..visitor }),
+            None => visitor.log_in_with(admin_email, admin_password, admin_code.as_ref()).await,
+        }
+    }
+
+    async fn log_in_with(&self, email: &str, password: &SecretString, code: Option<&SecretString>) -> Result<Self> {
+        let code = code.map(ExposeSecret::expose_secret);
+        let credentials = json!({ "email": email, "password": password.expose_secret(), "code": code });
         let tokens = self.post("/login/auth", &credentials).await?;
         self.with(&tokens)
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::Args;
+use clap::builder::ArgPredicate;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use gateway::{Bounds, Edge, ProxyHeader, Quotas, Tls, TrustedProxies};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit};
@@ -50,8 +51,15 @@ pub struct StoreConfig {
     pub time_zone: Tz,
     /// Whether an account opens, and an address counts, only once a link that was mailed there is followed: optional, or
     /// required
-    #[arg(long, env = "EMAIL_CONFIRMATION", default_value = "optional", value_parser = EmailConfirmation::from_str)]
-    pub email_confirmation: EmailConfirmation,
+    #[arg(long, env = "EMAIL_CONFIRMATION", default_value = "optional", value_parser = Requirement::from_str)]
+    pub email_confirmation: Requirement,
+    /// Whether admins and analysts are what they are only in sessions that were opened with a second factor: optional, or
+    /// required
+    #[arg(long, env = "STAFF_SECOND_FACTOR", default_value = "optional", value_parser = Requirement::from_str)]
+    pub staff_second_factor: Requirement,
+    /// Where people find the storefront: for links in mail, and what passkeys are bound to, so it needs a name
+    #[arg(long, env = "STORE_URL", default_value = "http://localhost:8080")]
+    pub store_url: reqwest::Url,
 }
 
 /// The database as its owner sees it: for migrations and for a new epoch.
@@ -326,9 +334,6 @@ pub struct MailConfig {
     /// The folder for mail where there is no mail server
     #[arg(long, env = "MAIL_FOLDER", default_value = ".local/outbox")]
     pub mail_folder: PathBuf,
-    /// Where people find the storefront, for links
-    #[arg(long, env = "STORE_URL", default_value = "http://127.0.0.1:8080")]
-    pub store_url: String,
     /// How often a mail is tried before it becomes a dead letter
     #[arg(long, env = "MAIL_ATTEMPTS", default_value_t = 8)]
     pub mail_attempts: i32,
@@ -377,12 +382,29 @@ pub struct ClientConfig {
     /// The store's address
     #[arg(long, env = "LUDOTECA_URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// An admin's address
-    #[arg(long, env = "ADMIN_EMAIL")]
+    /// An admin's API key, made in the shop (Account); the tool logs in as nobody then
+    #[arg(long, env = "LUDOTECA_API_KEY", hide_env_values = true)]
+    pub api_key: Option<SecretString>,
+    /// An admin's address, where there is no key
+    #[arg(
+        long,
+        env = "ADMIN_EMAIL",
+        required_unless_present = "api_key",
+        default_value_if("api_key", ArgPredicate::IsPresent, "")
+    )]
     pub admin_email: String,
     /// That admin's password
-    #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "ADMIN_PASSWORD",
+        hide_env_values = true,
+        required_unless_present = "api_key",
+        default_value_if("api_key", ArgPredicate::IsPresent, "")
+    )]
     pub admin_password: SecretString,
+    /// A code of that admin's authenticator app, or a recovery code, where the account has one
+    #[arg(long, env = "ADMIN_CODE", hide_env_values = true)]
+    pub admin_code: Option<SecretString>,
 }
 
 fn millis(text: &str) -> Result<Duration, std::num::ParseIntError> {

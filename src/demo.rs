@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// When the store does not do what it says.
 pub async fn run(config: &ClientConfig) -> Result<()> {
     let visitor = Api::visit(&config.url)?;
-    let admin = visitor.log_in(&config.admin_email, &config.admin_password).await.context("the admin's login")?;
+    let admin = Api::log_in_admin(config).await.context("the admin's login")?;
     let watching = tokio::spawn(watch(admin));
 
     let name = format!("demo-{:08x}", rand::random::<u32>());

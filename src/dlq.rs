@@ -105,8 +105,7 @@ struct Page {
 /// # Errors
 /// When the store does not answer, or refuses.
 pub async fn run(args: &DlqArgs) -> Result<()> {
-    let ClientConfig { url, admin_email, admin_password } = &args.client;
-    let api = Api::visit(url)?.log_in(admin_email, admin_password).await?;
+    let api = Api::log_in_admin(&args.client).await?;
     match &args.action {
         Action::Ls { filter, output } => list(&api, filter, *output).await,
         Action::Show { sequence } => {

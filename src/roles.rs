@@ -48,6 +48,7 @@ pub struct Foundation {
     pub shared: Shared,
     /// The vault.
     pub vault: Vault,
+    store_url: String,
     stop: CancellationToken,
 }
 
@@ -77,11 +78,13 @@ impl Foundation {
         let vault = Vault::open(pool, &config.master_key, clock.clone()).await?;
         let nats = nats.with_replicas(config.nats_replicas);
         let refund_window = TimeDelta::days(config.refund_window_days.into());
-        let StoreConfig { currency, dispute_policy, time_zone, email_confirmation, .. } = *config;
-        let rules = Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation };
-        let commands = Commands::new(journal.clone(), vault.clone(), rules, clock);
+        let StoreConfig { currency, dispute_policy, time_zone, email_confirmation, staff_second_factor, .. } = *config;
+        let rules =
+            Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation, staff_second_factor };
+        let commands = Commands::new(journal.clone(), vault.clone(), rules, clock).found_at(&config.store_url);
         beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop.clone()));
-        Ok(Self { shared: Shared { commands, nats }, vault, stop })
+        let store_url = config.store_url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { shared: Shared { commands, nats }, vault, store_url, stop })
     }
 
     /// The journal.
@@ -101,7 +104,7 @@ impl Foundation {
             search: search::reading(search, self.journal().pool())?,
             secrets: secrets::follow(&config.secrets, self.stop.clone())?,
             payment_stale: config.payment_stale,
-            authority: Authority::open(self.journal().clone()).await?,
+            authority: Authority::open(self.journal().clone(), self.shared.commands.staff_second_factor()).await?,
             progress: Progress::default(),
             quotas: config.rate_limits.clone(),
             cors_origins: config.cors_origins.clone(),
@@ -191,8 +194,7 @@ impl Foundation {
         let mailer = Mailer::new(smtp, &config.mail_folder)?;
         let from = config.mail_from.parse().context("MAIL_FROM")?;
         let patience = MailPatience { attempts: config.mail_attempts, pause: config.mail_pause };
-        let store_url = config.store_url.trim_end_matches('/').to_owned();
-        let (shared, noted) = (self.shared.clone(), Arc::default());
+        let (shared, store_url, noted) = (self.shared.clone(), self.store_url.clone(), Arc::default());
         Notifier { shared, mailer, from, store_url, patience, noted }.run(self.stop.clone()).await
     }
 

@@ -158,8 +158,9 @@ export function Form({ submit, children, label, danger, done }) {
 let formCount = 0;
 
 // What is stored is only where a field begins: a redraw must not take away what is being typed.
-export const Field = ({ name, label, hint, value, children, ...input }) => html`<div>
-  <label for="f-${name}">${label}</label>${children || html`<input id="f-${name}" name=${name} defaultValue=${value} aria-describedby=${hint ? `h-${name}` : undefined} ...${input} />`}${hint && html`<small id="h-${name}">${hint}</small>`}</div>`;
+// `id` where a page has two fields of a name.
+export const Field = ({ name, id = name, label, hint, value, children, ...input }) => html`<div>
+  <label for="f-${id}">${label}</label>${children || html`<input id="f-${id}" name=${name} defaultValue=${value} aria-describedby=${hint ? `h-${id}` : undefined} ...${input} />`}${hint && html`<small id="h-${id}">${hint}</small>`}</div>`;
 
 /** A dialog that is open as long as it is shown. The focus begins at the way out, or at the first field, and returns to
     where it was: only a dialog that closes by itself gives it back. */

@@ -1,8 +1,10 @@
 //! Who asks, and what they may do. Every check of role and ownership is here, and refuses by default.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{CommandId, Role, UserId};
+use domain::user::Requirement;
+use domain::{ApiKeyId, CommandId, Role, UserId};
 use journal::FirstAnswer;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -10,6 +12,17 @@ use crate::error::CommandError;
 
 /// For how long somebody who has just logged in may change what opens their account, or what cannot be undone.
 pub const PROVEN_FOR: TimeDelta = TimeDelta::minutes(5);
+
+/// How well somebody has proven who they are: the levels that NIST SP 800-63B-4 calls AAL1 and AAL2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assurance {
+    /// By their password.
+    #[serde(rename = "aal1")]
+    OneFactor,
+    /// By their password and something that they hold, or by a passkey, which asks for a finger, a face or a PIN.
+    #[serde(rename = "aal2")]
+    TwoFactors,
+}
 
 /// Who asks for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +37,50 @@ pub enum Actor {
         role: Role,
         /// When they proved who they are.
         proven_at: DateTime<Utc>,
+        /// Whether they would be staff, had they shown a second factor.
+        lacks_second_factor: bool,
+        /// The key by which a program speaks for them.
+        key: Option<ApiKeyId>,
     },
     /// A part of the store itself, by name.
     System(&'static str),
 }
 
 impl Actor {
+    /// Somebody with an account. Where the store wants a second factor of its staff, whoever has shown none is a customer.
+    #[must_use]
+    pub fn of_user(
+        id: UserId,
+        role: Role,
+        (assurance, wanted): (Assurance, Requirement),
+        proven_at: DateTime<Utc>,
+    ) -> Self {
+        let is_weak = wanted == Requirement::Required && assurance == Assurance::OneFactor;
+        let lacks_second_factor = is_weak && role != Role::Customer;
+        let role = if lacks_second_factor { Role::Customer } else { role };
+        Self::User { id, role, proven_at, lacks_second_factor, key: None }
+    }
+
+    /// A program that speaks for somebody; it has never proven who they are.
+    #[must_use]
+    pub fn of_key(key: ApiKeyId, id: UserId, role: Role, assurance: (Assurance, Requirement)) -> Self {
+        match Self::of_user(id, role, assurance, DateTime::UNIX_EPOCH) {
+            Self::User { id, role, proven_at, lacks_second_factor, .. } => {
+                Self::User { id, role, proven_at, lacks_second_factor, key: Some(key) }
+            }
+            other => other,
+        }
+    }
+
+    /// What somebody with an account may do; nothing that others may not, without one.
+    #[must_use]
+    pub fn role(self) -> Role {
+        match self {
+            Self::User { role, .. } => role,
+            Self::Anonymous | Self::System(_) => Role::Customer,
+        }
+    }
+
     /// Passes whoever owns the thing, admins, and the store itself. To others it does not exist.
     ///
     /// # Errors
@@ -53,10 +104,11 @@ impl Actor {
     /// Passes admins and the store itself.
     ///
     /// # Errors
-    /// [`CommandError::Forbidden`].
+    /// [`CommandError::Forbidden`], or [`CommandError::SecondFactorMissing`] where that is all that stands in the way.
     pub fn must_be_admin(self) -> Result<(), CommandError> {
         match self {
             Self::System(_) | Self::User { role: Role::Admin, .. } => Ok(()),
+            Self::User { lacks_second_factor: true, .. } => Err(CommandError::SecondFactorMissing),
             Self::User { .. } | Self::Anonymous => Err(CommandError::Forbidden),
         }
     }
@@ -64,7 +116,7 @@ impl Actor {
     /// Passes analysts, admins and the store itself.
     ///
     /// # Errors
-    /// [`CommandError::Forbidden`].
+    /// As [`Actor::must_be_admin`].
     pub fn may_read_events(self) -> Result<(), CommandError> {
         match self {
             Self::User { role: Role::Analyst, .. } => Ok(()),
@@ -97,6 +149,7 @@ impl Actor {
     fn name(self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
+            Self::User { id, key: Some(key), .. } => format!("user:{id} key:{key}"),
             Self::User { id, .. } => format!("user:{id}"),
             Self::System(part) => format!("system:{part}"),
         }

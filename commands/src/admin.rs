@@ -35,7 +35,7 @@ impl Commands {
         // The password first: whoever has the account until now must not be an admin for a moment.
         let known = self.generation_known_by(user, account.password.clone().into_secret()).await?.is_some();
         if !known {
-            let change = |credential| UserCommand::ChangePassword { credential, believed_in: None };
+            let change = |credential, is_short| UserCommand::ChangePassword { credential, believed_in: None, is_short };
             self.set_password(context, user, account.password, change).await?;
         }
         // Another request than the one that set the password.

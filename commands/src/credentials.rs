@@ -29,7 +29,8 @@ impl Commands {
         let believed_in = self.generation_known_by(user, old).await?.ok_or(CommandError::WrongPassword)?;
         let new = self.new_password(user, new).await?;
         self.vault.keep_session(session, credential_of(context)).await?;
-        let change = |credential| UserCommand::ChangePassword { credential, believed_in: Some(believed_in) };
+        let believed_in = Some(believed_in);
+        let change = |credential, is_short| UserCommand::ChangePassword { credential, believed_in, is_short };
         self.set_password(context, user, new, change).await
     }
 
@@ -80,9 +81,9 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         let ResetLink { user, request } = ResetLink::read(link, &self.vault).ok_or(UserError::ResetOver)?;
         let now = self.clock.now();
-        let reset = |credential| UserCommand::ResetPassword { request, credential, now };
+        let reset = |credential, is_short| UserCommand::ResetPassword { request, credential, is_short, now };
         // Asked first: a link that is over need not know what a good password is.
-        self.load::<User>(user.as_uuid()).await?.aggregate.decide(reset(CredentialId::first_of(user)))?;
+        self.load::<User>(user.as_uuid()).await?.aggregate.decide(reset(CredentialId::first_of(user), false))?;
         let password = self.new_password(user, password).await?;
         self.set_password(context, user, password, reset).await
     }
@@ -108,12 +109,12 @@ impl Commands {
         context: &Context,
         user: UserId,
         password: Password,
-        command: impl Fn(CredentialId) -> UserCommand,
+        command: impl Fn(CredentialId, bool) -> UserCommand,
     ) -> Result<Receipt<User>, CommandError> {
-        let credential = credential_of(context);
+        let (credential, is_short) = (credential_of(context), password.is_short());
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
-        self.vault.keep_password(user, credential, &hash).await?;
-        let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential)]);
+        self.vault.keep_password(user, credential, &hash, is_short).await?;
+        let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential, is_short)]);
         let receipt = self.execute(context, user.as_uuid(), decide).await?;
         // The password is changed, whatever becomes of those before.
         if let Err(error) = self.vault.drop_other_passwords(user, credential).await {
@@ -125,7 +126,13 @@ impl Commands {
     /// A new password of somebody, measured against what is known of them.
     async fn new_password(&self, user: UserId, password: &str) -> Result<Password, CommandError> {
         let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
-        Ok(Password::parse(password, &[profile.name.as_str(), profile.email.as_str()])?)
+        let known = [profile.name.as_str(), profile.email.as_str()];
+        let is_guarded = match self.load::<User>(user.as_uuid()).await?.aggregate {
+            User::Active { authenticators, .. } => authenticators.has_second_factor(),
+            User::New | User::Erased => false,
+        };
+        let parse = if is_guarded { Password::parse_beside_second_factor } else { Password::parse };
+        Ok(parse(password, &known)?)
     }
 }
 

@@ -61,6 +61,18 @@ pub enum CommandError {
     /// The caller's role does not allow it.
     #[error("your role does not allow this")]
     Forbidden,
+    /// The caller's role counts only once they have shown a second factor.
+    #[error("your role counts once you have logged in with a second factor; add a passkey or an app in your account")]
+    SecondFactorMissing,
+    /// The store's address is none that a passkey can be bound to.
+    #[error("passkeys need a store that is found by a name, not by a bare address")]
+    PasskeysUnavailable,
+    /// The passkey was not made as it was asked for, or another account has it.
+    #[error("is not what was asked for, or came too late; begin again")]
+    PasskeyNotMade,
+    /// The code of the app is not the one that it shows now.
+    #[error("is not the code that the app shows, or came too late")]
+    WrongSetupCode,
     /// What was asked for needs a login of just now.
     #[error("log in again to do this; a login counts for five minutes")]
     ProofTooOld,

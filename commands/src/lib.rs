@@ -6,10 +6,13 @@
 mod actor;
 mod admin;
 mod age;
+mod api_key;
+mod authenticator;
 mod catalog;
 mod checkout;
 mod credentials;
 mod dead_letter;
+mod device;
 mod dispute;
 mod error;
 mod executor;
@@ -17,33 +20,42 @@ mod game;
 mod link;
 mod mailbox;
 mod order;
+mod passkey;
 mod password;
 mod payment;
 mod promotion;
 mod refund;
 mod report;
 mod session;
+mod totp;
 mod user;
 
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use journal::{Clock, FirstAnswer, Journal, Vault};
+use url::Url;
 use uuid::Uuid;
 
-pub use actor::{Actor, Context, PROVEN_FOR};
+use self::passkey::Passkeys;
+
+pub use actor::{Actor, Assurance, Context, PROVEN_FOR};
 pub use admin::MadeAdmin;
+pub use api_key::{KeyHolder, NewKey};
+pub use authenticator::Held;
 pub use catalog::{Catalogue, Imported, NoCatalogue};
 pub use dead_letter::LetterAction;
 pub use error::CommandError;
 pub use executor::Receipt;
 pub use game::GameChange;
 pub use order::{OrderState, PlacedOrder, Purchase};
+pub use passkey::PasskeyRequest;
 pub use password::{InvalidPassword, Password};
 pub use payment::PaymentState;
 pub use session::{Place, Session, SessionError};
+pub use totp::NewTotp;
 pub use user::{ChangedProfile, ProfileChange, Registration};
 
 /// What a store may settle for itself.
@@ -57,8 +69,10 @@ pub struct Rules {
     pub dispute_policy: DisputePolicy,
     /// Where it is, for the day that decides how old somebody is.
     pub time_zone: Tz,
-    /// Whether an address counts before its owner has followed a link that was sent there.
-    pub email_confirmation: EmailConfirmation,
+    /// Whether an address counts only once its owner has followed a link that was sent there.
+    pub email_confirmation: Requirement,
+    /// Whether a role of the staff counts only in sessions that were opened with two factors.
+    pub staff_second_factor: Requirement,
 }
 
 /// Everything that the store can be asked to do.
@@ -68,6 +82,7 @@ pub struct Commands {
     vault: Vault,
     rules: Rules,
     hasher: password::Hasher,
+    passkeys: Passkeys,
     clock: Clock,
 }
 
@@ -75,7 +90,13 @@ impl Commands {
     /// The use cases of a store.
     #[must_use]
     pub fn new(journal: Journal, vault: Vault, rules: Rules, clock: Clock) -> Self {
-        Self { journal, vault, rules, hasher: password::Hasher::new(), clock }
+        Self { journal, vault, rules, hasher: password::Hasher::new(), passkeys: Passkeys::default(), clock }
+    }
+
+    /// The same for people who find the store at an address, as passkeys are bound to it.
+    #[must_use]
+    pub fn found_at(self, store: &Url) -> Self {
+        Self { passkeys: Passkeys::of_store(store), ..self }
     }
 
     /// What a repeat of a request is known by: who asks, where, under which key, with which body. `who` tells callers
@@ -125,6 +146,12 @@ impl Commands {
     #[must_use]
     pub fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// Whether a role of the staff counts only in sessions that were opened with two factors.
+    #[must_use]
+    pub fn staff_second_factor(&self) -> Requirement {
+        self.rules.staff_second_factor
     }
 
     /// The one currency that the store trades in.

@@ -1,7 +1,7 @@
 //! Addresses: that mail to them arrives at their owner.
 
 use chrono::TimeDelta;
-use domain::user::{Confirmation, EmailConfirmation, Mailbox, User, UserCommand, UserError, UserEvent};
+use domain::user::{Confirmation, Mailbox, Requirement, User, UserCommand, UserError, UserEvent};
 use domain::{Email, EventId, Profile, SealedEmail, SealedProfile, UserId, stored};
 use journal::{AggregateKey, Loaded};
 
@@ -19,7 +19,7 @@ impl Commands {
     /// Whether addresses count only once they are confirmed.
     #[must_use]
     pub fn requires_confirmation(&self) -> bool {
-        self.rules.email_confirmation == EmailConfirmation::Required
+        self.rules.email_confirmation == Requirement::Required
     }
 
     /// Refuses to sell to somebody whose mail may not arrive, where the store requires that.

@@ -10,17 +10,24 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
-/// A new password: 15 to 128 characters, and none that is soon guessed. Nothing is asked of what it is made of.
+/// A new password: 15 to 128 characters, or 8 beside a second factor, and none that is soon guessed. Nothing is asked of
+/// what it is made of.
 /// <https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver>
 #[derive(Debug, Clone)]
-pub struct Password(SecretString);
+pub struct Password {
+    secret: SecretString,
+    is_short: bool,
+}
 
 /// Why a password was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
     /// Too short or too long.
-    #[error("must have 15 to 128 characters")]
-    Length,
+    #[error("must have {least} to 128 characters")]
+    Length {
+        /// How many it must have.
+        least: usize,
+    },
     /// Common, or made of what everybody tries first.
     #[error("is too easy to guess; several unrelated words make a good one")]
     Guessable,
@@ -38,8 +45,12 @@ pub(crate) fn strength(password: &str, known: &[&str]) -> u8 {
     zxcvbn::zxcvbn(&begin, &known).score().into()
 }
 
-/// What a password must reach at least.
+/// How many characters a password must have that opens an account alone, and beside a second factor.
+const LEAST: usize = 15;
+const LEAST_BESIDE: usize = 8;
+/// What a password must reach at least, and beside a second factor, where eight characters cannot be more.
 const STRENGTH: u8 = 3;
+const STRENGTH_BESIDE: u8 = 2;
 /// How much of what is known of somebody counts: as long as an address, and a few of them.
 const LONGEST_KNOWN: usize = 254;
 const MOST_KNOWN: usize = 8;
@@ -53,20 +64,33 @@ impl Password {
     /// # Errors
     /// [`InvalidPassword`].
     pub fn parse(raw: &str, known: &[&str]) -> Result<Self, InvalidPassword> {
+        Self::parse_from((LEAST, STRENGTH), raw, known)
+    }
+
+    /// As [`Password::parse`], where a second factor has to be shown with it.
+    pub(crate) fn parse_beside_second_factor(raw: &str, known: &[&str]) -> Result<Self, InvalidPassword> {
+        Self::parse_from((LEAST_BESIDE, STRENGTH_BESIDE), raw, known)
+    }
+
+    fn parse_from((least, hardness): (usize, u8), raw: &str, known: &[&str]) -> Result<Self, InvalidPassword> {
         let password: String = raw.nfkc().collect();
-        if !(15..=128).contains(&password.chars().count()) {
-            return Err(InvalidPassword::Length);
+        let length = password.chars().count();
+        if !(least..=128).contains(&length) {
+            return Err(InvalidPassword::Length { least });
         }
-        if strength(&password, known) < STRENGTH {
+        if strength(&password, known) < hardness {
             return Err(InvalidPassword::Guessable);
         }
-        Ok(Self(password.into()))
+        Ok(Self { secret: password.into(), is_short: length < LEAST })
     }
-}
 
-impl Password {
+    /// Whether it is good only beside a second factor.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     pub(crate) fn into_secret(self) -> SecretString {
-        self.0
+        self.secret
     }
 }
 
@@ -90,7 +114,7 @@ impl Hasher {
     /// The PHC string of a password.
     pub(crate) async fn hash(&self, password: Password) -> Option<String> {
         self.run(move || {
-            let hash = Argon2::default().hash_password(password.0.expose_secret().as_bytes()).ok()?;
+            let hash = Argon2::default().hash_password(password.secret.expose_secret().as_bytes()).ok()?;
             Some(hash.to_string())
         })
         .await?
@@ -134,8 +158,8 @@ mod tests {
     #[test]
     fn a_new_password_is_long_and_hard_to_guess() {
         for (password, refused) in [
-            ("fourteen chars", InvalidPassword::Length),
-            ("a".repeat(129).as_str(), InvalidPassword::Length),
+            ("fourteen chars", InvalidPassword::Length { least: 15 }),
+            ("a".repeat(129).as_str(), InvalidPassword::Length { least: 15 }),
             ("aaaaaaaaaaaaaaaa", InvalidPassword::Guessable),
             ("passwordpassword", InvalidPassword::Guessable),
             ("12345678901234567890", InvalidPassword::Guessable),
@@ -150,6 +174,18 @@ mod tests {
         }
         for password in ["correct horse battery", "umbrella kettle fourteen", "😀 fünfzehn Zeichen €"] {
             assert!(Password::parse(password, &[]).is_ok(), "{password}");
+        }
+    }
+
+    #[test]
+    fn beside_a_second_factor_eight_characters_are_enough_where_they_are_hard_to_guess() {
+        let short = Password::parse_beside_second_factor("tk7#Vq2m", &[]).unwrap();
+        assert!(short.is_short());
+        assert!(!Password::parse_beside_second_factor("correct horse battery", &[]).unwrap().is_short());
+        for (password, refused) in
+            [("tk7#Vq2", InvalidPassword::Length { least: 8 }), ("password1", InvalidPassword::Guessable)]
+        {
+            assert_eq!(Password::parse_beside_second_factor(password, &[]).unwrap_err(), refused, "{password}");
         }
     }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::Commands;
-use crate::actor::{Actor, Context};
+use crate::actor::{Actor, Assurance, Context};
 use crate::error::CommandError;
 use crate::executor::Receipt;
 
@@ -40,6 +40,8 @@ pub struct Session {
     pub generation: u32,
     /// When they proved who they are.
     pub proven_at: DateTime<Utc>,
+    /// How well.
+    pub assurance: Assurance,
     /// What opens the next session; shown once.
     pub refresh_token: String,
 }
@@ -51,6 +53,8 @@ pub struct Place {
     pub device: String,
     /// The network.
     pub network: String,
+    /// Whether the device has shown that it has logged in to the account before.
+    pub is_known: bool,
 }
 
 /// Why nobody was logged in.
@@ -59,6 +63,17 @@ pub enum SessionError {
     /// Unknown account or wrong password; which of both is not said.
     #[error("e-mail address or password is wrong")]
     WrongCredentials,
+    /// The password is right, and not enough.
+    #[error(
+        "this account needs a second factor: send a code of its app or a recovery code as `code`, or use its passkey"
+    )]
+    SecondFactorNeeded,
+    /// The code is wrong, or was used before.
+    #[error("this code is wrong or was used before")]
+    WrongCode,
+    /// The passkey is unknown, or did not answer what it was asked.
+    #[error("this passkey does not open an account here")]
+    PasskeyRefused,
     /// The refresh token is unknown, expired or was used before.
     #[error("the refresh token is not valid")]
     InvalidToken,
@@ -74,11 +89,17 @@ impl From<journal::JournalError> for SessionError {
 }
 
 impl Commands {
-    /// Logs somebody in.
+    /// Logs somebody in: with their password, and a code where something guards it.
     ///
     /// # Errors
-    /// [`SessionError::WrongCredentials`], after the same time whether there is such an account or not.
-    pub async fn log_in(&self, email: &Email, password: SecretString, place: Place) -> Result<Session, SessionError> {
+    /// [`SessionError::WrongCredentials`], after the same time whether there is such an account or not;
+    /// [`SessionError::SecondFactorNeeded`] or [`SessionError::WrongCode`] to whoever knows the password.
+    pub async fn log_in(
+        &self,
+        email: &Email,
+        (password, code): (SecretString, Option<&str>),
+        place: Place,
+    ) -> Result<Session, SessionError> {
         let holder = self.journal.holder(&self.vault.email_claim(email)).await?;
         // Nobody's history is read, and nobody's password is tried, as anybody's would be.
         let user = UserId::from_uuid(holder.unwrap_or_default());
@@ -88,26 +109,55 @@ impl Commands {
         // That took a while: what counts is how the account is now.
         let now = self.load::<User>(user.as_uuid()).await?.aggregate;
         let is_same = now.credential(user) == account.credential(user);
-        let User::Active { role, access, mailbox, .. } = now else { return Err(SessionError::WrongCredentials) };
         // Whoever could tell an account that is not open yet from a wrong password knew that it was free to register.
-        let is_closed = mailbox.confirmation == Confirmation::Awaited && self.requires_confirmation();
-        if !known || !is_same || is_closed {
+        let User::Active { authenticators, .. } = &now else { return Err(SessionError::WrongCredentials) };
+        if !known || !is_same || self.is_closed(&now) {
             return Err(SessionError::WrongCredentials);
         }
+        let assurance = if authenticators.has_second_factor() {
+            let code = code.ok_or(SessionError::SecondFactorNeeded)?;
+            self.accept_code(user, authenticators, code).await?.then_some(()).ok_or(SessionError::WrongCode)?;
+            Assurance::TwoFactors
+        } else {
+            Assurance::OneFactor
+        };
+        let session = self.open_session(user, &now, assurance, &place).await?;
+        self.note_device(&session, &place).await?;
+        Ok(session)
+    }
+
+    /// Whether an account opens only once its address is confirmed.
+    fn is_closed(&self, account: &User) -> bool {
+        let is_awaited =
+            matches!(account, User::Active { mailbox, .. } if mailbox.confirmation == Confirmation::Awaited);
+        is_awaited && self.requires_confirmation()
+    }
+
+    /// Opens a session of somebody who has proven who they are.
+    pub(crate) async fn open_session(
+        &self,
+        user: UserId,
+        account: &User,
+        assurance: Assurance,
+        place: &Place,
+    ) -> Result<Session, SessionError> {
+        let User::Active { role, access, .. } = account else { return Err(SessionError::WrongCredentials) };
         let (token, now) = (Token::new(&self.vault), self.clock.now());
         let session = Session {
             id: token.session,
             user,
-            role,
+            role: *role,
             generation: access.generation,
             proven_at: now,
+            assurance,
             refresh_token: token.to_string(),
         };
-        let Place { device, network } = place;
+        let (device, network) = (place.device.clone(), place.network.clone());
         let opened = NewSession {
             id: token.session,
             user,
             generation: access.generation,
+            two_factors: assurance == Assurance::TwoFactors,
             token: token.hash(),
             opened_at: now,
             expires_at: later(now, IDLE),
@@ -127,9 +177,11 @@ impl Commands {
         let token = Token::parse(token, &self.vault).ok_or(SessionError::InvalidToken)?;
         let next = token.next(&self.vault);
         let expires_at = later(self.clock.now(), IDLE);
-        let (user, generation, kept_by, proven_at) =
+        let (user, generation, kept_by, proven_at, two_factors) =
             match self.vault.rotate_token(token.session, token.hash(), next.hash(), expires_at).await? {
-                Refreshed::Rotated { user, generation, kept_by, opened_at } => (user, generation, kept_by, opened_at),
+                Refreshed::Rotated { user, generation, kept_by, opened_at, two_factors } => {
+                    (user, generation, kept_by, opened_at, two_factors)
+                }
                 Refreshed::Reused => {
                     tracing::warn!(
                         target: "security",
@@ -148,7 +200,8 @@ impl Commands {
         match self.load::<User>(user.as_uuid()).await?.aggregate {
             User::Active { role, access, .. } if is_current(access) => {
                 let (id, generation, refresh_token) = (token.session, access.generation, next.to_string());
-                Ok(Session { id, user, role, generation, proven_at, refresh_token })
+                let assurance = if two_factors { Assurance::TwoFactors } else { Assurance::OneFactor };
+                Ok(Session { id, user, role, generation, proven_at, assurance, refresh_token })
             }
             _ => {
                 self.vault.end_session(token.session).await?;

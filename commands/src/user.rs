@@ -82,7 +82,7 @@ impl Commands {
         context.repeatable = context.repeatable.map(|first| FirstAnswer { caller: Some(user), ..first });
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
         let key = self.vault.create_subject(user).await?;
-        self.vault.keep_password(user, CredentialId::first_of(user), &hash).await?;
+        self.vault.keep_password(user, CredentialId::first_of(user), &hash, false).await?;
         self.vault.keep_language(user, language).await?;
         let sealed = key.seal(EventId::of(context.command, user.as_uuid(), 1), &profile)?;
         let awaits_confirmation = self.requires_confirmation() && context.actor == Actor::Anonymous;

@@ -66,6 +66,12 @@ fn user_claims(user: UserId, event: &UserEvent) -> Vec<ClaimChange> {
         | UserEvent::UserRoleChanged { .. }
         | UserEvent::UserPasswordChanged { .. }
         | UserEvent::UserPasswordResetRequested { .. }
+        | UserEvent::UserAuthenticatorAdded { .. }
+        | UserEvent::UserAuthenticatorRemoved { .. }
+        | UserEvent::UserRecoveryCodeUsed {}
+        | UserEvent::UserLoggedInOnNewDevice { .. }
+        | UserEvent::UserApiKeyMade { .. }
+        | UserEvent::UserApiKeyRevoked { .. }
         | UserEvent::UserSessionsEnded { .. } => vec![],
     }
 }

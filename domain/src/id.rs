@@ -78,6 +78,16 @@ id!(
     SessionId
 );
 
+id!(
+    /// What somebody holds to open their account: a passkey, an app, recovery codes.
+    AuthenticatorId
+);
+
+id!(
+    /// A key that a program has.
+    ApiKeyId
+);
+
 impl CredentialId {
     /// The password that an account was opened with.
     #[must_use]

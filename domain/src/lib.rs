@@ -25,7 +25,10 @@ pub use claim::{Claim, ClaimChange, ClaimKind};
 pub use email::Email;
 pub use event::{StoreEvent, UnreadableEvent};
 pub use game::Game;
-pub use id::{CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId, UserId};
+pub use id::{
+    ApiKeyId, AuthenticatorId, CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId,
+    UserId,
+};
 pub use language::Language;
 pub use money::{Currency, InvalidMoney, Money, Price};
 pub use order::Order;

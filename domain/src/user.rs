@@ -1,14 +1,18 @@
 //! A person's account: who they are (sealed) and what they may do.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
-use crate::id::{CommandId, CredentialId, UserId};
-use crate::person::{SealedEmail, SealedProfile};
+use crate::id::{CredentialId, UserId};
+use crate::person::SealedProfile;
 
 mod access;
 mod age;
+mod api_key;
+mod authenticator;
+mod command;
+mod error;
+mod event;
 mod mailbox;
 mod stored;
 #[cfg(test)]
@@ -16,7 +20,23 @@ mod tests;
 
 pub use access::{Access, Reset};
 pub use age::{Age, AgeSignal, AgeSource, BirthDateChange, Evidence};
-pub use mailbox::{Confirmation, EmailConfirmation, Mailbox};
+pub use api_key::{ApiKey, ApiKeyName, ApiKeys, Scope};
+pub use authenticator::{Authenticator, AuthenticatorKind, AuthenticatorName, Authenticators, PasswordLength};
+pub use command::UserCommand;
+pub use error::UserError;
+pub use event::UserEvent;
+pub use mailbox::{Confirmation, Mailbox};
+
+/// Whether the store asks something of its people, or leaves it to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::EnumString, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum Requirement {
+    /// It is theirs to decide.
+    #[default]
+    Optional,
+    /// Nobody goes on without.
+    Required,
+}
 
 /// What an account may do. Given by the store, never chosen by its bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
@@ -45,6 +65,10 @@ pub enum User {
         role: Role,
         /// What opens the account.
         access: Access,
+        /// What opens it beside the password.
+        authenticators: Box<Authenticators>,
+        /// What programs open it with.
+        api_keys: Box<ApiKeys>,
         /// What is known of their address.
         mailbox: Mailbox,
         /// What is known of their age.
@@ -54,184 +78,6 @@ pub enum User {
     },
     /// Gone for ever; nothing of them can be read.
     Erased,
-}
-
-/// What can be asked of an account.
-#[derive(Debug, Clone)]
-pub enum UserCommand {
-    /// Open an account.
-    Register {
-        /// The person's data.
-        profile: SealedProfile,
-        /// What they may do.
-        role: Role,
-        /// Whether the account opens only once its address is confirmed.
-        awaits_confirmation: bool,
-    },
-    /// Tell the owner that somebody tried to open another account with their address.
-    NoteRegistration,
-    /// Replace the person's data.
-    ChangeProfile {
-        /// All of it.
-        profile: SealedProfile,
-        /// Whether the address is another one.
-        address_changed: bool,
-        /// What became of the birth date.
-        birth_date: BirthDateChange,
-    },
-    /// Take another address once it is confirmed.
-    RequestEmailChange {
-        /// The new one.
-        address: SealedEmail,
-    },
-    /// Take the address that was asked for; a link that was sent there was followed.
-    ChangeEmail {
-        /// All of the person's data, with the new address.
-        profile: SealedProfile,
-    },
-    /// Send a link to the address.
-    RequestEmailConfirmation,
-    /// Count the address as confirmed; a link that was sent there was followed.
-    ConfirmEmail,
-    /// Let a birth date count that a member of the staff has seen proof of.
-    ConfirmBirthDate {
-        /// All of the person's data, with the birth date.
-        profile: SealedProfile,
-        /// What they saw.
-        evidence: Evidence,
-    },
-    /// Give another role.
-    ChangeRole {
-        /// The new one.
-        role: Role,
-    },
-    /// Let another password open the account, and end all sessions.
-    ChangePassword {
-        /// The new one.
-        credential: CredentialId,
-        /// Which generation of sessions there was when whoever asks was believed; any where nobody had to be.
-        believed_in: Option<u32>,
-    },
-    /// Let somebody who forgot the password choose another one, for a while.
-    RequestPasswordReset {
-        /// What asks; the link that is sent says so, unless one that was sent lately is sent again.
-        request: CommandId,
-        /// When.
-        now: DateTime<Utc>,
-    },
-    /// Let the password that was chosen by such a link open the account, and end all sessions.
-    ResetPassword {
-        /// What the link was asked for by.
-        request: CommandId,
-        /// The new one.
-        credential: CredentialId,
-        /// When.
-        now: DateTime<Utc>,
-    },
-    /// Log the person out everywhere.
-    EndSessions,
-    /// Forget the person.
-    Erase,
-}
-
-/// What happened to an account.
-#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
-pub enum UserEvent {
-    /// An account was opened.
-    UserRegistered {
-        /// Sealed data.
-        profile: SealedProfile,
-        /// Its first role.
-        role: Role,
-        /// Whether it opens only once its address is confirmed.
-        awaits_confirmation: bool,
-    },
-    /// Somebody tried to open another account with the same address.
-    UserRegistrationRepeated {},
-    /// The person changed their data.
-    UserProfileChanged {
-        /// All of it, sealed anew.
-        profile: SealedProfile,
-        /// Whether the address is another one.
-        address_changed: bool,
-        /// What became of the birth date.
-        birth_date: BirthDateChange,
-    },
-    /// The person wants another address; it counts once it is confirmed.
-    UserEmailChangeRequested {
-        /// The new one, sealed.
-        address: SealedEmail,
-    },
-    /// A link to confirm the address is to be sent there.
-    UserEmailConfirmationRequested {},
-    /// The owner of the account reads the mail to its address.
-    UserEmailConfirmed {},
-    /// A member of the staff has seen proof of the birth date.
-    UserBirthDateConfirmed {
-        /// All of the person's data, sealed anew.
-        profile: SealedProfile,
-        /// What they saw.
-        evidence: Evidence,
-    },
-    /// An admin gave another role.
-    UserRoleChanged {
-        /// The new one.
-        role: Role,
-    },
-    /// Another password opens the account; the one before no longer does.
-    UserPasswordChanged {
-        /// The new one.
-        credential: CredentialId,
-        /// Sessions of earlier generations are over.
-        generation: u32,
-    },
-    /// Somebody asked for a link to choose another password.
-    UserPasswordResetRequested {
-        /// What asked; the link says so.
-        request: CommandId,
-        /// Until when the link may be used.
-        until: DateTime<Utc>,
-    },
-    /// The person was logged out everywhere.
-    UserSessionsEnded {
-        /// Sessions of earlier generations are over.
-        generation: u32,
-    },
-    /// The person was forgotten; the key of their data is destroyed.
-    UserErased {},
-}
-
-/// Why an account refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum UserError {
-    /// The id is taken.
-    #[error("this account exists already")]
-    AlreadyRegistered,
-    /// Nobody has this id.
-    #[error("there is no such account")]
-    UnknownUser,
-    /// Erased is final.
-    #[error("this account was erased")]
-    UserErased,
-    /// The store must not lose its last admin by a slip.
-    #[error("an admin's account cannot be erased; it must be given another role first")]
-    AdminCannotBeErased,
-    /// Somebody else changed the password, or logged the person out, since the old one was checked.
-    #[error("your password was changed meanwhile; log in again")]
-    PasswordChangedMeanwhile,
-    /// The link was used, is too old, or was followed by another one.
-    #[error("this link has expired or was already used; ask for another one")]
-    ResetOver,
-    /// The link is too old, or was sent to an address that the account neither has nor waits for.
-    #[error("this link has expired or was already used; ask for another one")]
-    ConfirmationOver,
-    /// The store sells to people whose mail arrives.
-    #[error("confirm your e-mail address first; have a link sent to it in your account")]
-    EmailNotConfirmed,
-    /// The owner has corrected it before.
-    #[error("your birth date was corrected before; ask the store's staff")]
-    BirthDateCorrected,
 }
 
 impl User {
@@ -278,23 +124,44 @@ impl User {
             (Self::Active { .. }, UserCommand::ConfirmBirthDate { profile, evidence }) => {
                 Ok(vec![UserEvent::UserBirthDateConfirmed { profile, evidence }])
             }
-            (Self::Active { access, .. }, UserCommand::ChangePassword { credential, believed_in }) => {
+            (
+                Self::Active { access, authenticators, .. },
+                UserCommand::ChangePassword { credential, believed_in, is_short },
+            ) => {
                 if believed_in.is_some_and(|generation| generation != access.generation) {
                     return Err(UserError::PasswordChangedMeanwhile);
                 }
+                authenticators.must_allow(is_short)?;
                 Ok(vec![access.changed_to(credential)])
             }
             (Self::Active { access, .. }, UserCommand::RequestPasswordReset { request, now }) => {
                 let Reset { request, until } = access.reset_for(request, now);
                 Ok(vec![UserEvent::UserPasswordResetRequested { request, until }])
             }
-            (Self::Active { access, mailbox, .. }, UserCommand::ResetPassword { request, credential, now }) => {
+            (
+                Self::Active { access, mailbox, authenticators, .. },
+                UserCommand::ResetPassword { request, credential, is_short, now },
+            ) => {
                 access.reset.filter(|reset| reset.allows(request, now)).ok_or(UserError::ResetOver)?;
+                authenticators.must_allow(is_short)?;
                 // The link came by mail.
                 let unconfirmed = mailbox.confirmation != Confirmation::Given;
                 let confirmed = unconfirmed.then_some(UserEvent::UserEmailConfirmed {});
                 Ok([access.changed_to(credential)].into_iter().chain(confirmed).collect())
             }
+            (Self::Active { authenticators, .. }, UserCommand::AddAuthenticator { authenticator }) => {
+                authenticators.add(authenticator)
+            }
+            (
+                Self::Active { access, authenticators, .. },
+                UserCommand::RemoveAuthenticator { authenticator, password },
+            ) => authenticators.remove(authenticator, password, access.credential),
+            (Self::Active { .. }, UserCommand::NoteNewDevice { session }) => {
+                Ok(vec![UserEvent::UserLoggedInOnNewDevice { session }])
+            }
+            (Self::Active { api_keys, .. }, UserCommand::MakeApiKey { key, role, now }) => api_keys.add(role, key, now),
+            (Self::Active { api_keys, .. }, UserCommand::RevokeApiKey { key }) => Ok(api_keys.revoke(key)),
+            (Self::Active { .. }, UserCommand::UseRecoveryCode) => Ok(vec![UserEvent::UserRecoveryCodeUsed {}]),
             (Self::Active { access, .. }, UserCommand::EndSessions) => {
                 Ok(vec![UserEvent::UserSessionsEnded { generation: access.next_generation() }])
             }
@@ -330,44 +197,57 @@ impl User {
             (UserEvent::UserRegistered { profile, role, awaits_confirmation }, _) => {
                 let confirmation = if awaits_confirmation { Confirmation::Awaited } else { Confirmation::Missing };
                 let mailbox = Mailbox { confirmation, next: None };
-                let (access, age, revision) = (Access::default(), Age::default(), 1);
-                *self = Self::Active { profile, role, access, mailbox, age, revision };
+                let (access, age) = (Access::default(), Age::default());
+                let (authenticators, api_keys) = (Box::default(), Box::default());
+                *self = Self::Active { profile, role, access, authenticators, api_keys, mailbox, age, revision: 1 };
             }
             (UserEvent::UserErased {}, _) => *self = Self::Erased,
-            (event, Self::Active { profile, role, access, mailbox, age, revision }) => match event {
-                UserEvent::UserProfileChanged { profile: new, address_changed, birth_date } => {
-                    age.change(birth_date, profile);
-                    (*profile, mailbox.next) = (new, None);
-                    *revision = revision.saturating_add(1);
-                    if address_changed {
-                        // A link may have gone to the address before.
-                        (access.reset, *mailbox) = (None, Mailbox::default());
+            (event, Self::Active { profile, role, access, authenticators, api_keys, mailbox, age, revision }) => {
+                match event {
+                    UserEvent::UserProfileChanged { profile: new, address_changed, birth_date } => {
+                        age.change(birth_date, profile);
+                        (*profile, mailbox.next) = (new, None);
+                        *revision = revision.saturating_add(1);
+                        if address_changed {
+                            // A link may have gone to the address before.
+                            (access.reset, *mailbox) = (None, Mailbox::default());
+                        }
                     }
+                    UserEvent::UserBirthDateConfirmed { profile: new, evidence } => {
+                        (*profile, *revision) = (new, revision.saturating_add(1));
+                        age.confirm(evidence);
+                    }
+                    UserEvent::UserRoleChanged { role: new } => *role = new,
+                    UserEvent::UserPasswordChanged { credential, generation } => {
+                        // Whoever asked for another address may have known the password before.
+                        mailbox.next = None;
+                        *access = Access { credential: Some(credential), generation, reset: None };
+                    }
+                    UserEvent::UserPasswordResetRequested { request, until } => {
+                        access.reset = Some(Reset { request, until });
+                    }
+                    UserEvent::UserAuthenticatorAdded { authenticator: id, kind } => {
+                        authenticators.note_added(Authenticator { id, kind });
+                    }
+                    UserEvent::UserApiKeyMade { key: id, scopes, expires_at } => {
+                        api_keys.note_made(ApiKey { id, scopes, expires_at });
+                    }
+                    UserEvent::UserApiKeyRevoked { key } => api_keys.note_revoked(key),
+                    UserEvent::UserAuthenticatorRemoved { authenticator } => authenticators.note_removed(authenticator),
+                    UserEvent::UserSessionsEnded { generation } => {
+                        mailbox.next = None;
+                        (access.generation, access.reset) = (generation, None);
+                    }
+                    UserEvent::UserEmailChangeRequested { address } => mailbox.next = Some(Box::new(address)),
+                    UserEvent::UserEmailConfirmed {} => mailbox.confirmation = Confirmation::Given,
+                    UserEvent::UserEmailConfirmationRequested {}
+                    | UserEvent::UserRegistrationRepeated {}
+                    | UserEvent::UserRecoveryCodeUsed {}
+                    | UserEvent::UserLoggedInOnNewDevice { .. }
+                    | UserEvent::UserRegistered { .. }
+                    | UserEvent::UserErased {} => (),
                 }
-                UserEvent::UserBirthDateConfirmed { profile: new, evidence } => {
-                    (*profile, *revision) = (new, revision.saturating_add(1));
-                    age.confirm(evidence);
-                }
-                UserEvent::UserRoleChanged { role: new } => *role = new,
-                UserEvent::UserPasswordChanged { credential, generation } => {
-                    // Whoever asked for another address may have known the password before.
-                    mailbox.next = None;
-                    *access = Access { credential: Some(credential), generation, reset: None };
-                }
-                UserEvent::UserPasswordResetRequested { request, until } => {
-                    access.reset = Some(Reset { request, until });
-                }
-                UserEvent::UserSessionsEnded { generation } => {
-                    mailbox.next = None;
-                    (access.generation, access.reset) = (generation, None);
-                }
-                UserEvent::UserEmailChangeRequested { address } => mailbox.next = Some(Box::new(address)),
-                UserEvent::UserEmailConfirmed {} => mailbox.confirmation = Confirmation::Given,
-                UserEvent::UserEmailConfirmationRequested {}
-                | UserEvent::UserRegistrationRepeated {}
-                | UserEvent::UserRegistered { .. }
-                | UserEvent::UserErased {} => (),
-            },
+            }
             (_, Self::New | Self::Erased) => (),
         }
     }

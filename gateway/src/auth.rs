@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use commands::{Actor, Session};
+use commands::{Actor, Assurance, Commands, KeyHolder, Session};
 use domain::{Role, SessionId, UserId};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::security_log;
+use crate::{scope, security_log};
 
 /// How long an access token is good for, in seconds.
 pub const LIFETIME: i64 = 15 * 60;
@@ -44,6 +44,8 @@ struct Claims {
     sid: Uuid,
     /// How often all sessions of the account had been ended.
     generation: u32,
+    /// How well the person has proven who they are (`OpenID` Connect Core 1.0, section 2).
+    acr: Assurance,
     /// When the person proved who they are (`OpenID` Connect Core 1.0, section 2).
     auth_time: i64,
     iat: i64,
@@ -56,12 +58,23 @@ struct Claims {
 pub(crate) struct Identity {
     /// Who, as far as the token knows.
     pub(crate) actor: Actor,
+    /// How well they have proven it.
+    pub(crate) assurance: Assurance,
     /// In which session.
     pub(crate) session: SessionId,
     /// How often all sessions of the account had been ended.
     pub(crate) generation: u32,
     /// For how long the token is still good: what it opens ends then.
     pub(crate) life: Duration,
+}
+
+/// A program with a key; the key is its session, which no password ends.
+impl From<KeyHolder> for Identity {
+    fn from(holder: KeyHolder) -> Self {
+        let KeyHolder { actor, key, life, assurance, .. } = holder;
+        let session = SessionId::from_uuid(key.as_uuid());
+        Self { actor, assurance, session, generation: u32::MAX, life }
+    }
 }
 
 /// A key pair of the gateway.
@@ -150,6 +163,7 @@ impl Keys {
             role: session.role,
             sid: session.id.as_uuid(),
             generation: session.generation,
+            acr: session.assurance,
             auth_time: session.proven_at.timestamp(),
             iat: now,
             nbf: now,
@@ -180,7 +194,14 @@ impl Keys {
         }
         let proven_at = DateTime::from_timestamp(claims.auth_time, 0)?;
         Some(Identity {
-            actor: Actor::User { id: UserId::parse(&claims.sub).ok()?, role: claims.role, proven_at },
+            actor: Actor::User {
+                id: UserId::parse(&claims.sub).ok()?,
+                role: claims.role,
+                proven_at,
+                lacks_second_factor: false,
+                key: None,
+            },
+            assurance: claims.acr,
             session: SessionId::from_uuid(claims.sid),
             generation: claims.generation,
             life: Duration::from_secs(u64::try_from(claims.exp.saturating_sub(now)).unwrap_or_default()),
@@ -213,7 +234,15 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
     let bearer = request.headers().typed_get::<Authorization<headers::authorization::Bearer>>();
     if let (Some(bearer), false) = (bearer, request.uri().path().starts_with("/login/")) {
         let store = request.data::<Arc<Store>>().ok_or(AuthorizationError)?;
-        let identity = store.secrets().keys.verify(bearer.token(), store.commands.clock().now());
+        let identity = if Commands::is_api_key(bearer.token()) {
+            let holder = store.commands.holder_of_key(bearer.token()).await.map_err(Problem::from)?;
+            let allowed =
+                |holder: &KeyHolder| scope::must_allow(&holder.scopes, request.method(), request.uri().path());
+            holder.as_ref().map_or(Ok(()), allowed)?;
+            holder.map(Identity::from)
+        } else {
+            store.secrets().keys.verify(bearer.token(), store.commands.clock().now())
+        };
         // One of somebody who was erased or logged out speaks for nobody, and one of somebody with another role since for
         // that role.
         let actor = identity.map(|identity| store.authority.now(&identity)).transpose()?.flatten();

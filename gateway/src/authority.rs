@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use commands::{Actor, Session};
-use domain::user::UserEvent;
+use domain::user::{Requirement, UserEvent};
 use domain::{Role, SessionId, UserId};
 use journal::{Journal, JournalError};
 use poem::http::StatusCode;
@@ -56,6 +56,12 @@ impl Change {
             | UserEvent::UserEmailConfirmationRequested {}
             | UserEvent::UserEmailConfirmed {}
             | UserEvent::UserBirthDateConfirmed { .. }
+            | UserEvent::UserAuthenticatorAdded { .. }
+            | UserEvent::UserAuthenticatorRemoved { .. }
+            | UserEvent::UserRecoveryCodeUsed {}
+            | UserEvent::UserLoggedInOnNewDevice { .. }
+            | UserEvent::UserApiKeyMade { .. }
+            | UserEvent::UserApiKeyRevoked { .. }
             | UserEvent::UserPasswordResetRequested { .. } => (),
         }
     }
@@ -71,6 +77,8 @@ struct Known {
 /// What was changed during the life of an access token.
 pub struct Authority {
     journal: Journal,
+    /// Of staff.
+    second_factor: Requirement,
     known: Mutex<Known>,
     /// The database's time at the last look; held while somebody looks.
     looked: tokio::sync::Mutex<DateTime<Utc>>,
@@ -78,15 +86,15 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads what tokens that are good still may not know.
+    /// Reads what tokens that are good still may not know; `second_factor` is what the store asks of its staff.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open(journal: Journal) -> Result<Self, JournalError> {
+    pub async fn open(journal: Journal, second_factor: Requirement) -> Result<Self, JournalError> {
         let now = journal.authority_changes(DateTime::<Utc>::MAX_UTC).await?.as_of;
         let begin = now.checked_sub_signed(delta(KEPT)).unwrap_or(now);
         let (known, looked) = (Mutex::default(), tokio::sync::Mutex::new(begin));
-        let authority = Self { journal, known, looked, fresh: watch::Sender::new(Instant::now()) };
+        let authority = Self { journal, second_factor, known, looked, fresh: watch::Sender::new(Instant::now()) };
         authority.look().await?;
         Ok(authority)
     }
@@ -117,6 +125,9 @@ impl Authority {
         known.people.retain(|_, change| change.read.elapsed() < KEPT);
         known.ended.retain(|_, read| read.elapsed() < KEPT);
         for (user, event) in found.changes {
+            if let UserEvent::UserApiKeyRevoked { key } = event {
+                known.ended.insert(SessionId::from_uuid(key.as_uuid()), began);
+            }
             let change = known.people.entry(user).or_insert_with(|| Change::none(began));
             change.note(&event);
             change.read = began;
@@ -146,7 +157,7 @@ impl Authority {
             let detail = "who may do what is not known right now; try again in a moment";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
         }
-        let Actor::User { id, role, proven_at } = identity.actor else { return Ok(Some(identity.actor)) };
+        let Actor::User { id, role, proven_at, key, .. } = identity.actor else { return Ok(Some(identity.actor)) };
         let known = self.known();
         if known.ended.contains_key(&identity.session) {
             return Ok(None);
@@ -155,7 +166,11 @@ impl Authority {
             Some(change) if change.erased || identity.generation < change.generation => None,
             change => {
                 let role = change.and_then(|change| change.role).unwrap_or(role);
-                Some(Actor::User { id, role, proven_at })
+                let assurance = (identity.assurance, self.second_factor);
+                Some(match key {
+                    Some(key) => Actor::of_key(key, id, role, assurance),
+                    None => Actor::of_user(id, role, assurance, proven_at),
+                })
             }
         })
     }

@@ -73,7 +73,7 @@ impl DeviceCookie {
 pub(crate) fn place(request: &Request) -> Place {
     let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let address = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
-    Place { device: device(agent), network: address.map(network).unwrap_or_default() }
+    Place { device: device(agent), network: address.map(network).unwrap_or_default(), is_known: false }
 }
 
 /// `Firefox · Linux`, or the name that a program gives itself; nothing where it gives none.

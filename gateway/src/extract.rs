@@ -10,6 +10,7 @@ use poem_openapi::param::{Header, Query};
 use poem_openapi::types::ToJSON;
 use projections::Cursor;
 use projections::consistency::Standing;
+use uuid::Uuid;
 
 use crate::Store;
 use crate::problem::Problem;
@@ -170,6 +171,11 @@ pub(crate) fn birth_date(store: &Store, date: NaiveDate) -> Result<BirthDate, In
 /// An id of the path.
 pub(crate) fn path_id<T>(parsed: Result<T, domain::InvalidId>) -> Result<T, Problem> {
     parsed.map_err(|rule| Problem::new(StatusCode::BAD_REQUEST, "invalid_id", format!("the id of the path {rule}")))
+}
+
+/// What was begun with an authenticator, as a field names it.
+pub(crate) fn ceremony(text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::field("ceremony", domain::InvalidId))
 }
 
 fn bad_header(name: &str, rule: impl std::fmt::Display) -> Problem {

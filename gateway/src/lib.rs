@@ -22,6 +22,7 @@ mod problem_page;
 mod progress;
 mod request_id;
 mod routes;
+mod scope;
 mod security_log;
 mod security_txt;
 mod session;

@@ -229,6 +229,8 @@ impl From<CommandError> for Problem {
             E::User(UserError::UnknownUser) | E::Game(GameError::UnknownGame) | E::Order(OrderError::UnknownOrder) => {
                 (StatusCode::NOT_FOUND, "not_found")
             }
+            E::User(rule @ UserError::KeyScopes) => return Self::field("scopes", rule),
+            E::User(rule @ UserError::KeyExpiry) => return Self::field("expires_at", rule),
             E::User(refusal) => (StatusCode::CONFLICT, refusal.code()),
             E::Game(refusal) => (game_status(refusal), refusal.code()),
             E::Order(refusal) => (order_status(refusal), refusal.code()),
@@ -245,6 +247,10 @@ impl From<CommandError> for Problem {
             E::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale_version"),
             E::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             E::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            E::SecondFactorMissing => (StatusCode::FORBIDDEN, "second_factor_missing"),
+            E::PasskeysUnavailable => (StatusCode::CONFLICT, "passkeys_unavailable"),
+            E::PasskeyNotMade => return Self::field("credential", error),
+            E::WrongSetupCode => return Self::field("code", error),
             E::ProofTooOld => return Self::proof_too_old(&error),
             E::WrongPassword => return Self::field("current_password", error),
             E::Password(rule) => return Self::field("password", rule),
@@ -292,6 +298,9 @@ impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::WrongCredentials => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", error),
+            SessionError::SecondFactorNeeded => Self::new(StatusCode::UNAUTHORIZED, "second_factor_needed", error),
+            SessionError::WrongCode => Self::new(StatusCode::UNAUTHORIZED, "wrong_code", error),
+            SessionError::PasskeyRefused => Self::new(StatusCode::UNAUTHORIZED, "passkey_refused", error),
             SessionError::InvalidToken => Self::new(StatusCode::UNAUTHORIZED, "invalid_refresh_token", error),
             SessionError::Command(error) => error.into(),
         }

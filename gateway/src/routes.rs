@@ -1,3 +1,5 @@
+mod api_keys;
+mod authenticators;
 mod confirmations;
 mod dead_letters;
 mod disputes;
@@ -8,6 +10,7 @@ mod library;
 mod live;
 mod login;
 mod orders;
+mod passkeys;
 mod password;
 mod payments;
 mod promotions;
@@ -47,7 +50,7 @@ enum Tag {
 pub(crate) fn all() -> impl OpenApi {
     (
         (users::Users, sessions::Sessions, password::Passwords, confirmations::Confirmations),
-        login::Login,
+        (login::Login, authenticators::AuthenticatorRoutes, passkeys::Passkeys, api_keys::ApiKeyRoutes),
         search::Search,
         orders::Orders,
         (games::Games, promotions::Promotions),

@@ -25,6 +25,12 @@ pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, device_
     tracing::info!(target: TARGET, event = "login", outcome = "failure", account, network, device_known, "login refused");
 }
 
+/// A login by a passkey that opens no account; whose it was to be, nobody knows.
+pub(crate) fn passkey_refused(place: &Place) {
+    let network = &place.network;
+    tracing::info!(target: TARGET, event = "login", outcome = "failure", network, "passkey refused");
+}
+
 /// An address that is confirmed, and somebody's by that where they have asked for it.
 pub(crate) fn confirmed(user: UserId) {
     tracing::info!(target: TARGET, event = "email_confirmation", outcome = "success", user = %user, "address of {user} confirmed");
@@ -65,9 +71,11 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let is_staff = matches!(actor, Some(Actor::User { role: Role::Admin | Role::Analyst, .. }));
     Some(match (method, parts.as_slice()) {
-        (&Method::POST, ["login", "auth" | "session"]) if status == StatusCode::TOO_MANY_REQUESTS => "limit",
+        (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) if status == StatusCode::TOO_MANY_REQUESTS => {
+            "limit"
+        }
         // What else becomes of a login it says itself, with whom it was meant for.
-        (&Method::POST, ["login", "auth" | "session"]) => return None,
+        (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => return None,
         (_, ["login", "refresh" | "session"]) if !status.is_success() => "session_refresh",
         (&Method::DELETE, ["login", "session"]) | (_, ["login", "logout"]) => "logout",
         (&Method::POST, ["users"]) => "registration",
@@ -79,6 +87,12 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (_, ["users", _, "email", "confirmation"]) => "email_confirmation_request",
         (&Method::PUT, ["users", _, "birth-date"]) => "birth_date_confirmation",
         (&Method::DELETE, ["users", _, "sessions", ..]) => "session_end",
+        (_, ["users", _, "passkeys" | "totp", _]) if status.is_success() => return None,
+        (_, ["users", _, "passkeys" | "totp", ..]) => "authenticator_add",
+        (&Method::DELETE, ["users", _, "authenticators", ..]) => "authenticator_remove",
+        (_, ["users", _, "recovery-codes"]) => "recovery_codes",
+        (&Method::POST, ["users", _, "api-keys"]) => "api_key_make",
+        (&Method::DELETE, ["users", _, "api-keys", _]) => "api_key_revoke",
         (&Method::PUT, ["users", _, "role"]) => "role_change",
         (&Method::PUT, ["users", _]) => "profile_change",
         (&Method::DELETE, ["users", _]) => "erasure",
@@ -108,6 +122,8 @@ mod tests {
                 id: UserId::from_uuid(uuid::Uuid::nil()),
                 role,
                 proven_at: chrono::DateTime::UNIX_EPOCH,
+                lacks_second_factor: false,
+                key: None,
             })
         };
         let (customer, admin) = (of(Role::Customer), of(Role::Admin));

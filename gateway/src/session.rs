@@ -43,9 +43,11 @@ pub(crate) async fn from_cookie<E: Endpoint>(endpoint: Arc<E>, mut request: Requ
     }
 }
 
-/// Whether a request that uses the refresh cookie comes from the storefront.
-pub(crate) fn is_proven(request: &Request) -> bool {
-    request.headers().contains_key(PROOF)
+/// Passes a request that uses the refresh cookie where it comes from the storefront.
+pub(crate) fn must_be_proven(request: &Request) -> Result<(), Problem> {
+    let refusal =
+        || Problem::new(StatusCode::FORBIDDEN, "not_from_the_storefront", "only the storefront may use its session");
+    request.headers().contains_key(PROOF).then_some(()).ok_or_else(refusal)
 }
 
 /// Keeps the tokens of a session.

@@ -51,7 +51,8 @@ impl Journal {
                             aggregate_id, event_type, event_version, payload::text, epoch, tx_id, position
                      from (values (true)) as always
                      left join journal.events
-                       on event_type in ('UserErased', 'UserRoleChanged', 'UserPasswordChanged', 'UserSessionsEnded')
+                       on event_type in ('UserErased', 'UserRoleChanged', 'UserPasswordChanged', 'UserSessionsEnded',
+                                         'UserApiKeyRevoked')
                       and aggregate_type = 'user' and recorded_at > $1
                      union all
                      select statement_timestamp(), family, null, null, null, null, null, null, null

@@ -4,7 +4,10 @@
 //! destroying the key erases the person from journal, mirror, exports and backups at once.
 //! Credentials are secrets, not facts: they live here and in no event.
 
+mod api_keys;
+mod authenticators;
 mod credentials;
+mod devices;
 mod exchange;
 mod inbox;
 mod mail;
@@ -26,6 +29,9 @@ use sqlx::postgres::types::PgInterval;
 use self::master::{Keyring, Master};
 use crate::{ClaimKey, Clock, JournalError};
 
+pub use api_keys::{KeptKey, ShownKey};
+pub use authenticators::{HeldAuthenticator, KeptAuthenticator};
+pub use devices::DeviceStanding;
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;
 pub use sealing::SubjectKey;

@@ -155,7 +155,13 @@ impl Projection for Users {
             // What opens an account is shown to nobody.
             UserEvent::UserRegistrationRepeated {}
             | UserEvent::UserEmailConfirmationRequested {}
-            | UserEvent::UserPasswordResetRequested { .. } => (),
+            | UserEvent::UserPasswordResetRequested { .. }
+            | UserEvent::UserAuthenticatorAdded { .. }
+            | UserEvent::UserAuthenticatorRemoved { .. }
+            | UserEvent::UserRecoveryCodeUsed {}
+            | UserEvent::UserLoggedInOnNewDevice { .. }
+            | UserEvent::UserApiKeyMade { .. }
+            | UserEvent::UserApiKeyRevoked { .. } => (),
             UserEvent::UserErased {} => rows.change(&key, |person| {
                 (person.name, person.email, person.birth_date) = (ERASED.to_owned(), ERASED.to_owned(), None);
                 (person.pending_email, person.counted_birth_date) = (None, None);

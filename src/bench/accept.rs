@@ -92,7 +92,13 @@ async fn counted(bench: &Bench, purchases: impl Future<Output = Result<()>>) -> 
 }
 
 async fn order(commands: &Commands, buyer: UserId, games: &[GameId]) -> Result<()> {
-    let context = commands.context(Actor::User { id: buyer, role: Role::Customer, proven_at: commands.clock().now() });
+    let context = commands.context(Actor::User {
+        id: buyer,
+        role: Role::Customer,
+        proven_at: commands.clock().now(),
+        lacks_second_factor: false,
+        key: None,
+    });
     let payment_method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa")? };
     let purchase = Purchase { games: games.to_vec(), payment_method, expected_total: None };
     commands.place_order(&context, OrderId::from_uuid(commands.clock().new_id()), purchase).await?;

@@ -9,7 +9,7 @@ use clap::Args;
 use commands::{Actor, Commands, GameChange, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::DisputePolicy;
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use domain::{Currency, Description, GameId, Labels, Money, Name, Title};
 use journal::{Clock, Journal, Vault};
 use serde_json::json;
@@ -60,7 +60,8 @@ pub(super) fn use_cases(journal: Journal, vault: Vault) -> Commands {
         refund_window: TimeDelta::zero(),
         dispute_policy: DisputePolicy::Keep,
         time_zone: Tz::UTC,
-        email_confirmation: EmailConfirmation::Optional,
+        email_confirmation: Requirement::Optional,
+        staff_second_factor: Requirement::Optional,
     };
     Commands::new(journal, vault, rules, Clock::default())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use journal::migrate;
 use nix::sys::signal::Signal;
 use psp::PspClient;
@@ -101,7 +101,9 @@ impl Stage {
             refund_window_days: 7,
             dispute_policy: DisputePolicy::Suspend,
             time_zone: Tz::America__Sao_Paulo,
-            email_confirmation: EmailConfirmation::Optional,
+            email_confirmation: Requirement::Optional,
+            staff_second_factor: Requirement::Optional,
+            store_url: format!("http://{}", gateways[0]).parse()?,
         };
         let key_file = folder.join("jwt-key.pem");
         write_private(&key_file, gateway::generate_key()?.expose_secret())?;

@@ -86,7 +86,7 @@ impl Settings {
             ("SANDBOX_FILE", path("psp-sandbox.jsonl")),
             ("TEXT_LOG_FOLDER", or("TEXT_LOG_FOLDER", path("logs"))),
             ("MAIL_FOLDER", or("MAIL_FOLDER", path("outbox"))),
-            ("STORE_URL", or("STORE_URL", url)),
+            ("STORE_URL", or("STORE_URL", format!("http://localhost:{port}"))),
             // Whoever tries and measures a store of their own comes from one address.
             ("RATE_LIMITS", or("RATE_LIMITS", "every=1000000,account=10,device=10,mailbox=5,invitation=5".to_owned())),
         ];
@@ -179,7 +179,7 @@ impl Settings {
         let tip = |command: &str, what: &str| format!("  {prefix}{command:<46} {what}\n");
         Ok([
             "\nLudoteca is ready.\n\n".to_owned(),
-            line("Shop", &format!("{url}/")),
+            line("Shop", self.get("STORE_URL")?),
             line("Try the API", &format!("{url}/docs")),
             line("Health", &format!("{url}/health/ready")),
             line("Metrics", &format!("{url}/metrics")),

@@ -11,6 +11,7 @@ use domain::GameId;
 use serde_json::json;
 
 use self::driver::Browser;
+use crate::second_factor;
 use crate::support::{Person, TestApp, eventually, mailed_token, mailed_tokens};
 
 /// A store with the demo catalogue.
@@ -220,6 +221,99 @@ async fn a_person_forgets_a_password_changes_it_with_address_and_birth_date_and_
     browser.see("a[href='#/login']").await;
     let moved = Person { email: "ana.maria@example.com".to_owned(), ..forgetful };
     log_in(&browser, &Person { password: "seven umbrellas of cheese".to_owned(), ..moved }).await;
+    browser.has_no_complaints().await;
+}
+
+#[tokio::test]
+async fn a_person_adds_a_passkey_logs_in_with_it_and_gets_back_in_without_it() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    let ana = app.customer("ana").await;
+    // Passkeys are bound to a name.
+    browser.visit(app.store.store_url.as_str().trim_end_matches('/')).await;
+    browser.have_a_passkey_device().await;
+    log_in(&browser, &ana).await;
+    app.pass(Duration::from_mins(6));
+    browser.open("#/account").await;
+    browser.fill_into("#f-passkey-name", "my laptop").await;
+    browser.click("#authenticators form button").await;
+    browser.fill("proof", &ana.password).await;
+    browser.click("dialog form button").await;
+
+    // Whoever has only one thing to log in with gets codes for the day when it is lost.
+    browser.see("#recovery li").await;
+    assert_eq!(browser.count("#recovery li").await, 10);
+    let code = browser.text("#recovery li").await;
+    browser.inspect("account-recovery-codes", "#/account").await;
+    assert!(browser.text("#authenticators").await.contains("my laptop"));
+
+    // By the passkey alone.
+    browser.click("#leave").await;
+    browser.see("a[href='#/login']").await;
+    browser.open("#/login").await;
+    browser.click("#passkey").await;
+    browser.see("a[href='#/account']").await;
+    // And where a login of just now is needed.
+    app.pass(Duration::from_mins(6));
+    browser.open("#/account").await;
+    browser.see("#codes").await;
+    browser.click("#codes").await;
+    browser.click("dialog #passkey").await;
+    browser.see("#recovery li").await;
+    let newer = browser.text("#recovery li").await;
+    assert_ne!(code, newer);
+
+    // The password alone no longer opens the account; with a recovery code it does.
+    browser.click("#leave").await;
+    browser.see("a[href='#/login']").await;
+    browser.open("#/login").await;
+    browser.fill("email", &ana.email).await;
+    browser.fill("password", &ana.password).await;
+    browser.click("main form button").await;
+    browser.fill("code", &newer).await;
+    browser.click("main form button").await;
+    browser.see("a[href='#/account']").await;
+
+    // The passkey goes, and an app comes.
+    browser.open("#/account").await;
+    browser.click("#authenticators li button").await;
+    eventually("it is gone", || async { browser.count("#authenticators .lines li").await == 0 }).await;
+    browser.click("#add-app").await;
+    browser.see("dialog img.qr").await;
+    let secret = browser.text("#secret").await;
+    browser.inspect("account-app", "#/account").await;
+    browser.fill_into("dialog [name=code]", &second_factor::shown(&app, &secret)).await;
+    browser.click("dialog form button").await;
+    browser.see("#recovery li").await;
+    browser.has_no_complaints().await;
+}
+
+#[tokio::test]
+async fn an_analyst_makes_a_key_for_a_program_sees_its_use_and_ends_it() {
+    let Some(browser) = Browser::start().await else { return };
+    let app = shop().await;
+    let dora = app.customer("dora").await;
+    app.admin.put(&format!("/users/{}/role", dora.id), &json!({ "role": "analyst" })).await.expect(204);
+    browser.visit(&app.url).await;
+    log_in(&browser, &dora).await;
+    browser.open("#/account").await;
+    browser.click("#api-keys summary").await;
+    browser.fill_into("#f-key-name", "nightly report").await;
+    // What only admins may do is not offered.
+    assert_eq!(browser.count("#api-keys [name=scopes]").await, 2);
+    browser.click("#api-keys [value=read_events]").await;
+    browser.click("#api-keys form button").await;
+    browser.see("#key").await;
+    let program = Person { token: Some(browser.text("#key").await), ..app.visitor() };
+    program.get("/eventos").await.expect(200);
+    program.get("/users/me").await.refused(403, "insufficient_scope");
+    browser.inspect("account-api-key", "#/account").await;
+    browser.open("#/orders").await;
+    browser.open("#/account").await;
+    eventually("its use is shown", || async { browser.text("#api-keys .lines").await.contains("last used") }).await;
+    browser.click("#api-keys .lines button").await;
+    eventually("it is gone", || async { browser.count("#api-keys .lines li").await == 0 }).await;
+    program.get("/eventos").await.refused(401, "unauthenticated");
     browser.has_no_complaints().await;
 }
 

@@ -5,7 +5,7 @@ use commands::{Actor, CommandError, Commands, GameChange, Purchase, Rules};
 use domain::game::{AgeRating, GameDetails};
 use domain::order::{DisputePolicy, OrderError};
 use domain::payment::{MethodToken, PaymentMethod};
-use domain::user::{EmailConfirmation, UserError};
+use domain::user::{Requirement, UserError};
 use domain::{Currency, Description, GameId, Labels, Money, Name, OrderId, Role, Title, UserId};
 use journal::{Clock, Journal, Vault};
 
@@ -21,14 +21,21 @@ async fn another_process(app: &TestApp) -> Commands {
         refund_window: chrono::TimeDelta::days(7),
         dispute_policy: DisputePolicy::Suspend,
         time_zone: Tz::UTC,
-        email_confirmation: EmailConfirmation::Optional,
+        email_confirmation: Requirement::Optional,
+        staff_second_factor: Requirement::Optional,
     };
     Commands::new(journal, vault, rules, clock)
 }
 
 async fn buy(commands: &Commands, buyer: &Person, game: &str) -> Result<i64, CommandError> {
     let id = UserId::parse(&buyer.id).unwrap();
-    let context = commands.context(Actor::User { id, role: Role::Customer, proven_at: commands.clock().now() });
+    let context = commands.context(Actor::User {
+        id,
+        role: Role::Customer,
+        proven_at: commands.clock().now(),
+        lacks_second_factor: false,
+        key: None,
+    });
     let (order, game) = (OrderId::from_uuid(commands.clock().new_id()), GameId::parse(game).unwrap());
     let payment_method = PaymentMethod::Card { token: MethodToken::parse("pm_card_visa").unwrap() };
     let purchase = Purchase { games: vec![game], payment_method, expected_total: None };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -13,7 +13,7 @@ const PASSWORD: &str = "ana's umbrella kettle";
 
 /// A store where addresses have to be confirmed.
 async fn strict() -> TestApp {
-    TestApp::start_with(Wishes { email_confirmation: EmailConfirmation::Required, ..Wishes::default() }).await
+    TestApp::start_with(Wishes { email_confirmation: Requirement::Required, ..Wishes::default() }).await
 }
 
 fn person(email: &str, password: &str) -> Value {
@@ -120,8 +120,7 @@ async fn a_link_proves_the_mailbox_that_it_was_sent_to_not_one_that_looks_like_i
 
 #[tokio::test]
 async fn mail_to_one_address_is_limited_however_it_is_asked_for() {
-    let wishes =
-        Wishes { email_confirmation: EmailConfirmation::Required, rate_limits: "invitation=2", ..Wishes::default() };
+    let wishes = Wishes { email_confirmation: Requirement::Required, rate_limits: "invitation=2", ..Wishes::default() };
     let app = TestApp::start_with(wishes).await;
     let eve = confirmed(&app, "eve@example.com").await;
     for _ in 0..2 {

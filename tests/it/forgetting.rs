@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::support::TestApp;
+use crate::{api_keys, second_factor};
 
 /// How a table stands to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ enum Holds {
 use Holds::{Nobody, Sealed, UntilForgotten, UntilProjected};
 
 /// Every column of the store. A new one must say here how it goes when its person does.
-const COLUMNS: [(&str, Holds, &str); 27] = [
+const COLUMNS: [(&str, Holds, &str); 32] = [
     (
         "journal.answers",
         UntilForgotten,
@@ -81,14 +82,24 @@ const COLUMNS: [(&str, Holds, &str); 27] = [
         "birth_date birth_date_corrected counted_birth_date email email_confirmed erased name pending_email \
          registered_at revision role user_id version",
     ),
-    ("vault.credentials", UntilForgotten, "credential_id kept_at password_hash user_id"),
+    ("vault.api_keys", UntilForgotten, "key_id made_at sealed token_hash two_factors used_at user_id"),
+    (
+        "vault.authenticators",
+        UntilForgotten,
+        "added_at authenticator_id credential_hash failures last_step sealed used_at user_id",
+    ),
+    ("vault.ceremonies", UntilForgotten, "ceremony_id expires_at state user_id"),
+    ("vault.credentials", UntilForgotten, "credential_id is_short kept_at password_hash user_id"),
     ("vault.mail", Nobody, "attempts dead_at due_at event_id last_error noted_at sent_at sequence"),
     ("vault.master_key", Nobody, "fingerprint hash_key id predecessor wraps"),
+    ("vault.devices", UntilForgotten, "device_hash used_at user_id"),
+    ("vault.recovery_codes", UntilForgotten, "authenticator_id code_hash user_id"),
     ("vault.preferences", UntilForgotten, "language user_id"),
     (
         "vault.sessions",
         UntilForgotten,
-        "current device ended_at ends_at expires_at family generation kept_by network opened_at previous rotated_at user_id",
+        "current device ended_at ends_at expires_at family generation kept_by network opened_at previous rotated_at \
+         two_factors user_id",
     ),
     ("vault.subject_keys", UntilForgotten, "user_id wrapped_by wrapped_key"),
     ("vault.webhook_inbox", Nobody, "attempts due_at event_id handled_at kind last_error payload received_at"),
@@ -118,6 +129,10 @@ async fn what_is_kept_until_somebody_is_forgotten_goes_with_them() {
         let body = json!({ "games": [game], "payment_method": { "type": "pix" } });
         let buy = buyer.request(reqwest::Method::POST, "/jogos/compra").header("Idempotency-Key", "once").json(&body);
         assert_eq!(buy.send().await.unwrap().status(), 202);
+        second_factor::set_up(&app, buyer).await;
+        buyer.post("/users/me/recovery-codes", &json!({})).await.expect(201);
+        api_keys::program(&app, buyer, &["read_catalogue"]).await;
+        buyer.post("/users/me/passkeys/options", &json!({})).await.expect(200);
     }
     ana.delete("/users/me").await.expect(204);
     for (table, ..) in COLUMNS.iter().filter(|(_, holds, _)| *holds == UntilForgotten) {

@@ -123,7 +123,7 @@ async fn only_a_complete_token_of_our_own_key_is_believed() {
     let kid = key["kid"].as_str().unwrap();
 
     let now = journal::Clock::default().now().timestamp();
-    let claims = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "admin", "sid": ana.id, "generation": 0, "auth_time": now, "iat": now, "nbf": now, "exp": now + 600 });
+    let claims = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "admin", "sid": ana.id, "generation": 0, "acr": "aal1", "auth_time": now, "iat": now, "nbf": now, "exp": now + 600 });
     let foreign = gateway::generate_key().unwrap();
     let foreign = signing_key(secrecy::ExposeSecret::expose_secret(&foreign));
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
@@ -168,7 +168,7 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
     let jwks = app.visitor().get("/.well-known/jwks.json").await.expect(200);
     let kid = jwks["keys"][0]["kid"].as_str().unwrap().to_owned();
     let now = journal::Clock::default().now().timestamp();
-    let good = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "customer", "sid": ana.id, "generation": 0, "auth_time": now, "iat": now, "nbf": now, "exp": now + 600 });
+    let good = || json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": ana.id, "role": "customer", "sid": ana.id, "generation": 0, "acr": "aal1", "auth_time": now, "iat": now, "nbf": now, "exp": now + 600 });
     let status = |claims: Value, kid: &str| {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let person = Person { token: Some(jsonwebtoken::encode(&header, &claims, &own).unwrap()), ..app.visitor() };
@@ -176,7 +176,7 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
     };
     assert_eq!(status(good(), &kid).await, 200, "the control");
     assert_eq!(status(good(), "another").await, 401, "wrong kid");
-    for missing in ["exp", "iss", "aud", "sub", "sid", "generation", "auth_time"] {
+    for missing in ["exp", "iss", "aud", "sub", "sid", "generation", "acr", "auth_time"] {
         let mut claims = good();
         claims.as_object_mut().unwrap().remove(missing);
         assert_eq!(status(claims, &kid).await, 401, "without {missing}");
@@ -190,6 +190,7 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
         ("role", json!("king")),
         ("sid", json!("this one")),
         ("generation", json!(-1)),
+        ("acr", json!("aal9")),
     ] {
         let mut claims = good();
         claims[claim] = value;

@@ -13,6 +13,7 @@
 
 mod ages;
 mod analysts;
+mod api_keys;
 mod architecture;
 mod bad_input;
 mod browser;
@@ -55,6 +56,7 @@ mod repeats;
 mod schemathesis;
 mod sdk;
 mod search;
+mod second_factor;
 mod security_log;
 mod sessions;
 mod storefront;

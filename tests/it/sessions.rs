@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Person, TestApp, eventually};
+use crate::support::{Answer, Person, TestApp, eventually, mails_about};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -61,6 +61,32 @@ async fn a_person_sees_where_they_are_logged_in_and_ends_a_session_there_at_ever
     eventually("the access token is refused elsewhere", || async { (lost.get("/users/me").await.status, 401) }).await;
     ends(stream).await;
     ana.get("/users/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn an_owner_is_told_of_a_login_from_a_device_that_has_not_logged_in_before() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let credentials = json!({ "email": ana.email, "password": ana.password });
+    let log_in = async |agent: &str, cookie: &str| {
+        let request = app.visitor().request(Method::POST, "/login/auth").json(&credentials);
+        Answer::of(request.header("User-Agent", agent).header("Cookie", cookie)).await
+    };
+    let told = || mails_about(&app, "A login from a new device");
+    let (firefox, phone) = ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (Android 16) Firefox/141.0");
+
+    let cookie = log_in(firefox, "").await.header("set-cookie").split(';').next().unwrap().to_owned();
+    eventually("she is told", || async { (told().len(), 1) }).await;
+    assert!(told()[0].contains("Firefox") && told()[0].contains("127.0.0.0/24"), "{}", told()[0]);
+
+    // Neither the same device again, nor one that shows its cookie, nor a wrong password.
+    log_in(firefox, "").await.expect(200);
+    log_in(phone, &cookie).await.expect(200);
+    let wrong = json!({ "email": ana.email, "password": "not her umbrella kettle" });
+    app.visitor().post("/login/auth", &wrong).await.refused(401, "wrong_credentials");
+    assert_eq!(app.events("UserLoggedInOnNewDevice").await, 1);
+    log_in("curl/8.0", "").await.expect(200);
+    assert_eq!(app.events("UserLoggedInOnNewDevice").await, 2);
 }
 
 #[tokio::test]

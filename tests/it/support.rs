@@ -17,7 +17,7 @@ use ::psp::PspClient;
 use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
-use domain::user::EmailConfirmation;
+use domain::user::Requirement;
 use gateway::ProxyHeader;
 use ipnet::IpNet;
 use ludoteca::config::{
@@ -102,8 +102,10 @@ pub struct Wishes {
     pub dispute_policy: Option<DisputePolicy>,
     /// How many bytes nats-server may keep until it is started again; all that there are without it.
     pub nats_disk: Option<u64>,
+    /// Whether staff have to show a second factor; they need not without it.
+    pub staff_second_factor: Requirement,
     /// Whether addresses have to be confirmed; they need not without it.
-    pub email_confirmation: EmailConfirmation,
+    pub email_confirmation: Requirement,
     /// Where the store is; in São Paulo without it.
     pub time_zone: Option<Tz>,
     /// Another PSP than the sandbox.
@@ -124,6 +126,8 @@ impl TestApp {
         let nats_port = free_port().unwrap();
         let nats = start_nats(&folder, nats_port, wishes.nats_disk).await;
         let stop = CancellationToken::new();
+        let gateway_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = address(&gateway_acceptor);
         let store = StoreConfig {
             database_url,
             database_connections: 10,
@@ -135,6 +139,9 @@ impl TestApp {
             dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
             time_zone: wishes.time_zone.unwrap_or(Tz::America__Sao_Paulo),
             email_confirmation: wishes.email_confirmation,
+            staff_second_factor: wishes.staff_second_factor,
+            // A name, as passkeys want one.
+            store_url: url.replace("127.0.0.1", "localhost").parse().unwrap(),
         };
         let foundation = Arc::new(Foundation::connect(&store, stop.clone()).await.unwrap());
 
@@ -153,9 +160,6 @@ impl TestApp {
             cors_origins: wishes.cors_origins,
             security_contact: Some("mailto:security@store.example".parse().unwrap()),
         };
-        let gateway_acceptor = bind(gateway.listen).await.unwrap();
-        let url = address(&gateway_acceptor);
-
         let psp_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let psp = SandboxArgs {
             sandbox_listen: address(&psp_acceptor).trim_start_matches("http://").parse().unwrap(),
@@ -181,7 +185,6 @@ impl TestApp {
         };
         let mail = MailConfig {
             smtp_url: wishes.smtp_url,
-            store_url: url.clone(),
             mail_attempts: 3,
             mail_pause: MAIL_PAUSE,
             mail_folder: folder.path().join("outbox"),

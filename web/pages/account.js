@@ -3,8 +3,10 @@
 import { html, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { moment, t } from '../i18n.js';
+import { ApiKeys } from './api_keys.js';
+import { Authenticators } from './authenticators.js';
 import { NewPassword } from '../password.js';
-import { useProof } from '../proof.js';
+import { useLogin, useProof } from '../proof.js';
 import { change, Failure, Field, forgetUser, Form, Sure, Title, useLoaded } from '../ui.js';
 
 async function leave() {
@@ -37,7 +39,9 @@ export function Account() {
   const user = seen?.user;
   const [error, setError] = useState(null);
   const [told, tell] = useState(null);
+  const [held, unheld, holdAgain] = useLoaded(() => api.get('/users/me/authenticators'), 'held');
   const [proven, proof] = useProof(user?.email);
+  const [begin, code] = useLogin();
   if (!user) return html`<${Title}>${t('Account')}<//><${Failure} error=${missing} again=${reload} />`;
   const save = async ({ name, email, birth_date = user.birth_date }) => {
     const change = { body: { name, email, birth_date }, headers: { 'If-Match': seen.etag } };
@@ -64,8 +68,8 @@ export function Account() {
     URL.revokeObjectURL(link.href);
   };
   // Whoever finds an open session does not know the password.
-  const erase = async ({ proof: password }) => {
-    await api.post('/login/session', { email: user.email, password });
+  const erase = async ({ proof: password, code }) => {
+    await begin({ email: user.email, password, code });
     await api.del('/users/me');
     await leave();
   };
@@ -79,10 +83,11 @@ export function Account() {
       ${!user.email_confirmed && html`<p class="row">${t('Your e-mail address is not confirmed.')} <button class="button quiet small" id="confirm" onClick=${() => confirm().catch(setError)}>${t('Send the link')}</button></p>`}</section>
     <section class="panel"><h2>${t('Password')}</h2><${Form} submit=${choose} label=${t('Change the password')} done=${t('Saved.')}>
       <${Field} name="current_password" label=${t('Password until now')} type="password" required autocomplete="current-password" />
-      <${NewPassword} label=${t('New password')} words=${[user.name, user.email]} /><//></section>
-    <${Sessions} />
+      <${NewPassword} label=${t('New password')} words=${[user.name, user.email]} guarded=${held?.items.length > 0} /><//></section>
+    <${Failure} error=${unheld} again=${holdAgain} />${held && html`<${Authenticators} held=${held} again=${holdAgain} proven=${proven} />`}
+    <${Sessions} /><${ApiKeys} role=${user.role} proven=${proven} />
     <section class="panel"><h2>${t('Your data')}</h2><p>${t('Download everything the store knows of you, as JSON.')}</p>
       <p class="row"><button class="button quiet" onClick=${() => download().catch(setError)}>${t('Download')}</button><button class="button quiet" id="leave" onClick=${() => leave().catch(setError)}>${t('Log out')}</button></p></section>
     <section class="panel"><h2>${t('Delete account')}</h2><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p>
-      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to continue.')} act=${erase}><${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" /><//></section>`;
+      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to continue.')} act=${erase}><${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" />${code}<//></section>`;
 }

@@ -4,12 +4,11 @@ import { html, useState } from '../vendor/preact.js';
 import * as api from '../api.js';
 import { t } from '../i18n.js';
 import { NewPassword } from '../password.js';
+import { useLogin, WithPasskey } from '../proof.js';
 import { Field, forgetUser, Form, loadUser, state, Title } from '../ui.js';
 
-/** Begins a session, and goes back to where somebody came from. */
-async function begin(email, password, next) {
-  const here = location.hash;
-  await api.post('/login/session', { email, password });
+/** Goes back to where somebody came from, once a session has begun. */
+async function goOn(here, next) {
   api.remember(true);
   await loadUser();
   if (!state.user) throw new Error(t('Your browser did not keep the session. Open the shop over HTTPS.'));
@@ -22,8 +21,10 @@ export function Register({ query }) {
   const [mailed, setMailed] = useState(false);
   const register = async ({ name, email, password, birth_date }) => {
     // Where addresses have to be confirmed, nobody is told whether this one was free.
-    if (await api.postOnce('/users', { name, email, password, birth_date })) await begin(email, password, next);
-    else setMailed(true);
+    const here = location.hash;
+    if (!await api.postOnce('/users', { name, email, password, birth_date })) { setMailed(true); return; }
+    await api.post('/login/session', { email, password });
+    await goOn(here, next);
   };
   if (mailed) return html`<${Title}>${t('Register')}<//><p class="note ok" role="status">${t('We have sent you a mail. Follow its link, then log in.')}</p>`;
   return html`<${Title}>${t('Register')}<//><div class="panel"><${Form} submit=${register} label=${t('Register')}>
@@ -38,10 +39,13 @@ const on = (next) => (next ? `?next=${encodeURIComponent(next)}` : '');
 
 export function Login({ query }) {
   const next = query.get('next');
-  return html`<${Title}>${t('Log in')}<//>${next && html`<p>${t('Log in to continue.')}</p>`}<div class="panel"><${Form} submit=${({ email, password }) => begin(email, password, next)} label=${t('Log in')}>
+  const [begin, code] = useLogin();
+  const here = location.hash;
+  const done = () => goOn(here, next);
+  return html`<${Title}>${t('Log in')}<//>${next && html`<p>${t('Log in to continue.')}</p>`}<div class="panel"><${Form} submit=${(fields) => begin(fields).then(done)} label=${t('Log in')}>
     <${Field} name="email" label=${t('E-mail')} type="email" required autocomplete="email" />
-    <${Field} name="password" label=${t('Password')} type="password" required autocomplete="current-password" />
-    <//></div><p><a href="#/forgotten">${t('Forgot your password?')}</a></p><p><a href="#/register${on(next)}">${t('No account yet? Register')}</a></p>`;
+    <${Field} name="password" label=${t('Password')} type="password" required autocomplete="current-password" />${code}
+    <//></div><${WithPasskey} done=${done} /><p><a href="#/forgotten">${t('Forgot your password?')}</a></p><p><a href="#/register${on(next)}">${t('No account yet? Register')}</a></p>`;
 }
 
 export function Forgotten() {

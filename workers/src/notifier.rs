@@ -117,6 +117,11 @@ impl Notifier {
             "events.user.UserEmailConfirmationRequested.*",
             "events.user.UserPasswordChanged.*",
             "events.user.UserPasswordResetRequested.*",
+            "events.user.UserAuthenticatorAdded.*",
+            "events.user.UserAuthenticatorRemoved.*",
+            "events.user.UserRecoveryCodeUsed.*",
+            "events.user.UserLoggedInOnNewDevice.*",
+            "events.user.UserApiKeyMade.*",
             "events.order.OrderCompleted.*",
             "events.payment.PaymentFailed.*",
             "events.payment.PaymentRefunded.*",
@@ -332,7 +337,12 @@ impl Notifier {
                 | UserEvent::UserEmailChangeRequested { .. }
                 | UserEvent::UserEmailConfirmationRequested {}
                 | UserEvent::UserPasswordChanged { .. }
-                | UserEvent::UserPasswordResetRequested { .. },
+                | UserEvent::UserPasswordResetRequested { .. }
+                | UserEvent::UserAuthenticatorAdded { .. }
+                | UserEvent::UserAuthenticatorRemoved { .. }
+                | UserEvent::UserRecoveryCodeUsed {}
+                | UserEvent::UserLoggedInOnNewDevice { .. }
+                | UserEvent::UserApiKeyMade { .. },
             ) => Some(*user),
             StoreEvent::Order(_, OrderEvent::OrderCompleted { buyer, .. })
             | StoreEvent::Payment(_, PaymentEvent::PaymentFailed { buyer, .. }) => Some(*buyer),
@@ -356,6 +366,16 @@ impl Notifier {
             StoreEvent::User(_, UserEvent::UserPasswordChanged { .. }) => Some(reader.password_changed()),
             StoreEvent::User(user, UserEvent::UserPasswordResetRequested { request, .. }) => {
                 Some(reader.password_forgotten(&self.shared.commands.reset_link(*user, *request)))
+            }
+            StoreEvent::User(_, UserEvent::UserAuthenticatorAdded { kind, .. }) => {
+                Some(reader.authenticator_added(*kind))
+            }
+            StoreEvent::User(_, UserEvent::UserAuthenticatorRemoved { .. }) => Some(reader.authenticator_removed()),
+            StoreEvent::User(_, UserEvent::UserApiKeyMade { .. }) => Some(reader.api_key_made()),
+            StoreEvent::User(_, UserEvent::UserRecoveryCodeUsed {}) => Some(reader.recovery_code_used()),
+            StoreEvent::User(_, UserEvent::UserLoggedInOnNewDevice { session }) => {
+                let place = self.shared.commands.place_of(*session).await?;
+                Some(reader.logged_in_on_new_device(place.as_ref()))
             }
             StoreEvent::Order(order, OrderEvent::OrderCompleted { total, .. }) => {
                 let bought = self.shared.commands.ordered(*order).await?;

@@ -24,14 +24,3 @@ pub struct Mailbox {
     /// The address that takes its place once a link that was sent there is followed.
     pub next: Option<Box<SealedEmail>>,
 }
-
-/// Whether addresses count before their owners have followed a link that was sent there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::EnumString, strum::Display)]
-#[strum(serialize_all = "snake_case")]
-pub enum EmailConfirmation {
-    /// They count at once.
-    #[default]
-    Optional,
-    /// They do not: a new account opens, and another address counts, once it is confirmed, and nobody buys before.
-    Required,
-}

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{BirthDateChange, Evidence, Role, UserEvent};
-use crate::id::{CommandId, CredentialId};
+use super::{AuthenticatorKind, BirthDateChange, Evidence, Role, Scope, UserEvent};
+use crate::id::{ApiKeyId, AuthenticatorId, CommandId, CredentialId, SessionId};
 use crate::person::{SealedEmail, SealedProfile};
 
 /// The current form of each event; older ones are brought to it by `crate::stored`. That both have the same fields, the
@@ -23,6 +23,12 @@ pub(super) enum Stored {
     UserRoleChanged { role: Role },
     UserPasswordChanged { credential: CredentialId, generation: u32 },
     UserPasswordResetRequested { request: CommandId, until: DateTime<Utc> },
+    UserAuthenticatorAdded { authenticator: AuthenticatorId, kind: AuthenticatorKind },
+    UserAuthenticatorRemoved { authenticator: AuthenticatorId },
+    UserRecoveryCodeUsed {},
+    UserApiKeyMade { key: ApiKeyId, scopes: Vec<Scope>, expires_at: DateTime<Utc> },
+    UserApiKeyRevoked { key: ApiKeyId },
+    UserLoggedInOnNewDevice { session: SessionId },
     UserSessionsEnded { generation: u32 },
     UserErased {},
 }

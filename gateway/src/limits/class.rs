@@ -44,7 +44,7 @@ impl Class {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         Some(match (method, parts.as_slice()) {
             (_, ["webhooks" | "saude" | "health" | "metrics" | ".well-known" | "openapi.json", ..]) => return None,
-            (&Method::POST, ["login", "auth" | "session"]) => Self::Login,
+            (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => Self::Login,
             (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
             | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
             (_, ["login", "strength"]) => Self::Search,
@@ -90,6 +90,8 @@ mod tests {
         for (method, path, class) in [
             (Method::POST, "/login/session", Some(Class::Login)),
             (Method::PUT, "/login/session", Some(Class::Session)),
+            (Method::POST, "/login/session/passkey", Some(Class::Login)),
+            (Method::POST, "/login/passkey/options", Some(Class::Login)),
             (Method::POST, "/users", Some(Class::Registration)),
             (Method::GET, "/users", Some(Class::Read)),
             (Method::PUT, "/users/me/password", Some(Class::Reset)),

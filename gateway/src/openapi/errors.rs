@@ -10,7 +10,7 @@ use crate::limits::Class;
 const MEANINGS: [(u16, &str, &str); 13] = [
     (400, "BadRequest", "A header, a parameter or the body is malformed."),
     (401, "Unauthorized", "The access token is missing or invalid, or its login is too old for this."),
-    (403, "Forbidden", "The caller's role does not allow this."),
+    (403, "Forbidden", "The caller's role, or the scopes of their key, do not allow this."),
     (404, "NotFound", "There is no such thing, or none that the caller may know of."),
     (408, "RequestTimeout", "The body did not come in time."),
     (409, "Conflict", "Refused as things stand; `code` says why."),
@@ -23,36 +23,17 @@ const MEANINGS: [(u16, &str, &str); 13] = [
     (503, "ServiceUnavailable", "Something that the store needs does not answer; try again."),
 ];
 
-/// What only staff may do, or only the storefront, and what is not the owner's to change.
-const FORBIDDEN: [&str; 24] = [
-    "beginShopSession",
-    "cancelPromotion",
-    "changeRole",
-    "confirmBirthDate",
-    "createGame",
-    "deleteDeadLetter",
-    "discardDeadLetter",
-    "endShopSession",
-    "getDeadLetter",
-    "getFigures",
-    "importGames",
-    "listDeadLetters",
-    "listDisputes",
-    "listGames",
-    "listPromotions",
-    "listUsers",
-    "receiveWebhook",
-    "redriveDeadLetter",
-    "refreshShopSession",
-    "replayEvents",
-    "retireGame",
-    "schedulePromotion",
-    "updateGame",
-    "updateUser",
-];
+/// What only the storefront, or only the PSP may do.
+const FORBIDDEN: [&str; 5] =
+    ["beginShopSession", "beginShopSessionWithPasskey", "endShopSession", "receiveWebhook", "refreshShopSession"];
 
 /// What an aggregate may refuse, or where a consistency token may be another store's.
-const CONFLICTS: [&str; 18] = [
+const CONFLICTS: [&str; 27] = [
+    "addPasskey",
+    "addTotp",
+    "beginPasskey",
+    "beginPasskeyLogin",
+    "beginShopSessionWithPasskey",
     "buyGames",
     "cancelOrder",
     "cancelPromotion",
@@ -62,9 +43,13 @@ const CONFLICTS: [&str; 18] = [
     "confirmEmail",
     "endSessions",
     "eraseUser",
+    "logInWithPasskey",
+    "makeApiKey",
+    "makeRecoveryCodes",
     "payOrder",
     "refundOrder",
     "registerUser",
+    "removeAuthenticator",
     "requestEmailConfirmation",
     "resetPassword",
     "retireGame",
@@ -74,8 +59,15 @@ const CONFLICTS: [&str; 18] = [
 ];
 
 /// Ways to log in or out, where a bad access token is none of the caller's concern, and no other secret is asked for.
-const OPEN: [&str; 6] =
-    ["confirmEmail", "endShopSession", "logOut", "measurePassword", "requestPasswordReset", "resetPassword"];
+const OPEN: [&str; 7] = [
+    "beginPasskeyLogin",
+    "confirmEmail",
+    "endShopSession",
+    "logOut",
+    "measurePassword",
+    "requestPasswordReset",
+    "resetPassword",
+];
 
 /// What is public, and kept by who has read it.
 const KEPT: [&str; 3] = ["getGame", "getPublicKeys", "listGames"];
@@ -126,12 +118,14 @@ fn statuses(method: &str, path: &str, id: &str, operation: &Map<String, Value>) 
     };
     let has_body = operation.contains_key("requestBody");
     let is_versioned = has_header("If-Match");
+    let takes_token = operation.get("security").and_then(Value::as_array).is_some_and(|ways| !ways.is_empty());
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
     let is_asked = parameters.is_some_and(|parameters| !parameters.is_empty());
     let rules = [
         (400, has_body || is_asked),
         (401, !OPEN.contains(&id)),
-        (403, FORBIDDEN.contains(&id)),
+        // Somebody of another role, or a program whose key is for something else.
+        (403, takes_token || FORBIDDEN.contains(&id)),
         (404, path.contains('{') || ["listOrders", "payOrder"].contains(&id)),
         (408, has_body),
         (409, CONFLICTS.contains(&id) || has_header("Consistency-Token")),

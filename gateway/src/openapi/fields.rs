@@ -3,6 +3,7 @@
 
 use domain::order::{MAX_GAMES, RefundReason};
 use domain::payment::MethodToken;
+use domain::user::{ApiKeyName, AuthenticatorName};
 use domain::{Description, Label, Labels, Name, PersonName, Price, Title};
 use serde_json::{Value, json};
 
@@ -69,22 +70,51 @@ fn common(field: &str) -> Option<Value> {
 
 /// What a field of a schema is.
 fn rules() -> Value {
+    with(accounts(), &trade())
+}
+
+fn accounts() -> Value {
     let id = json!({ "format": "uuid", "example": ID });
-    let ids = json!({ "type": "string", "format": "uuid", "example": ID });
     let name = with(line(PersonName::MIN, PersonName::MAX), &json!({ "example": "Ana" }));
     let new_password = json!({ "minLength": 15, "maxLength": 128, "example": "fourteen kettles of rain" });
+    let guarded_password = json!({ "minLength": 8, "maxLength": 128, "example": "fourteen kettles of rain" });
+    let held = with(line(AuthenticatorName::MIN, AuthenticatorName::MAX), &json!({ "example": "my phone" }));
     let known_password = json!({ "example": "fourteen kettles of rain" });
     let address = json!({ "format": "idn-email", "maxLength": 254 });
-    let price = json!({ "minimum": 0, "maximum": Price::MAX });
     json!({
         "NewUser": { "name": name, "email": address, "password": new_password },
         "ChangedUser": { "name": name, "email": address },
         "ForgottenPassword": { "email": address },
-        "NewPassword": { "password": new_password, "current_password": known_password },
-        "PasswordReset": { "password": new_password, "token": { "example": "AZIL…" } },
-        "Credentials": { "password": known_password },
+        "NewPassword": { "password": guarded_password, "current_password": known_password },
+        "PasswordReset": { "password": guarded_password, "token": { "example": "AZIL…" } },
+        "Credentials": { "password": known_password, "code": { "example": "123456" } },
+        "Authenticator": { "id": id },
+        "ApiKey": { "id": id },
+        "ApiKeyMade": { "id": id },
+        "NewApiKey": {
+            "name": with(line(ApiKeyName::MIN, ApiKeyName::MAX), &json!({ "example": "nightly import" })),
+            "scopes": { "minItems": 1, "uniqueItems": true },
+            "expires_at": { "example": "2027-01-01T00:00:00Z" },
+        },
+        "AuthenticatorAdded": { "id": id },
+        "AuthenticatorList": { "recovery_codes": { "minimum": 0, "maximum": 10 } },
+        "NewTotp": { "ceremony": id, "name": held, "code": { "example": "123456" } },
+        "NewPasskey": { "ceremony": id, "name": held, "credential": { "type": "object" } },
+        "PasskeyAnswer": { "ceremony": id, "credential": { "type": "object" } },
+        "PasskeyOptions": { "ceremony": id, "options": { "type": "object" } },
+        "TotpSetup": { "ceremony": id },
         "User": { "id": id },
         "Session": { "id": id },
+        "TypedPassword": { "known": { "maxItems": 8 } },
+        "Strength": { "score": { "minimum": 0, "maximum": 4 } },
+    })
+}
+
+fn trade() -> Value {
+    let id = json!({ "format": "uuid", "example": ID });
+    let ids = json!({ "type": "string", "format": "uuid", "example": ID });
+    let price = json!({ "minimum": 0, "maximum": Price::MAX });
+    json!({
         "Money": { "amount": price },
         "NewGame": {
             "title": with(line(Title::MIN, Title::MAX), &json!({ "example": "Ark" })),
@@ -126,8 +156,6 @@ fn rules() -> Value {
             "first_at": { "format": "date-time" },
             "failed_at": { "format": "date-time" },
         },
-        "TypedPassword": { "known": { "maxItems": 8 } },
-        "Strength": { "score": { "minimum": 0, "maximum": 4 } },
     })
 }
 
@@ -147,7 +175,7 @@ fn one_of(name: &str) -> Value {
 fn parameter(name: &str) -> Option<Value> {
     let label = || json!({ "maxItems": Labels::MAX, "items": with(line(1, Label::MAX), &json!({ "type": "string" })) });
     Some(match name {
-        "id" | "session" | "user" => json!({ "format": "uuid" }),
+        "id" | "session" | "authenticator" | "key" | "user" => json!({ "format": "uuid" }),
         "limit" => json!({ "minimum": 1, "maximum": 100 }),
         "offset" => json!({ "minimum": 0, "maximum": 10_000 }),
         "cursor" => json!({ "pattern": OPAQUE }),

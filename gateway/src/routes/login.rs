@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use commands::{Session, SessionError};
+use commands::{Place, Session, SessionError};
 use domain::Email;
-use poem::http::StatusCode;
 use poem::web::Data;
 use poem::web::cookie::CookieJar;
 use poem_openapi::payload::Json;
@@ -24,6 +23,8 @@ pub(crate) struct Login;
 struct Credentials {
     email: Str,
     password: Str,
+    /// What an authenticator app shows, or a recovery code, where the account has a second factor.
+    code: Option<Str>,
 }
 
 #[derive(Object)]
@@ -34,7 +35,7 @@ struct Refresh {
 
 /// What somebody who has logged in goes on with.
 #[derive(Object)]
-struct Tokens {
+pub(super) struct Tokens {
     /// Send it as `Authorization: Bearer …`.
     access_token: String,
     /// Always `Bearer`.
@@ -52,7 +53,7 @@ enum LoggedOut {
 }
 
 #[derive(ApiResponse)]
-enum SessionBegun {
+pub(super) enum SessionBegun {
     /// The cookies are set.
     #[oai(status = 204)]
     NoContent,
@@ -60,7 +61,7 @@ enum SessionBegun {
 
 #[OpenApi(prefix_path = "/login", tag = "Tag::Login")]
 impl Login {
-    /// Log in.
+    /// Log in. An account with a second factor needs a `code` with the password, or its passkey instead (`logInWithPasskey`).
     #[oai(path = "/auth", method = "post", operation_id = "logIn")]
     async fn auth(
         &self,
@@ -70,7 +71,7 @@ impl Login {
         jar: &CookieJar,
         body: Json<Credentials>,
     ) -> Result<Json<Tokens>, Problem> {
-        let Credentials { email, password } = body.0;
+        let Credentials { email, password, code } = body.0;
         // What is no address has no account; the answer is the same as for a wrong password.
         let email = Email::parse(&email).map_err(|_| SessionError::WrongCredentials)?;
         let vault = store.commands.vault();
@@ -79,11 +80,12 @@ impl Login {
             Some(device) => limits.admit(Class::Device, device)?,
             None => limits.admit(Class::Account, email.normal_form())?,
         }
-        let place = device::place(request);
-        let session = match store.commands.log_in(&email, password.0.into(), place.clone()).await {
+        let place = Place { is_known: device.is_some(), ..device::place(request) };
+        let proof = (password.0.into(), code.as_deref());
+        let session = match store.commands.log_in(&email, proof, place.clone()).await {
             Ok(session) => session,
             Err(refusal) => {
-                if matches!(refusal, SessionError::WrongCredentials) {
+                if matches!(refusal, SessionError::WrongCredentials | SessionError::WrongCode) {
                     security_log::not_logged_in(vault, &email, &place, device.is_some());
                 }
                 return Err(refusal.into());
@@ -120,13 +122,9 @@ impl Login {
         jar: &CookieJar,
         body: Json<Credentials>,
     ) -> Result<SessionBegun, Problem> {
-        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        session::must_be_proven(request)?;
         let Json(tokens) = self.auth(Data(*store), limits, request, jar, body).await?;
-        if let Some(before) = session::refresh_token(jar) {
-            log_out(&store, &before).await?;
-        }
-        session::keep(jar, &tokens.access_token, &tokens.refresh_token);
-        Ok(SessionBegun::NoContent)
+        begin_in_shop(&store, jar, &tokens).await
     }
 
     /// Go on with the storefront's session.
@@ -137,7 +135,7 @@ impl Login {
         request: &poem::Request,
         jar: &CookieJar,
     ) -> Result<SessionBegun, Problem> {
-        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        session::must_be_proven(request)?;
         let refresh_token = session::refresh_token(jar).ok_or(SessionError::InvalidToken)?;
         let body = Json(Refresh { refresh_token: Str(refresh_token) });
         let Json(tokens) = self.refresh(store, body).await?;
@@ -153,13 +151,22 @@ impl Login {
         request: &poem::Request,
         jar: &CookieJar,
     ) -> Result<LoggedOut, Problem> {
-        session::is_proven(request).then_some(()).ok_or_else(no_proof)?;
+        session::must_be_proven(request)?;
         if let Some(token) = session::refresh_token(jar) {
             log_out(&store, &token).await?;
         }
         session::forget(jar);
         Ok(LoggedOut::NoContent)
     }
+}
+
+/// Keeps the tokens of a login in cookies, and ends the session that there was before.
+pub(super) async fn begin_in_shop(store: &Store, jar: &CookieJar, tokens: &Tokens) -> Result<SessionBegun, Problem> {
+    if let Some(before) = session::refresh_token(jar) {
+        log_out(store, &before).await?;
+    }
+    session::keep(jar, &tokens.access_token, &tokens.refresh_token);
+    Ok(SessionBegun::NoContent)
 }
 
 /// Its access token is refused here at once.
@@ -169,11 +176,7 @@ async fn log_out(store: &Store, refresh_token: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn no_proof() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "not_from_the_storefront", "only the storefront may use its session")
-}
-
-fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
+pub(super) fn tokens(store: &Store, session: Session) -> Result<Json<Tokens>, Problem> {
     store.authority.note(&session);
     let signed = store.secrets().keys.sign(&session, store.commands.clock().now());
     let access_token = signed.map_err(|error| Problem::unavailable("the token key", &error))?;

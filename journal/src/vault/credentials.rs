@@ -5,21 +5,28 @@ use crate::JournalError;
 use crate::connect::once_more;
 
 impl Vault {
-    /// Keeps a password hash of an account. It opens nothing before the account's history says so; an existing one stays
+    /// Keeps a password hash of an account, and whether it is good only beside a second factor. It opens nothing before the account's history says so; an existing one stays
     /// as it is.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keep_password(&self, user: UserId, credential: CredentialId, hash: &str) -> Result<(), JournalError> {
+    pub async fn keep_password(
+        &self,
+        user: UserId,
+        credential: CredentialId,
+        hash: &str,
+        is_short: bool,
+    ) -> Result<(), JournalError> {
         sqlx::query(
             // Nothing is kept of whoever is forgotten meanwhile.
-            "insert into vault.credentials (user_id, credential_id, password_hash)
-             select user_id, $2, $3 from vault.subject_keys where user_id = $1 and wrapped_key is not null for share
+            "insert into vault.credentials (user_id, credential_id, password_hash, is_short)
+             select user_id, $2, $3, $4 from vault.subject_keys where user_id = $1 and wrapped_key is not null for share
              on conflict do nothing",
         )
         .bind(user.as_uuid())
         .bind(credential.as_uuid())
         .bind(hash)
+        .bind(is_short)
         .execute(self.pool())
         .await?;
         Ok(())
@@ -35,6 +42,16 @@ impl Vault {
                       where user_id = $1 and credential_id <> $2 and kept_at < now() - interval '1 hour'";
         sqlx::query(others).bind(user.as_uuid()).bind(credential.as_uuid()).execute(self.pool()).await?;
         Ok(())
+    }
+
+    /// Whether a password is good only beside a second factor.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_short(&self, credential: CredentialId) -> Result<bool, JournalError> {
+        let is_short = "select is_short from vault.credentials where credential_id = $1";
+        let is_short = sqlx::query_scalar(is_short).bind(credential.as_uuid()).fetch_optional(self.pool()).await?;
+        Ok(is_short.unwrap_or_default())
     }
 
     /// A password hash.

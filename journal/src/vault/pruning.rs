@@ -10,13 +10,16 @@ const BATCH: i64 = 5_000;
 const DAY: Duration = Duration::from_hours(24);
 
 /// What goes, by which time, after how many days.
-const AGES: [(&str, &str, u32); 6] = [
+const AGES: [(&str, &str, u32); 8] = [
     // The PSP delivers again for three days: <https://docs.stripe.com/webhooks#retries>
     ("vault.webhook_inbox", "handled_at", 30),
     // A mail is not sent again while its row is there; an event is not delivered again after so long.
     ("vault.mail", "sent_at", 90),
     ("vault.mail", "dead_at", 90),
     ("vault.sessions", "expires_at", 0),
+    ("vault.ceremonies", "expires_at", 0),
+    // As long as a browser keeps the cookie that says the same.
+    ("vault.devices", "used_at", 400),
     // Longer than an access token of it is good.
     ("vault.sessions", "ended_at", 1),
     // As long as a first answer is given again (decision 0021).

@@ -7,6 +7,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use domain::{BirthDate, Email, EventId, PersonName, Profile, Sealed, SealedEmail, SealedProfile, UserId};
 use rand::RngCore;
+use uuid::Uuid;
 
 use super::exchange::FOREIGN_KEY_VIOLATION;
 use super::{OPENED_FOR, Vault};
@@ -105,6 +106,11 @@ impl Vault {
             "insert into vault.subject_keys (user_id) values ($1) on conflict (user_id) do update set wrapped_key = null, wrapped_by = null",
             "delete from vault.credentials where user_id = $1",
             "delete from vault.sessions where user_id = $1",
+            "delete from vault.authenticators where user_id = $1",
+            "delete from vault.recovery_codes where user_id = $1",
+            "delete from vault.ceremonies where user_id = $1",
+            "delete from vault.devices where user_id = $1",
+            "delete from vault.api_keys where user_id = $1",
             "delete from vault.preferences where user_id = $1",
             "delete from journal.answers where caller = $1",
         ] {
@@ -155,6 +161,26 @@ impl SubjectKey {
     fn seal_field(&self, event: EventId, field: &str, value: &str) -> Result<Sealed, JournalError> {
         let sealed = encrypt(&self.cipher, &self.bound_to(event, field), value.as_bytes())?;
         Ok(Sealed(format!("{XCHACHA20_POLY1305}{}", BASE64_STANDARD_NO_PAD.encode(sealed))))
+    }
+
+    /// Seals what the vault keeps of this person under an id.
+    ///
+    /// # Errors
+    /// As [`SubjectKey::seal`].
+    pub fn seal_bytes(&self, id: Uuid, clear: &[u8]) -> Result<Vec<u8>, JournalError> {
+        encrypt(&self.cipher, &self.kept_under(id), clear)
+    }
+
+    /// Opens what was sealed under an id.
+    ///
+    /// # Errors
+    /// [`JournalError::Sealed`] when it was sealed for another person or id, or was changed.
+    pub fn open_bytes(&self, id: Uuid, sealed: &[u8]) -> Result<Vec<u8>, JournalError> {
+        decrypt(&self.cipher, &self.kept_under(id), sealed)
+    }
+
+    fn kept_under(&self, id: Uuid) -> Vec<u8> {
+        [self.user.as_uuid().as_bytes().as_slice(), id.as_bytes(), b"kept"].concat()
     }
 
     /// Opens what was sealed for this person in the event that the profile names.

@@ -25,6 +25,8 @@ pub struct NewSession {
     pub user: UserId,
     /// How often all of the person's sessions had been ended before.
     pub generation: u32,
+    /// Whether it was opened with two factors.
+    pub two_factors: bool,
     /// SHA-256 of its token.
     pub token: [u8; 32],
     /// When it was opened.
@@ -69,6 +71,8 @@ pub enum Refreshed {
         kept_by: Option<CredentialId>,
         /// When its session was opened.
         opened_at: DateTime<Utc>,
+        /// Whether that took two factors.
+        two_factors: bool,
     },
     /// It had been used before: its session is ended.
     Reused,
@@ -82,6 +86,7 @@ struct Rotated {
     generation: i32,
     kept_by: Option<Uuid>,
     opened_at: DateTime<Utc>,
+    two_factors: bool,
 }
 
 impl Vault {
@@ -92,8 +97,8 @@ impl Vault {
     pub async fn open_session(&self, session: &NewSession) -> Result<(), JournalError> {
         sqlx::query(
             "insert into vault.sessions (family, user_id, generation, current, rotated_at, opened_at, expires_at, ends_at,
-                                         device, network)
-             select $1, user_id, $3, $4, now(), $5, $6, $7, $8, $9
+                                         device, network, two_factors)
+             select $1, user_id, $3, $4, now(), $5, $6, $7, $8, $9, $10
              from vault.subject_keys where user_id = $2 and wrapped_key is not null for share",
         )
         .bind(session.id.as_uuid())
@@ -105,6 +110,7 @@ impl Vault {
         .bind(session.ends_at)
         .bind(&session.device)
         .bind(&session.network)
+        .bind(session.two_factors)
         .execute(self.pool())
         .await?;
         Ok(())
@@ -124,20 +130,21 @@ impl Vault {
         let rotate = "update vault.sessions
              set previous = current, current = $3, rotated_at = now(), expires_at = least($4, ends_at)
              where family = $1 and current = $2 and ended_at is null and expires_at > now() + $5
-             returning user_id, generation, kept_by, opened_at";
+             returning user_id, generation, kept_by, opened_at, two_factors";
         let rotate = sqlx::query_as(rotate).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
         let rotate = rotate.bind(next_expires_at).bind(self.ahead());
         let mut rotated: Option<Rotated> = rotate.fetch_optional(self.pool()).await?;
         if rotated.is_none() {
-            let again = "select user_id, generation, kept_by, opened_at from vault.sessions
+            let again = "select user_id, generation, kept_by, opened_at, two_factors from vault.sessions
                  where family = $1 and previous = $2 and current = $3 and rotated_at > now() - $4
                    and ended_at is null and expires_at > now() + $5";
             let again = sqlx::query_as(again).bind(session.as_uuid()).bind(token.as_slice()).bind(next.as_slice());
             rotated = again.bind(interval(GRACE)).bind(self.ahead()).fetch_optional(self.pool()).await?;
         }
-        if let Some(Rotated { user_id, generation, kept_by, opened_at }) = rotated {
+        if let Some(Rotated { user_id, generation, kept_by, opened_at, two_factors }) = rotated {
             let (user, kept_by) = (UserId::from_uuid(user_id), kept_by.map(CredentialId::from_uuid));
-            return Ok(Refreshed::Rotated { user, generation: generation.unsigned_abs(), kept_by, opened_at });
+            let generation = generation.unsigned_abs();
+            return Ok(Refreshed::Rotated { user, generation, kept_by, opened_at, two_factors });
         }
         let end = "update vault.sessions set ended_at = now()
                    where family = $1 and ended_at is null and expires_at > now() + $2";

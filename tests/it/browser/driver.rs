@@ -121,6 +121,15 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// A device with a fingerprint sensor, always touched by the right finger, that keeps passkeys.
+    pub async fn have_a_passkey_device(&self) {
+        let device = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "isUserVerified": true, "isUserConsenting": true,
+        });
+        self.client.issue_cmd(Post("webauthn/authenticator", device)).await.unwrap();
+    }
+
     /// Loads the storefront of a store.
     pub async fn visit(&self, url: &str) {
         self.client.goto(&format!("{url}/")).await.unwrap();
@@ -185,8 +194,12 @@ impl Browser {
 
     /// Sets a field of the page's form.
     pub async fn fill(&self, name: &str, value: &str) {
-        let css = format!("main [name={name}]");
-        self.see(&css).await;
+        self.fill_into(&format!("main [name={name}]"), value).await;
+    }
+
+    /// Sets one of several fields of a name.
+    pub async fn fill_into(&self, css: &str, value: &str) {
+        self.see(css).await;
         let script = "const field = document.querySelector(arguments[0]); field.value = arguments[1];
                       field.dispatchEvent(new Event('input', { bubbles: true }));";
         self.run(script, json!([css, value])).await;

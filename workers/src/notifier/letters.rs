@@ -1,7 +1,9 @@
 //! What each letter says, in each language. How it looks stands in `workers/templates/`.
 
 use askama::Template;
+use commands::Place;
 use domain::order::Line;
+use domain::user::AuthenticatorKind;
 use domain::{Language, Money, OrderId};
 
 /// A letter, as text and as HTML.
@@ -179,6 +181,108 @@ impl Reader<'_> {
             ],
             (self.say("Choose another password", "Escolher outra senha"), format!("{}/#/forgotten", self.store)),
         )
+    }
+
+    pub(super) fn authenticator_added(&self, kind: AuthenticatorKind) -> Letter {
+        let (subject, said) = match kind {
+            AuthenticatorKind::Passkey => (
+                self.say("A passkey was added", "Uma chave de acesso foi adicionada"),
+                self.say(
+                    "another passkey opens your account from now on, and your password needs a second factor.",
+                    "a partir de agora mais uma chave de acesso abre a sua conta, e a sua senha precisa de um segundo fator.",
+                ),
+            ),
+            AuthenticatorKind::Totp => (
+                self.say("An authenticator app was added", "Um aplicativo autenticador foi adicionado"),
+                self.say(
+                    "from now on your password needs a code of your authenticator app.",
+                    "a partir de agora a sua senha precisa de um código do seu aplicativo autenticador.",
+                ),
+            ),
+            AuthenticatorKind::RecoveryCodes => (
+                self.say("You have new recovery codes", "Você tem novos códigos de recuperação"),
+                self.say(
+                    "new recovery codes were made for your account; those from before are good no longer.",
+                    "novos códigos de recuperação foram criados para a sua conta; os anteriores não valem mais.",
+                ),
+            ),
+        };
+        self.letter(subject, vec![said, self.not_you()], self.to_the_account())
+    }
+
+    pub(super) fn authenticator_removed(&self) -> Letter {
+        self.letter(
+            self.say("A way to log in was removed", "Uma forma de entrar foi removida"),
+            vec![
+                self.say(
+                    "a passkey, an authenticator app or recovery codes no longer open your account.",
+                    "uma chave de acesso, um aplicativo autenticador ou códigos de recuperação não abrem mais a sua conta.",
+                ),
+                self.not_you(),
+            ],
+            self.to_the_account(),
+        )
+    }
+
+    pub(super) fn recovery_code_used(&self) -> Letter {
+        self.letter(
+            self.say("A recovery code was used", "Um código de recuperação foi usado"),
+            vec![
+                self.say(
+                    "someone logged in to your account with your password and one of your recovery codes.",
+                    "alguém entrou na sua conta com a sua senha e um dos seus códigos de recuperação.",
+                ),
+                self.not_you(),
+            ],
+            self.to_the_account(),
+        )
+    }
+
+    pub(super) fn api_key_made(&self) -> Letter {
+        self.letter(
+            self.say("A key for a program was made", "Uma chave para um programa foi criada"),
+            vec![
+                self.say(
+                    "someone who had logged in to your account made a key for a program. Your account shows what it is good for, and ends it.",
+                    "alguém que entrou na sua conta criou uma chave para um programa. A sua conta mostra para que ela serve, e pode encerrá-la.",
+                ),
+                self.not_you(),
+            ],
+            self.to_the_account(),
+        )
+    }
+
+    pub(super) fn logged_in_on_new_device(&self, place: Option<&Place>) -> Letter {
+        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let device = place.and_then(|place| known(&place.device));
+        let device = device.unwrap_or_else(|| self.say("a device without a name", "um aparelho sem nome"));
+        let network = place.and_then(|place| known(&place.network)).unwrap_or_else(|| "?".to_owned());
+        self.letter(
+            self.say("A login from a new device", "Um acesso de um novo aparelho"),
+            vec![
+                format!(
+                    "{}: {device}, {} {network}.",
+                    self.say(
+                        "someone logged in to your account from a device that has not done so before",
+                        "alguém entrou na sua conta de um aparelho que ainda não tinha entrado nela"
+                    ),
+                    self.say("network", "rede"),
+                ),
+                self.not_you(),
+            ],
+            self.to_the_account(),
+        )
+    }
+
+    fn not_you(&self) -> String {
+        self.say(
+            "If that was not you, choose another password now, and look at how your account is opened.",
+            "Se não foi você, escolha outra senha agora mesmo e veja como a sua conta é aberta.",
+        )
+    }
+
+    fn to_the_account(&self) -> (String, String) {
+        (self.say("See your account", "Ver a sua conta"), format!("{}/#/account", self.store))
     }
 
     pub(super) fn password_forgotten(&self, link: &str) -> Letter {

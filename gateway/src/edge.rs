@@ -21,6 +21,8 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, EndpointExt, Response};
+use proxy_header::ParseConfig;
+use proxy_header::io::ProxiedStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
@@ -112,7 +114,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, socket: TcpStream, stop: CancellationToken) {
+    async fn serve(mut self, socket: TcpStream, stop: CancellationToken) {
         let Ok(local) = socket.local_addr() else { return };
         let patience = self.edge.bounds.patience;
         // An answer is written at once, and nothing is gained by holding it back for more; where this fails it is only slower.
@@ -120,7 +122,27 @@ impl Connection {
         let mut socket = TimeoutStream::new(socket);
         socket.set_write_timeout(Some(patience));
         let socket = Box::pin(socket);
-        let Some(tls) = &self.edge.tls else { return self.converse(socket, local, &stop).await };
+        if !self.edge.proxies.speak_first(self.remote.ip()) {
+            return self.secure(socket, local, &stop).await;
+        }
+        let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
+        let said = ProxiedStream::create_from_tokio(socket, config);
+        let said = tokio::select! {
+            biased;
+            () = self.seat.closed() => return,
+            () = stop.cancelled() => return,
+            said = tokio::time::timeout(patience, said) => said,
+        };
+        // A proxy that says nothing, or not in time, is set up wrongly; one that looks whether the gateway is there speaks
+        // for nobody else.
+        let Ok(Ok(socket)) = said else { return };
+        self.remote = socket.proxy_header().proxied_address().map_or(self.remote, |address| address.source);
+        self.secure(socket, local, &stop).await;
+    }
+
+    async fn secure(&self, socket: impl AsyncRead + AsyncWrite + Unpin, local: SocketAddr, stop: &CancellationToken) {
+        let patience = self.edge.bounds.patience;
+        let Some(tls) = &self.edge.tls else { return self.converse(socket, local, stop).await };
         let accepted = TlsAcceptor::from(tls.borrow().clone()).accept(socket);
         let accepted = tokio::select! {
             biased;
@@ -130,7 +152,7 @@ impl Connection {
         };
         // Whoever speaks no TLS, or not in time, is nobody's concern.
         if let Ok(Ok(socket)) = accepted {
-            self.converse(socket, local, &stop).await;
+            self.converse(socket, local, stop).await;
         }
     }
 

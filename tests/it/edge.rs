@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use gateway::ProxyHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::support::{TestApp, Wishes};
@@ -113,4 +114,53 @@ async fn whoever_reads_nothing_of_a_long_answer_is_let_go() {
     let ask = "GET /jogos?limit=100 HTTP/1.1\r\nHost: store\r\n\r\n".repeat(100);
     let asking = async { while socket.write_all(ask.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), asking).await.expect("it is not asked for ever");
+}
+
+const WHO: &str = "GET /metrics HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n";
+
+/// What the gateway says to bytes that come from an address of this machine.
+async fn said_to(app: &TestApp, from: &str, bytes: &[u8]) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let gateway = app.url.trim_start_matches("http://").parse().unwrap();
+    let mut socket = socket.connect(gateway).await.unwrap();
+    socket.write_all(bytes).await.unwrap();
+    to_the_end(socket).await
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_in_front_of_its_connection_whom_it_speaks_for_and_nobody_else_does() {
+    const PROXY: &str = "127.0.0.2";
+    const STRANGER: &str = "127.0.0.1";
+    let app = TestApp::start_with(Wishes {
+        proxy_header: ProxyHeader::ProxyProtocol,
+        trusted_proxies: vec![format!("{PROXY}/32").parse().unwrap()],
+        client_patience: Some(Duration::from_secs(1)),
+        ..Wishes::default()
+    })
+    .await;
+    let behind = |preamble: &[u8]| [preamble, WHO.as_bytes()].concat();
+    let line = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n".as_slice();
+    // The same in binary, and one in which a proxy speaks for itself.
+    let signature = b"\r\n\r\n\0\r\nQUIT\n".as_slice();
+    let binary = [signature, &[0x21, 0x11, 0, 12, 203, 0, 113, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 0xbb]].concat();
+    let own = [signature, &[0x20, 0, 0, 0]].concat();
+    for (from, bytes, answer) in [
+        (STRANGER, behind(b""), "HTTP/1.1 200"),
+        (STRANGER, behind(line), "HTTP/1.1 400"),
+        (PROXY, behind(line), "HTTP/1.1 403"),
+        (PROXY, behind(&binary), "HTTP/1.1 403"),
+        (PROXY, behind(&own), "HTTP/1.1 200"),
+        (
+            PROXY,
+            [line, &WHO.replace("Host:", "X-Forwarded-For: 127.0.0.1\r\nHost:").into_bytes()].concat(),
+            "HTTP/1.1 403",
+        ),
+        // Set up wrongly, it is not heard.
+        (PROXY, behind(b""), ""),
+        (PROXY, vec![], ""),
+    ] {
+        let said = said_to(&app, from, &bytes).await;
+        assert!(said.starts_with(answer) && said.is_empty() == answer.is_empty(), "{from}, {bytes:?}: {said}");
+    }
 }

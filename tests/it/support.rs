@@ -84,6 +84,8 @@ pub struct Wishes {
     pub client_patience: Option<Duration>,
     /// Whose word on where a request comes from counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where they write it.
+    pub proxy_header: ProxyHeader,
     /// Pages of which origins may use the API.
     pub cors_origins: Vec<String>,
     /// A mail server; a folder without it.
@@ -156,7 +158,7 @@ impl TestApp {
             max_connections_per_address: 1_024,
             client_patience: wishes.client_patience.unwrap_or(Duration::from_secs(30)),
             trusted_proxies: wishes.trusted_proxies,
-            proxy_header: ProxyHeader::default(),
+            proxy_header: wishes.proxy_header,
             cors_origins: wishes.cors_origins,
             security_contact: Some("mailto:security@store.example".parse().unwrap()),
         };

@@ -7,8 +7,8 @@ use hyper::header::FORWARDED;
 use ipnet::IpNet;
 use poem::http::uri::Scheme;
 
-/// The header in which a proxy says whom a request comes from. Only one is believed: what a proxy does not write itself it
-/// passes on as the client wrote it.
+/// Where a proxy says whom a request comes from. Only one place is believed: what a proxy does not write itself it passes on
+/// as the client wrote it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::EnumString, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ProxyHeader {
@@ -17,6 +17,9 @@ pub enum ProxyHeader {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Forwarded,
+    /// In front of the connection, for proxies that speak no HTTP (PROXY protocol, versions 1 and 2).
+    /// <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
+    ProxyProtocol,
 }
 
 /// The proxies in front of a gateway; what anybody else says of where a request comes from counts for nothing.
@@ -35,6 +38,11 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether a connection begins with what its proxy says of it.
+    pub(super) fn speak_first(&self, address: IpAddr) -> bool {
+        self.header == ProxyHeader::ProxyProtocol && self.trust(address)
+    }
+
     /// Whom a request comes from, and how it reached the first proxy.
     ///
     /// Each proxy adds who spoke to it, so the list is read from the right, and the first that is no proxy is the client:
@@ -47,6 +55,8 @@ impl TrustedProxies {
         let hops = match self.header {
             ProxyHeader::XForwardedFor => x_forwarded(headers),
             ProxyHeader::Forwarded => forwarded(headers),
+            // It was said before the first request.
+            ProxyHeader::ProxyProtocol => vec![],
         };
         for (address, scheme) in hops.into_iter().rev() {
             let Some(address) = address else { break };

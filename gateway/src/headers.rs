@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use poem::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use poem::http::uri::Scheme;
@@ -39,10 +39,20 @@ pub(crate) async fn guarded<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if let Some(named) = headers.get(CONTENT_TYPE).and_then(with_charset) {
+        headers.insert(CONTENT_TYPE, named);
+    }
     if is_secure {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
     }
     Ok(response)
+}
+
+/// Texts are UTF-8, and say so; streams of events are nothing else (HTML, 9.2.1).
+fn with_charset(kind: &HeaderValue) -> Option<HeaderValue> {
+    let kind = kind.to_str().ok().filter(|kind| kind.starts_with("text/") && !kind.contains("charset"))?;
+    let is_stream = kind.starts_with("text/event-stream");
+    (!is_stream).then(|| HeaderValue::from_str(&format!("{kind}; charset=utf-8")).ok())?
 }
 
 /// What the explorer is made of: its own scripts, by their hashes, and no others.

@@ -34,6 +34,15 @@ async fn every_answer_says_that_it_is_kept_framed_and_taken_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn every_text_says_that_it_is_utf_8() {
+    let app = TestApp::start().await;
+    for path in ["/", "/docs", "/metrics", "/loja/main.js", "/loja/app.css", "/.well-known/security.txt"] {
+        let kind = app.visitor().get(path).await.header("content-type");
+        assert!(kind.starts_with("text/") && kind.ends_with("charset=utf-8"), "{path}: {kind}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_public_is_not_sent_again_to_whoever_has_it() {
     let app = TestApp::start().await;
     let game = app.game("Summit", 5_990).await;

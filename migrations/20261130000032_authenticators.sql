@@ -25,6 +25,7 @@ create index recovery_codes_user on vault.recovery_codes (user_id);
 -- What was begun with an authenticator, and is to be finished once and soon.
 create table vault.ceremonies (
   ceremony_id uuid primary key,
+  kind text not null,
   user_id uuid,
   state bytea not null,
   expires_at timestamptz not null
@@ -36,7 +37,7 @@ grant select, insert, update, delete on vault.authenticators, vault.recovery_cod
 
 -- Whether a session was opened with two factors, and whether a password is good only beside a second one.
 alter table vault.sessions add column two_factors boolean not null default false;
-alter table vault.credentials add column is_short boolean not null default false;
+alter table vault.credentials add column is_weak boolean not null default false;
 
 -- Which devices have logged in to an account, as keyed hashes of their kind and network.
 create table vault.devices (

@@ -57,9 +57,10 @@ impl Api {
     pub async fn log_in_admin(config: &ClientConfig) -> Result<Self> {
         let ClientConfig { url, api_key, admin_email, admin_password, admin_code } = config;
         let visitor = Self::visit(url)?;
-        match api_key {
-            Some(key) => Ok(Self { token: Some(key.clone()), ..visitor }),
-            None => visitor.log_in_with(admin_email, admin_password, admin_code.as_ref()).await,
+        match (api_key, admin_email, admin_password) {
+            (Some(key), _, _) => Ok(Self { token: Some(key.clone()), ..visitor }),
+            (None, Some(email), Some(password)) => visitor.log_in_with(email, password, admin_code.as_ref()).await,
+            (None, _, _) => bail!("LUDOTECA_API_KEY, or ADMIN_EMAIL and ADMIN_PASSWORD, must be given"),
         }
     }
 

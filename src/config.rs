@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::Args;
-use clap::builder::ArgPredicate;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use domain::user::Requirement;
@@ -174,7 +173,8 @@ pub struct GatewayConfig {
     /// Whom to tell of a hole in the store, such as <mailto:security@store.example>; shown at /.well-known/security.txt
     #[arg(long, env = "SECURITY_CONTACT")]
     pub security_contact: Option<reqwest::Url>,
-    /// The header in which they write it: x-forwarded-for (with x-forwarded-proto) or forwarded
+    /// Where they write it: in the header x-forwarded-for (with x-forwarded-proto) or forwarded, or in front of each
+    /// connection (proxy-protocol)
     #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
     pub proxy_header: ProxyHeader,
 }
@@ -386,22 +386,11 @@ pub struct ClientConfig {
     #[arg(long, env = "LUDOTECA_API_KEY", hide_env_values = true)]
     pub api_key: Option<SecretString>,
     /// An admin's address, where there is no key
-    #[arg(
-        long,
-        env = "ADMIN_EMAIL",
-        required_unless_present = "api_key",
-        default_value_if("api_key", ArgPredicate::IsPresent, "")
-    )]
-    pub admin_email: String,
+    #[arg(long, env = "ADMIN_EMAIL", required_unless_present = "api_key")]
+    pub admin_email: Option<String>,
     /// That admin's password
-    #[arg(
-        long,
-        env = "ADMIN_PASSWORD",
-        hide_env_values = true,
-        required_unless_present = "api_key",
-        default_value_if("api_key", ArgPredicate::IsPresent, "")
-    )]
-    pub admin_password: SecretString,
+    #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true, required_unless_present = "api_key")]
+    pub admin_password: Option<SecretString>,
     /// A code of that admin's authenticator app, or a recovery code, where the account has one
     #[arg(long, env = "ADMIN_CODE", hide_env_values = true)]
     pub admin_code: Option<SecretString>,

@@ -3,7 +3,7 @@
 import { Component, html, render, useEffect, useLayoutEffect, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { language, switchLanguage, t } from './i18n.js';
-import { dismiss, Failure, loadOwned, loadUser, onChange, state, toast, Title } from './ui.js';
+import { dismiss, Failure, leave, loadOwned, loadUser, onChange, said, state, toast, Title } from './ui.js';
 import { Game, Home, Search } from './pages/catalogue.js';
 
 /** A page that is fetched when it is first shown. */
@@ -86,7 +86,7 @@ function Top({ at }) {
       ${user && html`<${Link} to="library" at=${at.page}>${t('Library')}<//><${Link} to="orders" at=${at.page}>${t('Orders')}<//>`}
       <${Link} to="basket" at=${at.page}>${t('Basket')}${basket.length > 0 && html`<span class="count">${basket.length}</span>`}<//>
       ${user?.role === 'admin' && html`<${Link} to="admin" at=${at.page}>${t('Admin')}<//>`}
-      ${user ? html`<${Link} to="account" at=${at.page}>${t('Account')}<//>` : html`<${Link} to="login" at=${at.page}>${t('Log in')}<//><${Link} to="register" at=${at.page}>${t('Register')}<//>`}
+      ${user ? html`<${Link} to="account" at=${at.page}>${t('Account')}<//><button id="leave" onClick=${() => leave().catch((problem) => toast(said(problem)))}>${t('Log out')}</button>` : html`<${Link} to="login" at=${at.page}>${t('Log in')}<//><${Link} to="register" at=${at.page}>${t('Register')}<//>`}
       <button lang=${language === 'pt' ? 'en' : 'pt-BR'} onClick=${switchLanguage}>${language === 'pt' ? 'English' : 'Português'}</button>
     </nav></div></header>`;
 }

@@ -6,8 +6,12 @@ import { t } from './i18n.js';
 /** Whether this browser can: older ones do not read the gateway's JSON. */
 export const hasPasskeys = () => Boolean(window.PublicKeyCredential?.parseRequestOptionsFromJSON);
 
-/** Whoever closes the browser's question did nothing wrong. */
-const asked = (credential) => credential.catch(() => { throw new Error(t('The passkey was not used.')); });
+const FAILURES = {
+  InvalidStateError: t('This device has a passkey for your account already.'),
+  SecurityError: t('Passkeys do not work at this address of the store.'),
+};
+/** What came of the browser's question; whoever closes it did nothing wrong. */
+const asked = (credential) => credential.catch(({ name }) => { throw new Error(FAILURES[name] || t('The passkey was not used.')); });
 
 /** Makes a passkey on a device of the person's choice, and adds it to their account. */
 export async function addPasskey(name) {

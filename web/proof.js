@@ -4,7 +4,7 @@ import { html, useState } from './vendor/preact.js';
 import * as api from './api.js';
 import { t } from './i18n.js';
 import { beginWithPasskey, hasPasskeys } from './passkey.js';
-import { closeDialog, Dialog, Failure, Field, Form } from './ui.js';
+import { closeDialog, Dialog, Failure, Field, Form, state } from './ui.js';
 
 /** Begins a session with a password, and with a code once the account has asked for one: `[begin, field]`. */
 export function useLogin() {
@@ -19,7 +19,7 @@ export function useLogin() {
 /** A button that begins a session with a passkey, and `done` when it has begun. */
 export function WithPasskey({ done }) {
   const [error, setError] = useState(null);
-  const begin = () => beginWithPasskey().then(done).catch(setError);
+  const begin = () => { setError(null); beginWithPasskey().then(done).catch(setError); };
   return hasPasskeys() && html`<${Failure} error=${error} /><p><button type="button" class="button quiet" id="passkey" onClick=${begin}>${t('Use a passkey')}</button></p>`;
 }
 
@@ -32,7 +32,12 @@ export function useProof(email) {
     await new Promise((yes, no) => ask({ yes, no }));
     return act();
   };
-  const go = () => { asked.yes(); closeDialog(); };
+  // A passkey may be somebody else's; what was asked for is not done to their account.
+  const go = async () => {
+    if ((await api.get('/users/me')).id !== state.user?.id) { location.reload(); return; }
+    asked.yes();
+    closeDialog();
+  };
   const close = () => { asked.no(new Error(t('Nothing was changed.'))); ask(null); };
   return [proven, asked && html`<${Dialog} title=${t('Is it you?')} close=${close}><p>${t('Type your password to continue.')}</p><${Form} submit=${(fields) => begin({ email, password: fields.proof, code: fields.code }).then(go)} label=${t('Continue')}>
     <${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" />${code}<//><${WithPasskey} done=${go} /><//>`];

@@ -45,6 +45,14 @@ export async function loadUser() {
   } catch (problem) { if (problem.status === 401) forgetUser(); else change({ unknown: problem }); }
 }
 export const forgetUser = () => change({ user: null, settled: true, unknown: null, owned: new Set() });
+/** Ends the session, and shows the shop to whoever comes next. */
+export async function leave() {
+  await api.del('/login/session');
+  api.remember(false);
+  location.hash = '#/';
+  forgetUser();
+  change({ basket: [] });
+}
 api.whenEnded(() => { forgetUser(); toast(said({ code: 'ended' })); });
 export async function loadOwned() {
   const shelf = await api.all('/biblioteca');
@@ -175,11 +183,11 @@ export function Dialog({ title, close, children }) {
     <p><button class="button quiet close" onClick=${closeDialog}>${t('Close')}</button></p></dialog>`;
 }
 
-/** A button that asks before it does something that cannot be undone. */
-export function Sure({ label, question, act, children }) {
+/** A button that asks before it does something that cannot be undone; `short` is what it says where `label` is long. */
+export function Sure({ label, short, question, act, children }) {
   const [asking, setAsking] = useState(false);
   const close = () => setAsking(false);
-  return html`<button type="button" class="button danger" onClick=${() => setAsking(true)}>${label}</button>
+  return html`<button type="button" class="button danger ${short ? 'small' : ''}" aria-label=${short && label} onClick=${() => setAsking(true)}>${short || label}</button>
     ${asking && html`<${Dialog} title=${label} close=${close}><p>${question}</p><${Form} submit=${async (fields) => { await act(fields); closeDialog(); }} label=${label} danger>${children}<//><//>`}`;
 }
 

@@ -24,6 +24,13 @@ pub enum Assurance {
     TwoFactors,
 }
 
+impl Assurance {
+    /// By the number of factors.
+    pub(crate) fn of(two_factors: bool) -> Self {
+        if two_factors { Self::TwoFactors } else { Self::OneFactor }
+    }
+}
+
 /// Who asks for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
@@ -84,11 +91,13 @@ impl Actor {
     /// Passes whoever owns the thing, admins, and the store itself. To others it does not exist.
     ///
     /// # Errors
-    /// [`CommandError::NotFound`], so that nobody learns what there is.
+    /// [`CommandError::NotFound`], so that nobody learns what there is; [`CommandError::SecondFactorMissing`] to staff,
+    /// whatever there is.
     pub fn must_own(self, owner: UserId) -> Result<(), CommandError> {
         match self {
             Self::System(_) | Self::User { role: Role::Admin, .. } => Ok(()),
             Self::User { id, .. } if id == owner => Ok(()),
+            Self::User { lacks_second_factor: true, .. } => Err(CommandError::SecondFactorMissing),
             Self::User { .. } | Self::Anonymous => Err(CommandError::NotFound),
         }
     }

@@ -32,11 +32,16 @@ impl Commands {
             self.register(context, UserId::from_uuid(self.clock.new_id()), account, Role::Admin).await?;
             return Ok(MadeAdmin::Created);
         };
-        // The password first: whoever has the account until now must not be an admin for a moment.
+        // First what opens it: whoever has the account until now must not be an admin for a moment. An admin who has lost
+        // what they held gets in again by another password.
+        let was_admin = is_admin(&self.load::<User>(user.as_uuid()).await?.aggregate);
         let known = self.generation_known_by(user, account.password.clone().into_secret()).await?.is_some();
         if !known {
-            let change = |credential, is_short| UserCommand::ChangePassword { credential, believed_in: None, is_short };
+            let change = |credential, is_weak| UserCommand::ChangePassword { credential, believed_in: None, is_weak };
             self.set_password(context, user, account.password, change).await?;
+        }
+        if !known || !was_admin {
+            self.leave_the_password(&self.context(context.actor), user).await?;
         }
         // Another request than the one that set the password.
         let context = self.context(context.actor);
@@ -67,7 +72,6 @@ impl Commands {
         let mut others = self.journal.once_admins().await?;
         others.retain(|other| *other != user.as_uuid());
         let leans_on: Vec<_> = others.iter().map(|other| AggregateKey::of::<User>(*other)).collect();
-        let is_admin = |user: &User| matches!(user, User::Active { role: Role::Admin, .. });
         let decide = |loaded: &Loaded<User>, known: &Histories| {
             let others = others.iter().map(|other| known.aggregate::<User>(*other));
             let others = others.collect::<Result<Vec<_>, _>>()?;
@@ -78,4 +82,8 @@ impl Commands {
         };
         self.execute_on(context, user.as_uuid(), (&leans_on, Read::All), decide).await
     }
+}
+
+fn is_admin(user: &User) -> bool {
+    matches!(user, User::Active { role: Role::Admin, .. })
 }

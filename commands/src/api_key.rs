@@ -6,19 +6,20 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use domain::user::{ApiKey, ApiKeyName, Scope, User, UserCommand};
-use domain::{ApiKeyId, UserId};
+use domain::{ApiKeyId, Role, UserId};
 use journal::Loaded;
 use journal::vault::KeptKey;
 use rand::RngCore;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::Commands;
 use crate::actor::{Actor, Assurance, Context};
 use crate::error::CommandError;
 use crate::executor::Receipt;
 
-/// What every key begins with, so that whoever looks for secrets in the wrong places finds it.
+/// What every key begins with, for secret scanners.
 const PREFIX: &str = "ludo_";
 
 /// A key that somebody wants made.
@@ -37,8 +38,10 @@ pub struct NewKey {
 /// Whom a key speaks for, and what for.
 #[derive(Debug, Clone)]
 pub struct KeyHolder {
-    /// Whose it is, by the journal.
-    pub actor: Actor,
+    /// Whose it is.
+    pub user: UserId,
+    /// What its owner may do, by the journal.
+    pub role: Role,
     /// Which.
     pub key: ApiKeyId,
     /// How well its owner had proven who they are when it was made.
@@ -64,18 +67,33 @@ impl Commands {
         self.may_hold(context, user)?;
         let NewKey { name, scopes, expires_at, assurance } = new;
         let (id, now) = (ApiKeyId::from_uuid(context.command.as_uuid()), self.clock.now());
-        let mut secret = [0; 32];
-        rand::rngs::OsRng.fill_bytes(&mut secret);
-        let kept = (name.as_str(), Sha256::digest(secret).into());
-        self.vault.keep_api_key(user, id, kept, assurance == Assurance::TwoFactors).await?;
         let role = context.actor.role();
-        let make = |_: &_| {
-            let key = ApiKey { id, scopes: scopes.clone(), expires_at };
-            Ok::<_, CommandError>(vec![UserCommand::MakeApiKey { key, role, now }])
-        };
-        self.execute::<User, _>(context, user.as_uuid(), make).await?;
-        let token = [id.as_uuid().as_bytes().as_slice(), &secret].concat();
+        if matches!(context.actor, Actor::User { lacks_second_factor: true, .. }) && scopes != [Scope::ReadCatalogue] {
+            return Err(CommandError::SecondFactorMissing);
+        }
+        let make = || UserCommand::MakeApiKey { key: ApiKey { id, scopes: scopes.clone(), expires_at }, role, now };
+        // Asked first: what would be refused is not kept.
+        self.load::<User>(user.as_uuid()).await?.aggregate.decide(make())?;
+        let mut nonce = [0; 16];
+        rand::rngs::OsRng.fill_bytes(&mut nonce);
+        let token = self.token_of(id, nonce);
+        let kept = (name.as_str(), Sha256::digest(token).into());
+        self.vault.keep_api_key(user, id, kept, assurance == Assurance::TwoFactors).await?;
+        let made = self.execute::<User, _>(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![make()])).await;
+        if made.as_ref().is_err_and(|refusal| !refusal.is_passing()) {
+            self.vault.drop_api_key(id).await?;
+        }
+        made?;
         Ok((id, format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(token)).into()))
+    }
+
+    /// A key's id, a nonce, and the proof that the store made both: one that somebody made up costs no question.
+    fn token_of(&self, id: ApiKeyId, nonce: [u8; 16]) -> [u8; 48] {
+        let mut token = [0; 48];
+        let carried = [id.as_uuid().into_bytes(), nonce].concat();
+        let proof = self.vault.keyed_hash("api key", &carried);
+        carried.iter().chain(&proof).zip(&mut token).for_each(|(byte, place)| *place = *byte);
+        token
     }
 
     /// The keys of an account that are not revoked, in the order in which they were made.
@@ -125,25 +143,29 @@ impl Commands {
     /// # Errors
     /// When the journal does not answer.
     pub async fn holder_of_key(&self, token: &str) -> Result<Option<KeyHolder>, CommandError> {
-        let Some((id, secret)) = read(token) else { return Ok(None) };
-        let Some(shown) = self.vault.shown_api_key(id, Sha256::digest(secret).into()).await? else { return Ok(None) };
+        let Some((id, token)) = self.read_key(token) else { return Ok(None) };
+        let Some(shown) = self.vault.find_api_key(id, Sha256::digest(token).into()).await? else { return Ok(None) };
         let (user, now) = (UserId::from_uuid(shown.user_id), self.clock.now());
-        let User::Active { role, api_keys, .. } = self.load::<User>(user.as_uuid()).await?.aggregate else {
+        let User::Active { role, api_keys, authenticators, .. } = self.load::<User>(user.as_uuid()).await?.aggregate
+        else {
             return Ok(None);
         };
-        let assurance = if shown.two_factors { Assurance::TwoFactors } else { Assurance::OneFactor };
+        let assurance = Assurance::of(shown.two_factors && authenticators.has_second_factor());
         Ok(api_keys.good(id, now).map(|key| KeyHolder {
-            actor: Actor::of_key(id, user, role, (assurance, self.rules.staff_second_factor)),
+            user,
+            role,
             key: id,
             assurance,
             scopes: key.scopes.clone(),
             life: key.expires_at.signed_duration_since(now).to_std().unwrap_or_default(),
         }))
     }
-}
 
-fn read(token: &str) -> Option<(ApiKeyId, [u8; 32])> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
-    let (id, secret) = bytes.split_at_checked(16)?;
-    Some((ApiKeyId::from_uuid(uuid::Uuid::from_slice(id).ok()?), secret.try_into().ok()?))
+    fn read_key(&self, token: &str) -> Option<(ApiKeyId, [u8; 48])> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
+        let (id, nonce) = (bytes.get(..16)?, bytes.get(16..32)?.try_into().ok()?);
+        let id = ApiKeyId::from_uuid(uuid::Uuid::from_slice(id).ok()?);
+        let ours = self.token_of(id, nonce);
+        bool::from(ours.as_slice().ct_eq(&bytes)).then_some((id, ours))
+    }
 }

@@ -1,6 +1,6 @@
 //! What somebody holds to open their account: a list of it, recovery codes, and how it goes.
 
-use domain::user::{Authenticator, AuthenticatorKind, Authenticators, PasswordLength, User, UserCommand};
+use domain::user::{Authenticator, AuthenticatorKind, Authenticators, PasswordStrength, User, UserCommand};
 use domain::{AuthenticatorId, UserId};
 use journal::Loaded;
 use journal::vault::{HeldAuthenticator, KeptAuthenticator};
@@ -70,14 +70,17 @@ impl Commands {
         (kept, credential): (KeptAuthenticator, Option<&[u8]>),
     ) -> Result<AuthenticatorId, CommandError> {
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
+        let authenticator = Authenticator { id, kind };
+        // Asked first: what would be refused is not kept.
+        self.load::<User>(user.as_uuid()).await?.aggregate.decide(UserCommand::AddAuthenticator { authenticator })?;
         if !self.vault.keep_authenticator(user, id, &kept, credential).await? {
             return Err(CommandError::PasskeyNotMade);
         }
-        self.let_count(context, user, Authenticator { id, kind }).await?;
+        self.activate(context, user, authenticator).await?;
         Ok(id)
     }
 
-    async fn let_count(
+    async fn activate(
         &self,
         context: &Context,
         user: UserId,
@@ -85,7 +88,23 @@ impl Commands {
     ) -> Result<(), CommandError> {
         let before = self.counting_authenticators(user).await?;
         let add = |_: &_| Ok::<_, CommandError>(vec![UserCommand::AddAuthenticator { authenticator }]);
-        let Receipt { aggregate, .. } = self.execute::<User, _>(context, user.as_uuid(), add).await?;
+        match self.execute::<User, _>(context, user.as_uuid(), add).await {
+            Ok(Receipt { aggregate, .. }) => self.drop_what_went(&before, &aggregate).await,
+            Err(refusal) => {
+                if !refusal.is_passing() {
+                    self.vault.drop_authenticators(&[authenticator.id]).await?;
+                }
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets nothing but the password open an account.
+    pub(crate) async fn leave_the_password(&self, context: &Context, user: UserId) -> Result<(), CommandError> {
+        let before = self.counting_authenticators(user).await?;
+        let leave = |_: &_| Ok::<_, CommandError>(vec![UserCommand::LeaveThePassword]);
+        let Receipt { aggregate, .. } = self.execute::<User, _>(context, user.as_uuid(), leave).await?;
         self.drop_what_went(&before, &aggregate).await;
         Ok(())
     }
@@ -94,7 +113,7 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::NotFound`] to others, [`CommandError::ProofTooOld`],
-    /// [`domain::user::UserError::PasswordTooShort`] where the password would have to open the account alone, and those of
+    /// [`domain::user::UserError::PasswordTooWeak`] where the password would have to open the account alone, and those of
     /// every use case.
     pub async fn remove_authenticator(
         &self,
@@ -105,9 +124,9 @@ impl Commands {
         context.actor.must_own(user)?;
         context.actor.must_be_proven(self.clock.now())?;
         let account = self.load::<User>(user.as_uuid()).await?.aggregate;
-        let is_short = self.vault.is_short(account.credential(user)).await?;
+        let is_weak = self.vault.is_weak(account.credential(user)).await?;
         let User::Active { access, authenticators: before, .. } = account else { return Err(CommandError::NotFound) };
-        let password = PasswordLength { credential: access.credential, is_short };
+        let password = PasswordStrength { credential: access.credential, is_weak };
         let remove = |loaded: &Loaded<User>| match &loaded.aggregate {
             User::Active { authenticators, .. } if authenticators.iter().any(|held| held.id == authenticator) => {
                 Ok(vec![UserCommand::RemoveAuthenticator { authenticator, password }])
@@ -137,9 +156,11 @@ impl Commands {
         self.may_hold(context, user)?;
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
         let codes: Vec<String> = std::iter::repeat_with(new_code).take(CODES).collect();
+        let authenticator = Authenticator { id, kind: AuthenticatorKind::RecoveryCodes };
+        self.load::<User>(user.as_uuid()).await?.aggregate.decide(UserCommand::AddAuthenticator { authenticator })?;
         let hashes: Vec<_> = codes.iter().filter_map(|code| self.code_hash(user, code)).collect();
         self.vault.keep_recovery_codes(user, id, &hashes).await?;
-        self.let_count(context, user, Authenticator { id, kind: AuthenticatorKind::RecoveryCodes }).await?;
+        self.activate(context, user, authenticator).await?;
         Ok(codes)
     }
 

@@ -30,7 +30,7 @@ impl Commands {
         let new = self.new_password(user, new).await?;
         self.vault.keep_session(session, credential_of(context)).await?;
         let believed_in = Some(believed_in);
-        let change = |credential, is_short| UserCommand::ChangePassword { credential, believed_in, is_short };
+        let change = |credential, is_weak| UserCommand::ChangePassword { credential, believed_in, is_weak };
         self.set_password(context, user, new, change).await
     }
 
@@ -81,7 +81,7 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         let ResetLink { user, request } = ResetLink::read(link, &self.vault).ok_or(UserError::ResetOver)?;
         let now = self.clock.now();
-        let reset = |credential, is_short| UserCommand::ResetPassword { request, credential, is_short, now };
+        let reset = |credential, is_weak| UserCommand::ResetPassword { request, credential, is_weak, now };
         // Asked first: a link that is over need not know what a good password is.
         self.load::<User>(user.as_uuid()).await?.aggregate.decide(reset(CredentialId::first_of(user), false))?;
         let password = self.new_password(user, password).await?;
@@ -111,10 +111,10 @@ impl Commands {
         password: Password,
         command: impl Fn(CredentialId, bool) -> UserCommand,
     ) -> Result<Receipt<User>, CommandError> {
-        let (credential, is_short) = (credential_of(context), password.is_short());
+        let (credential, is_weak) = (credential_of(context), password.is_weak());
         let hash = self.hasher.hash(password).await.ok_or(CommandError::Conflict)?;
-        self.vault.keep_password(user, credential, &hash, is_short).await?;
-        let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential, is_short)]);
+        self.vault.keep_password(user, credential, &hash, is_weak).await?;
+        let decide = |_: &_| Ok::<_, CommandError>(vec![command(credential, is_weak)]);
         let receipt = self.execute(context, user.as_uuid(), decide).await?;
         // The password is changed, whatever becomes of those before.
         if let Err(error) = self.vault.drop_other_passwords(user, credential).await {

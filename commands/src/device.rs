@@ -12,10 +12,13 @@ use crate::session::{Place, Session};
 impl Commands {
     /// Has the owner of an account told of a login from a device that has not logged in to it before. One that says so by
     /// its cookie has, and so has one of the same kind in the same network; the very first is its owner's.
-    pub(crate) async fn note_device(&self, session: &Session, place: &Place) -> Result<(), CommandError> {
+    ///
+    /// # Errors
+    /// Those of every use case.
+    pub async fn note_device(&self, session: &Session, place: &Place) -> Result<(), CommandError> {
         let (user, session) = (session.user, session.id);
         let device = format!("{}\n{}", place.device, place.network);
-        let standing = self.vault.device_standing(user, &device).await?;
+        let standing = self.vault.device_standing(user, session, &device).await?;
         if standing == DeviceStanding::New && !place.is_known {
             // Before the device is known: a login that fails here is one from a new device when it is tried again.
             let note = |_: &_| Ok::<_, CommandError>(vec![UserCommand::NoteNewDevice { session }]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::user::{Authenticator, AuthenticatorKind, AuthenticatorName, User};
 use domain::{AuthenticatorId, UserId};
-use journal::vault::{HeldAuthenticator, KeptAuthenticator};
+use journal::vault::{Ceremony, HeldAuthenticator, KeptAuthenticator};
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
@@ -55,8 +55,9 @@ impl Commands {
     pub async fn begin_passkey(&self, context: &Context, user: UserId) -> Result<PasskeyRequest, CommandError> {
         self.may_hold(context, user)?;
         let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
-        let known = self.vault.authenticators(user).await?;
-        let known = known.iter().filter_map(|held| read(held).ok()).map(|passkey| passkey.cred_id().clone()).collect();
+        let known = self.authenticators(context.actor, user).await?.authenticators;
+        let known = known.iter().filter(|(kind, _)| *kind == AuthenticatorKind::Passkey);
+        let known = known.filter_map(|(_, held)| read(held).ok()).map(|passkey| passkey.cred_id().clone()).collect();
         let (email, name) = (profile.email.as_str(), profile.name.as_str());
         let begun = self.passkeys.known()?.start_passkey_registration(user.as_uuid(), email, name, Some(known));
         let (asked, state) = begun.map_err(|_| CommandError::PasskeyNotMade)?;
@@ -67,7 +68,7 @@ impl Commands {
             wanted.insert("requireResidentKey".to_owned(), json!(true));
         }
         let ceremony = context.command.as_uuid();
-        self.vault.begin_ceremony(ceremony, Some(user), &bytes(&state)).await?;
+        self.vault.begin_ceremony(Ceremony::NewPasskey, ceremony, Some(user), &bytes(&state)?).await?;
         Ok(PasskeyRequest { ceremony, options })
     }
 
@@ -86,14 +87,12 @@ impl Commands {
         self.may_hold(context, user)?;
         let made: RegisterPublicKeyCredential =
             serde_json::from_value(made).map_err(|_| CommandError::PasskeyNotMade)?;
-        let begun = self.vault.ceremony(ceremony, Some(user)).await?;
-        let ended = self.vault.end_ceremony(ceremony).await?;
-        let state =
-            begun.filter(|_| ended).and_then(|state| serde_json::from_slice::<PasskeyRegistration>(&state).ok());
+        let begun = self.vault.take_ceremony(Ceremony::NewPasskey, ceremony, Some(user)).await?;
+        let state = begun.and_then(|state| serde_json::from_slice::<PasskeyRegistration>(&state).ok());
         let state = state.ok_or(CommandError::PasskeyNotMade)?;
         let passkey = self.passkeys.known()?.finish_passkey_registration(&made, &state);
         let passkey = passkey.map_err(|_| CommandError::PasskeyNotMade)?;
-        let kept = KeptAuthenticator { name: name.as_str().to_owned(), secret: bytes(&passkey) };
+        let kept = KeptAuthenticator { name: name.as_str().to_owned(), secret: bytes(&passkey)? };
         let kept = (kept, Some(passkey.cred_id().as_slice()));
         self.add_authenticator(context, user, AuthenticatorKind::Passkey, kept).await
     }
@@ -106,7 +105,7 @@ impl Commands {
         let begun = self.passkeys.known()?.start_discoverable_authentication();
         let (asked, state) = begun.map_err(|_| CommandError::PasskeysUnavailable)?;
         let ceremony = self.clock.new_id();
-        self.vault.begin_ceremony(ceremony, None, &bytes(&state)).await?;
+        self.vault.begin_ceremony(Ceremony::PasskeyLogin, ceremony, None, &bytes(&state)?).await?;
         Ok(PasskeyRequest { ceremony, options: json!(asked.public_key) })
     }
 
@@ -122,10 +121,8 @@ impl Commands {
     ) -> Result<Session, SessionError> {
         let refused = || SessionError::PasskeyRefused;
         let answer: PublicKeyCredential = serde_json::from_value(answer).map_err(|_| refused())?;
-        let begun = self.vault.ceremony(ceremony, None).await?;
-        let ended = self.vault.end_ceremony(ceremony).await?;
-        let state = begun.filter(|_| ended);
-        let state = state.and_then(|state| serde_json::from_slice::<DiscoverableAuthentication>(&state).ok());
+        let begun = self.vault.take_ceremony(Ceremony::PasskeyLogin, ceremony, None).await?;
+        let state = begun.and_then(|state| serde_json::from_slice::<DiscoverableAuthentication>(&state).ok());
         let (state, passkeys) = (state.ok_or_else(refused)?, self.passkeys.known()?);
         let (user, credential) = passkeys.identify_discoverable_authentication(&answer).map_err(|_| refused())?;
         let user = UserId::from_uuid(user);
@@ -140,7 +137,7 @@ impl Commands {
             return Err(refused());
         }
         passkey.update_credential(&proven);
-        held.kept.secret = bytes(&passkey);
+        held.kept.secret = bytes(&passkey)?;
         self.vault.passkey_used(user, &held).await?;
         self.open_session(user, &account, Assurance::TwoFactors, place).await
     }
@@ -150,8 +147,8 @@ fn read(held: &HeldAuthenticator) -> Result<Passkey, CommandError> {
     serde_json::from_slice(&held.kept.secret).map_err(|_| CommandError::PasskeyNotMade)
 }
 
-fn bytes(written: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(written).unwrap_or_default()
+fn bytes(written: &impl serde::Serialize) -> Result<Vec<u8>, CommandError> {
+    serde_json::to_vec(written).map_err(|_| CommandError::PasskeyNotMade)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use unicode_normalization::UnicodeNormalization;
 #[derive(Debug, Clone)]
 pub struct Password {
     secret: SecretString,
-    is_short: bool,
+    is_weak: bool,
 }
 
 /// Why a password was not accepted.
@@ -78,15 +78,16 @@ impl Password {
         if !(least..=128).contains(&length) {
             return Err(InvalidPassword::Length { least });
         }
-        if strength(&password, known) < hardness {
+        let reached = strength(&password, known);
+        if reached < hardness {
             return Err(InvalidPassword::Guessable);
         }
-        Ok(Self { secret: password.into(), is_short: length < LEAST })
+        Ok(Self { secret: password.into(), is_weak: length < LEAST || reached < STRENGTH })
     }
 
     /// Whether it is good only beside a second factor.
-    pub(crate) fn is_short(&self) -> bool {
-        self.is_short
+    pub(crate) fn is_weak(&self) -> bool {
+        self.is_weak
     }
 
     pub(crate) fn into_secret(self) -> SecretString {
@@ -180,8 +181,11 @@ mod tests {
     #[test]
     fn beside_a_second_factor_eight_characters_are_enough_where_they_are_hard_to_guess() {
         let short = Password::parse_beside_second_factor("tk7#Vq2m", &[]).unwrap();
-        assert!(short.is_short());
-        assert!(!Password::parse_beside_second_factor("correct horse battery", &[]).unwrap().is_short());
+        assert!(short.is_weak());
+        assert!(!Password::parse_beside_second_factor("correct horse battery", &[]).unwrap().is_weak());
+        let long_and_weak = "password!password!Zq";
+        assert_eq!(Password::parse(long_and_weak, &[]).unwrap_err(), InvalidPassword::Guessable);
+        assert!(Password::parse_beside_second_factor(long_and_weak, &[]).is_ok_and(|password| password.is_weak()));
         for (password, refused) in
             [("tk7#Vq2", InvalidPassword::Length { least: 8 }), ("password1", InvalidPassword::Guessable)]
         {

@@ -98,7 +98,7 @@ impl Commands {
         &self,
         email: &Email,
         (password, code): (SecretString, Option<&str>),
-        place: Place,
+        place: &Place,
     ) -> Result<Session, SessionError> {
         let holder = self.journal.holder(&self.vault.email_claim(email)).await?;
         // Nobody's history is read, and nobody's password is tried, as anybody's would be.
@@ -121,9 +121,7 @@ impl Commands {
         } else {
             Assurance::OneFactor
         };
-        let session = self.open_session(user, &now, assurance, &place).await?;
-        self.note_device(&session, &place).await?;
-        Ok(session)
+        self.open_session(user, &now, assurance, place).await
     }
 
     /// Whether an account opens only once its address is confirmed.
@@ -142,6 +140,9 @@ impl Commands {
         place: &Place,
     ) -> Result<Session, SessionError> {
         let User::Active { role, access, .. } = account else { return Err(SessionError::WrongCredentials) };
+        if self.is_closed(account) {
+            return Err(SessionError::WrongCredentials);
+        }
         let (token, now) = (Token::new(&self.vault), self.clock.now());
         let session = Session {
             id: token.session,
@@ -198,9 +199,9 @@ impl Commands {
             access.generation == generation || (was_taken_along && access.generation == generation.saturating_add(1))
         };
         match self.load::<User>(user.as_uuid()).await?.aggregate {
-            User::Active { role, access, .. } if is_current(access) => {
+            User::Active { role, access, authenticators, .. } if is_current(access) => {
                 let (id, generation, refresh_token) = (token.session, access.generation, next.to_string());
-                let assurance = if two_factors { Assurance::TwoFactors } else { Assurance::OneFactor };
+                let assurance = Assurance::of(two_factors && authenticators.has_second_factor());
                 Ok(Session { id, user, role, generation, proven_at, assurance, refresh_token })
             }
             _ => {

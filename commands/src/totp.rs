@@ -2,7 +2,7 @@
 
 use domain::user::{AuthenticatorKind, AuthenticatorName, Authenticators};
 use domain::{AuthenticatorId, UserId};
-use journal::vault::KeptAuthenticator;
+use journal::vault::{Ceremony, KeptAuthenticator};
 use qrcode::QrCode;
 use qrcode::render::svg;
 use rand::RngCore;
@@ -37,7 +37,7 @@ impl Commands {
         let mut secret = [0; 20];
         rand::rngs::OsRng.fill_bytes(&mut secret);
         let ceremony = context.command.as_uuid();
-        self.vault.begin_ceremony(ceremony, Some(user), &key.seal_bytes(ceremony, &secret)?).await?;
+        self.vault.begin_ceremony(Ceremony::NewTotp, ceremony, Some(user), &key.seal_bytes(ceremony, &secret)?).await?;
         // A colon would end the account's name.
         let totp = totp(&secret, &profile.email.as_str().replace(':', " ")).ok_or(CommandError::Conflict)?;
         let uri = totp.to_url().map_err(|_| CommandError::Conflict)?;
@@ -60,12 +60,12 @@ impl Commands {
     ) -> Result<AuthenticatorId, CommandError> {
         self.may_hold(context, user)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
-        let begun = self.vault.ceremony(ceremony, Some(user)).await?.ok_or(CommandError::WrongSetupCode)?;
+        let begun =
+            self.vault.ceremony(Ceremony::NewTotp, ceremony, user).await?.ok_or(CommandError::WrongSetupCode)?;
         let secret = key.open_bytes(ceremony, &begun)?;
         let step = self.step_of(&secret, code).ok_or(CommandError::WrongSetupCode)?;
-        if !self.vault.end_ceremony(ceremony).await? {
-            return Err(CommandError::WrongSetupCode);
-        }
+        let taken = self.vault.take_ceremony(Ceremony::NewTotp, ceremony, Some(user)).await?;
+        taken.ok_or(CommandError::WrongSetupCode)?;
         let kept = KeptAuthenticator { name: name.as_str().to_owned(), secret };
         let id = self.add_authenticator(context, user, AuthenticatorKind::Totp, (kept, None)).await?;
         // The code that was shown now opens nothing more.

@@ -21,7 +21,7 @@ mod tests;
 pub use access::{Access, Reset};
 pub use age::{Age, AgeSignal, AgeSource, BirthDateChange, Evidence};
 pub use api_key::{ApiKey, ApiKeyName, ApiKeys, Scope};
-pub use authenticator::{Authenticator, AuthenticatorKind, AuthenticatorName, Authenticators, PasswordLength};
+pub use authenticator::{Authenticator, AuthenticatorKind, AuthenticatorName, Authenticators, PasswordStrength};
 pub use command::UserCommand;
 pub use error::UserError;
 pub use event::UserEvent;
@@ -126,12 +126,12 @@ impl User {
             }
             (
                 Self::Active { access, authenticators, .. },
-                UserCommand::ChangePassword { credential, believed_in, is_short },
+                UserCommand::ChangePassword { credential, believed_in, is_weak },
             ) => {
                 if believed_in.is_some_and(|generation| generation != access.generation) {
                     return Err(UserError::PasswordChangedMeanwhile);
                 }
-                authenticators.must_allow(is_short)?;
+                authenticators.must_allow(is_weak)?;
                 Ok(vec![access.changed_to(credential)])
             }
             (Self::Active { access, .. }, UserCommand::RequestPasswordReset { request, now }) => {
@@ -139,15 +139,22 @@ impl User {
                 Ok(vec![UserEvent::UserPasswordResetRequested { request, until }])
             }
             (
-                Self::Active { access, mailbox, authenticators, .. },
-                UserCommand::ResetPassword { request, credential, is_short, now },
+                Self::Active { access, mailbox, authenticators, api_keys, .. },
+                UserCommand::ResetPassword { request, credential, is_weak, now },
             ) => {
                 access.reset.filter(|reset| reset.allows(request, now)).ok_or(UserError::ResetOver)?;
-                authenticators.must_allow(is_short)?;
+                authenticators.must_allow(is_weak)?;
                 // The link came by mail.
-                let unconfirmed = mailbox.confirmation != Confirmation::Given;
-                let confirmed = unconfirmed.then_some(UserEvent::UserEmailConfirmed {});
-                Ok([access.changed_to(credential)].into_iter().chain(confirmed).collect())
+                let changed = access.changed_to(credential);
+                if mailbox.confirmation == Confirmation::Given {
+                    return Ok(vec![changed]);
+                }
+                // Whoever opened the account may not be the one who reads its mail.
+                if is_weak {
+                    return Err(UserError::PasswordTooWeak);
+                }
+                let others = [authenticators.remove_all(), api_keys.revoke_all()].concat();
+                Ok([vec![changed, UserEvent::UserEmailConfirmed {}], others].concat())
             }
             (Self::Active { authenticators, .. }, UserCommand::AddAuthenticator { authenticator }) => {
                 authenticators.add(authenticator)
@@ -156,6 +163,9 @@ impl User {
                 Self::Active { access, authenticators, .. },
                 UserCommand::RemoveAuthenticator { authenticator, password },
             ) => authenticators.remove(authenticator, password, access.credential),
+            (Self::Active { authenticators, api_keys, .. }, UserCommand::LeaveThePassword) => {
+                Ok([authenticators.remove_all(), api_keys.revoke_all()].concat())
+            }
             (Self::Active { .. }, UserCommand::NoteNewDevice { session }) => {
                 Ok(vec![UserEvent::UserLoggedInOnNewDevice { session }])
             }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use commands::{Actor, Assurance, Commands, KeyHolder, Session};
+use domain::user::Requirement;
 use domain::{Role, SessionId, UserId};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -24,7 +25,8 @@ use uuid::Uuid;
 use crate::Store;
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::{scope, security_log};
+use crate::scope::Scopes;
+use crate::security_log;
 
 /// How long an access token is good for, in seconds.
 pub const LIFETIME: i64 = 15 * 60;
@@ -71,8 +73,11 @@ pub(crate) struct Identity {
 /// A program with a key; the key is its session, which no password ends.
 impl From<KeyHolder> for Identity {
     fn from(holder: KeyHolder) -> Self {
-        let KeyHolder { actor, key, life, assurance, .. } = holder;
+        let KeyHolder { user, role, key, life, assurance, .. } = holder;
+        let actor = Actor::of_key(key, user, role, (assurance, Requirement::Optional));
         let session = SessionId::from_uuid(key.as_uuid());
+        // What is open longer than a token is good is opened anew: no change is remembered for longer (`authority`).
+        let life = life.min(Duration::from_secs(LIFETIME.unsigned_abs()));
         Self { actor, assurance, session, generation: u32::MAX, life }
     }
 }
@@ -233,12 +238,14 @@ async fn check(request: &Request, _: Bearer) -> Result<Actor> {
 pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<E::Output> {
     let bearer = request.headers().typed_get::<Authorization<headers::authorization::Bearer>>();
     if let (Some(bearer), false) = (bearer, request.uri().path().starts_with("/login/")) {
-        let store = request.data::<Arc<Store>>().ok_or(AuthorizationError)?;
+        let store = request.data::<Arc<Store>>().cloned().ok_or(AuthorizationError)?;
         let identity = if Commands::is_api_key(bearer.token()) {
             let holder = store.commands.holder_of_key(bearer.token()).await.map_err(Problem::from)?;
-            let allowed =
-                |holder: &KeyHolder| scope::must_allow(&holder.scopes, request.method(), request.uri().path());
-            holder.as_ref().map_or(Ok(()), allowed)?;
+            if let Some(holder) = &holder {
+                // It was read just now.
+                store.authority.note_role(holder);
+                request.set_data(Scopes(holder.scopes.clone()));
+            }
             holder.map(Identity::from)
         } else {
             store.secrets().keys.verify(bearer.token(), store.commands.clock().now())

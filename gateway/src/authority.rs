@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::{Actor, Session};
+use commands::{Actor, KeyHolder, Session};
 use domain::user::{Requirement, UserEvent};
 use domain::{Role, SessionId, UserId};
 use journal::{Journal, JournalError};
@@ -144,6 +144,13 @@ impl Authority {
         if let Some(change) = self.known().people.get_mut(&session.user) {
             change.role = Some(session.role);
             change.generation = change.generation.max(session.generation);
+        }
+    }
+
+    /// Takes note of what a key's owner may do, as the journal has just said.
+    pub(crate) fn note_role(&self, holder: &KeyHolder) {
+        if let Some(change) = self.known().people.get_mut(&holder.user) {
+            change.role = Some(holder.role);
         }
     }
 

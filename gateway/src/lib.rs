@@ -125,7 +125,8 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .nest("/loja", storefront::files())
         .nest(
             "/",
-            api.around(limits::limited)
+            api.around(scope::held)
+                .around(limits::limited)
                 .around(security_log::watched)
                 .around(auth::known)
                 .around(headers::kept)

@@ -4,6 +4,7 @@ mod confirmations;
 mod dead_letters;
 mod disputes;
 mod events;
+mod export;
 mod games;
 mod health;
 mod library;
@@ -50,7 +51,13 @@ enum Tag {
 pub(crate) fn all() -> impl OpenApi {
     (
         (users::Users, sessions::Sessions, password::Passwords, confirmations::Confirmations),
-        (login::Login, authenticators::AuthenticatorRoutes, passkeys::Passkeys, api_keys::ApiKeyRoutes),
+        (
+            login::Login,
+            authenticators::AuthenticatorRoutes,
+            passkeys::Passkeys,
+            api_keys::ApiKeyRoutes,
+            export::Exports,
+        ),
         search::Search,
         orders::Orders,
         (games::Games, promotions::Promotions),

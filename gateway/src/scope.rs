@@ -1,9 +1,24 @@
 //! What a key for programs is good for, by the request: what no scope names, no key may do.
 
+use std::sync::Arc;
+
 use domain::user::Scope;
 use poem::http::{Method, StatusCode};
+use poem::{Endpoint, Request, Result};
 
 use crate::problem::Problem;
+
+/// What the key of a request is good for.
+#[derive(Clone)]
+pub(crate) struct Scopes(pub(crate) Vec<Scope>);
+
+/// Passes what is asked by people, and what a key is good for.
+pub(crate) async fn held<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<E::Output> {
+    if let Some(Scopes(scopes)) = request.data::<Scopes>() {
+        must_allow(scopes, request.method(), request.uri().path())?;
+    }
+    endpoint.call(request).await
+}
 
 /// The scope that a request needs; none where keys may not go.
 fn needed(method: &Method, path: &str) -> Option<Scope> {
@@ -22,7 +37,7 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
 ///
 /// # Errors
 /// 403 for any other.
-pub(crate) fn must_allow(scopes: &[Scope], method: &Method, path: &str) -> Result<(), Problem> {
+fn must_allow(scopes: &[Scope], method: &Method, path: &str) -> Result<(), Problem> {
     let needed = needed(method, path);
     if needed.is_some_and(|needed| scopes.contains(&needed)) {
         return Ok(());
@@ -50,6 +65,9 @@ mod tests {
             (Method::POST, "/dlq/7/redrive", Some(Scope::Operate)),
             (Method::GET, "/health/figures", Some(Scope::Operate)),
             (Method::POST, "/jogos/compra", None),
+            (Method::POST, "/jogos/compra/", None),
+            (Method::HEAD, "/jogos/7", Some(Scope::ReadCatalogue)),
+            (Method::HEAD, "/users", None),
             (Method::GET, "/users", None),
             (Method::GET, "/users/me", None),
             (Method::GET, "/users/me/export", None),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use commands::{Actor, Place};
+use commands::{Actor, Place, SessionError};
 use domain::{Email, Role, UserId};
 use journal::Vault;
 use poem::http::{Method, StatusCode};
@@ -12,17 +12,24 @@ use poem::{Endpoint, IntoResponse, Request, Response, Result};
 const TARGET: &str = "security";
 
 /// A login that went well.
-pub(crate) fn logged_in(user: UserId, place: &Place, device_known: bool) {
-    let network = &place.network;
+pub(crate) fn logged_in(user: UserId, place: &Place) {
+    let Place { network, is_known: device_known, .. } = place;
     tracing::info!(target: TARGET, event = "login", outcome = "success", user = %user, network, device_known, "login of {user}");
 }
 
-/// A login that did not; the account that it was meant for is told by a keyed hash, whether there is one or not.
-pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, device_known: bool) {
+/// A login that did not, and why: where a second factor is missing or wrong, somebody knows the password. The account that
+/// it was meant for is told by a keyed hash, whether there is one or not.
+pub(crate) fn not_logged_in(vault: &Vault, email: &Email, place: &Place, refusal: &SessionError) {
+    let reason = match refusal {
+        SessionError::SecondFactorNeeded => "second_factor_needed",
+        SessionError::WrongCode => "wrong_code",
+        SessionError::WrongCredentials => "wrong_credentials",
+        SessionError::PasskeyRefused | SessionError::InvalidToken | SessionError::Command(_) => return,
+    };
     let hash = vault.keyed_hash("security log", email.normal_form().as_bytes());
     let account: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let network = &place.network;
-    tracing::info!(target: TARGET, event = "login", outcome = "failure", account, network, device_known, "login refused");
+    let Place { network, is_known: device_known, .. } = place;
+    tracing::info!(target: TARGET, event = "login", outcome = "failure", reason, account, network, device_known, "login refused: {reason}");
 }
 
 /// A login by a passkey that opens no account; whose it was to be, nobody knows.

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod authenticators;
+mod ceremonies;
 mod credentials;
 mod devices;
 mod exchange;
@@ -13,6 +14,7 @@ mod inbox;
 mod mail;
 mod master;
 mod pruning;
+mod recovery_codes;
 mod sealing;
 mod sessions;
 
@@ -31,6 +33,7 @@ use crate::{ClaimKey, Clock, JournalError};
 
 pub use api_keys::{KeptKey, ShownKey};
 pub use authenticators::{HeldAuthenticator, KeptAuthenticator};
+pub use ceremonies::Ceremony;
 pub use devices::DeviceStanding;
 pub use inbox::InboxEntry;
 pub use mail::MailEntry;

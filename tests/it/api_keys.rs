@@ -23,7 +23,7 @@ pub async fn program(app: &TestApp, owner: &Person, scopes: &[&str]) -> Person {
     Person { token: Some(key), id: made["id"].as_str().unwrap().to_owned(), ..Person::nobody(&owner.url) }
 }
 
-/// Whoever `app.admin` is, made an analyst's superior: somebody with another role.
+/// Somebody with another role.
 async fn with_role(app: &TestApp, name: &str, role: &str) -> Person {
     let person = app.customer(name).await;
     app.admin.put(&format!("/users/{}/role", person.id), &json!({ "role": role })).await.expect(204);
@@ -52,6 +52,11 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else_of_what_its_owner_may(
         Answer::of(keeper.request(method, path)).await.refused(403, "insufficient_scope");
     }
     keeper.post("/users/me/api-keys", &wanted(&app, &["read_events"], 1)).await.refused(403, "insufficient_scope");
+    // However it is written, no path buys.
+    for path in ["/jogos/compra/", "/jogos//compra", "/jogos/%63ompra", "/jogos/./compra"] {
+        let answer = keeper.post(path, &json!({ "games": [], "payment_method": { "type": "pix" } })).await;
+        assert!([403, 404, 405].contains(&answer.status), "{path}: {answer:?}");
+    }
     keeper.try_buy(&["01920b5e-7c3a-7a10-9d5e-3f2b1c0d9e8f"], "pm_card_visa").await.refused(403, "insufficient_scope");
 
     let reader = program(&app, &app.admin, &["read_events", "operate", "read_catalogue"]).await;
@@ -154,13 +159,22 @@ async fn dora_again(app: &TestApp, dora: &Person) -> Person {
 }
 
 #[tokio::test]
-async fn a_key_that_was_made_without_a_second_factor_is_a_customers_where_the_store_wants_one() {
+async fn a_key_is_worth_no_more_than_its_owner_had_proven_where_the_store_wants_two_factors_of_staff() {
     let wishes = Wishes { staff_second_factor: Requirement::Required, ..Wishes::default() };
     let app = TestApp::start_with(wishes).await;
-    app.admin.post("/users/me/api-keys", &wanted(&app, &["operate"], 30)).await.refused(422, "invalid_field");
+    app.admin.post("/users/me/api-keys", &wanted(&app, &["operate"], 30)).await.refused(403, "second_factor_missing");
+    let weak = program(&app, &app.admin, &["read_catalogue"]).await;
+    weak.get("/jogos").await.expect(200);
+    weak.get("/jogos?retired=true").await.refused(403, "second_factor_missing");
+
     let secret = second_factor::set_up(&app, &app.admin).await;
     app.pass(Duration::from_secs(30));
     let admin = second_factor::log_in_with(&app, &app.admin, &secret).await;
-    let operator = program(&app, &admin, &["operate"]).await;
-    operator.get("/dlq").await.expect(200);
+    let strong = program(&app, &admin, &["read_catalogue", "operate"]).await;
+    strong.get("/dlq").await.expect(200);
+    strong.get("/jogos?retired=true").await.expect(200);
+    weak.get("/jogos?retired=true").await.refused(403, "second_factor_missing");
+    // Two factors count for as long as there are two.
+    second_factor::remove_all(&admin).await.expect(204);
+    strong.get("/dlq").await.refused(403, "second_factor_missing");
 }

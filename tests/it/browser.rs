@@ -277,6 +277,7 @@ async fn a_person_adds_a_passkey_logs_in_with_it_and_gets_back_in_without_it() {
     // The passkey goes, and an app comes.
     browser.open("#/account").await;
     browser.click("#authenticators li button").await;
+    browser.click("dialog form button.danger").await;
     eventually("it is gone", || async { browser.count("#authenticators .lines li").await == 0 }).await;
     browser.click("#add-app").await;
     browser.see("dialog img.qr").await;
@@ -345,7 +346,7 @@ async fn every_page_is_readable_by_all_on_phone_and_desktop_by_day_and_night() {
     for (name, place) in pages::admin(&game) {
         browser.inspect(name, &place).await;
     }
-    browser.click("header button").await;
+    browser.click("header button[lang]").await;
     eventually("it speaks Portuguese", || async { browser.text("header").await.contains("Biblioteca") }).await;
     browser.inspect("home-portuguese", "#/").await;
     browser.has_no_complaints().await;

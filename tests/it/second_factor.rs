@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use domain::user::Requirement;
+use ludoteca::stock::create_admin;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
 
-use crate::support::{Answer, Person, TestApp, Wishes, eventually, mails_about};
+use crate::api_keys;
+use crate::support::{Answer, Person, TestApp, Wishes, eventually, mailed_token, mailed_tokens, mails_about};
 
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
@@ -55,7 +57,7 @@ async fn recovery_codes(person: &Person) -> Vec<String> {
     made["codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
-async fn remove_all(person: &Person) -> Answer {
+pub async fn remove_all(person: &Person) -> Answer {
     let id = held(person).await["items"][0]["id"].as_str().unwrap().to_owned();
     person.delete(&format!("/users/me/authenticators/{id}")).await
 }
@@ -180,7 +182,7 @@ async fn eight_characters_are_enough_beside_a_second_factor_and_keep_it() {
     app.pass(HALF_A_MINUTE);
     let shorter = Person { password: short.to_owned(), ..ana.clone() };
     let again = log_in_with(&app, &shorter, &secret).await;
-    remove_all(&again).await.refused(409, "password_too_short");
+    remove_all(&again).await.refused(409, "password_too_weak");
     let long = json!({ "current_password": short, "password": "fourteen kettles of rain" });
     again.put("/users/me/password", &long).await.expect(204);
     let tokens = again.post("/login/refresh", &json!({ "refresh_token": again.refresh_token })).await.expect(200);
@@ -196,7 +198,7 @@ async fn staff_without_a_second_factor_are_customers_where_the_store_wants_one_o
     app.admin.get("/users").await.refused(403, "second_factor_missing");
     app.admin.get("/eventos").await.refused(403, "second_factor_missing");
     let ana = app.customer("ana").await;
-    app.admin.get(&format!("/users/{}", ana.id)).await.refused(404, "not_found");
+    app.admin.get(&format!("/users/{}", ana.id)).await.refused(403, "second_factor_missing");
     app.admin.get("/users/me").await.expect(200);
     ana.get("/users").await.refused(403, "forbidden");
 
@@ -228,10 +230,11 @@ async fn a_hundred_wrong_codes_in_a_row_wear_an_app_out() {
     }
     log_in(&ana, Some(&right)).await.refused(401, "wrong_code");
     log_in(&ana, Some(&codes[0])).await.expect(200);
+    assert_eq!(held(&ana).await["items"][0]["worn_out"], true);
 }
 
 #[tokio::test]
-async fn a_made_up_passkey_opens_nothing_and_what_was_begun_is_answered_once() {
+async fn a_made_up_passkey_opens_nothing() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
     let begun = app.visitor().post("/login/passkey/options", &json!({})).await.expect(200);
@@ -264,4 +267,41 @@ async fn a_made_up_passkey_opens_nothing_and_what_was_begun_is_answered_once() {
     let new = json!({ "ceremony": begun["ceremony"], "name": "my phone", "credential": made_up });
     ana.post("/users/me/passkeys", &new).await.refused(422, "invalid_field");
     assert_eq!(held(&ana).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn whoever_reads_the_mail_or_sits_at_the_console_gets_an_account_without_what_a_stranger_left_in_it() {
+    let app = TestApp::start().await;
+    // Mallory is first to register an address that is not his, and leaves a way in.
+    let mallory = app.customer("boss").await;
+    set_up(&app, &mallory).await;
+    let key = api_keys::program(&app, &mallory, &["read_catalogue"]).await;
+
+    let ask = json!({ "email": mallory.email });
+    app.visitor().post("/login/forgotten", &ask).await.expect(202);
+    let token = mailed_token(&app, "reset", &[]).await;
+    let owner = Person { password: "fourteen kettles of rain".to_owned(), ..mallory.clone() };
+    let chosen = json!({ "token": token, "password": owner.password });
+    app.visitor().post("/login/reset", &chosen).await.expect(204);
+    key.get("/jogos").await.refused(401, "unauthenticated");
+    let owner = Person::log_in(&app.url, &owner.email, &owner.password).await;
+
+    // The address is confirmed by now: another reset leaves what its owner has added.
+    set_up(&app, &owner).await;
+    let before = mailed_tokens(&app, "reset");
+    app.visitor().post("/login/forgotten", &ask).await.expect(202);
+    let chosen =
+        json!({ "token": mailed_token(&app, "reset", &before).await, "password": "seven umbrellas of cheese" });
+    app.visitor().post("/login/reset", &chosen).await.expect(204);
+    let reset = Person { password: "seven umbrellas of cheese".to_owned(), ..owner };
+    log_in(&reset, None).await.refused(401, "second_factor_needed");
+
+    // Nor does it make an admin of whoever had the account until now.
+    let password = "the boss's own umbrella".to_owned();
+    create_admin(&app.foundation, &reset.email, &password.clone().into()).await.unwrap();
+    let boss = Person { password, ..reset };
+    log_in(&boss, None).await.expect(200);
+    let boss = Person::log_in(&app.url, &boss.email, &boss.password).await;
+    boss.get("/users").await.expect(200);
+    assert_eq!(held(&boss).await["items"], json!([]));
 }

@@ -332,7 +332,7 @@ fn a_path_that_is_relative_is_the_callers() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_short_of_descriptors_serves_all_the_same() {
+async fn a_store_that_is_weak_of_descriptors_serves_all_the_same() {
     let machine = Machine::new();
     let port = machine.port.to_string();
     let mut up = Command::new("sh");

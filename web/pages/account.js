@@ -6,16 +6,8 @@ import { moment, t } from '../i18n.js';
 import { ApiKeys } from './api_keys.js';
 import { Authenticators } from './authenticators.js';
 import { NewPassword } from '../password.js';
-import { useLogin, useProof } from '../proof.js';
-import { change, Failure, Field, forgetUser, Form, Sure, Title, useLoaded } from '../ui.js';
-
-async function leave() {
-  await api.del('/login/session');
-  api.remember(false);
-  location.hash = '#/';
-  forgetUser();
-  change({ basket: [] });
-}
+import { useLogin, useProof, WithPasskey } from '../proof.js';
+import { Failure, Field, Form, leave, Sure, Title, useLoaded } from '../ui.js';
 
 /** Where one is logged in. */
 function Sessions() {
@@ -67,11 +59,16 @@ export function Account() {
     link.click();
     URL.revokeObjectURL(link.href);
   };
+  // The account of whoever has just proven who they are, which may be another's by their passkey.
+  const gone = async () => {
+    if ((await api.get('/users/me')).id !== user.id) { location.reload(); return; }
+    await api.del('/users/me');
+    await leave();
+  };
   // Whoever finds an open session does not know the password.
   const erase = async ({ proof: password, code }) => {
     await begin({ email: user.email, password, code });
-    await api.del('/users/me');
-    await leave();
+    await gone();
   };
   return html`<${Title}>${t('Account')}<//><${Failure} error=${error} />${proof}
     <section class="panel"><h2>${t('Profile')}</h2><${Form} submit=${save} label=${t('Save')} done=${t('Saved.')}>
@@ -87,7 +84,7 @@ export function Account() {
     <${Failure} error=${unheld} again=${holdAgain} />${held && html`<${Authenticators} held=${held} again=${holdAgain} proven=${proven} />`}
     <${Sessions} /><${ApiKeys} role=${user.role} proven=${proven} />
     <section class="panel"><h2>${t('Your data')}</h2><p>${t('Download everything the store knows of you, as JSON.')}</p>
-      <p class="row"><button class="button quiet" onClick=${() => download().catch(setError)}>${t('Download')}</button><button class="button quiet" id="leave" onClick=${() => leave().catch(setError)}>${t('Log out')}</button></p></section>
+      <p class="row"><button class="button quiet" onClick=${() => download().catch(setError)}>${t('Download')}</button></p></section>
     <section class="panel"><h2>${t('Delete account')}</h2><p>${t('Your name, address and birth date become unreadable for ever, everywhere. Your library goes with them.')}</p>
-      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to continue.')} act=${erase}><${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" />${code}<//></section>`;
+      <${Sure} label=${t('Delete for ever')} question=${t('This deletes your account. Type your password to continue.')} act=${erase}><${Field} name="proof" label=${t('Password')} type="password" required autocomplete="current-password" />${code}<${WithPasskey} done=${gone} /><//></section>`;
 }

@@ -10,6 +10,8 @@ const SCOPES = { read_catalogue: ['Read the catalogue'], write_catalogue: ['Chan
 const DAYS = [30, 90, 365];
 const ROOT = '/users/me/api-keys';
 
+const focus = (node) => node?.focus();
+
 /** `proven` asks for a login of just now where one is needed. */
 export function ApiKeys({ role, proven }) {
   const [keys, missing, again] = useLoaded(() => api.get(ROOT), 'api-keys');
@@ -27,7 +29,7 @@ export function ApiKeys({ role, proven }) {
   return html`<section class="panel" id="api-keys"><h2>${t('Keys for programs')}</h2><p>${t('A program that uses your account gets a key of its own, never your password.')}</p><${Failure} error=${missing || error} again=${missing && again} />
     <ul class="lines">${keys?.items.map((key) => html`<li key=${key.id}><span class="grow"><strong>${key.name}</strong> ${key.scopes.map((scope) => html`<span class="tag" key=${scope}>${t(SCOPES[scope][0])}</span> `)}<br /><small>${t('until')} ${day(key.expires_at)} · ${key.used_at ? `${t('last used')} ${moment(key.used_at)}` : t('not used yet')}</small></span>
       <button class="button quiet small" onClick=${() => revoke(key)} aria-label="${t('End')}: ${key.name}">${t('End')}</button></li>`)}</ul>
-    ${made && html`<p class="note warn" role="status">${t('Copy this key now. It is not shown again.')}</p><code class="code" id="key">${made}</code>`}
+    ${made && html`<p class="note warn" tabindex="-1" ref=${focus}>${t('Copy this key now. It is not shown again.')}</p><code class="code" id="key">${made}</code>`}
     <details><summary>${t('Make a key')}</summary><${Form} submit=${make} label=${t('Make a key')}>
       <${Field} name="name" id="key-name" label=${t('Name')} hint=${t('Such as the program that gets it')} required maxlength="60" autocomplete="off" />
       <fieldset><legend>${t('What it may do')}</legend>${offered.map(([scope, [label]]) => html`<label class="check" key=${scope}><input type="checkbox" name="scopes" value=${scope} defaultChecked=${scope === 'read_catalogue'} />${t(label)}</label>`)}</fieldset>

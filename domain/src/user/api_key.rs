@@ -7,7 +7,7 @@ use super::{Role, UserError, UserEvent};
 use crate::id::ApiKeyId;
 use crate::text::Text;
 
-/// How many an account may have that are not over.
+/// How many an account may have that have not expired.
 const MOST: usize = 20;
 /// How long one may be good.
 const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -53,13 +53,13 @@ pub struct ApiKey {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Those of an account that were not revoked.
+/// The keys of an account that were not revoked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApiKeys(Vec<ApiKey>);
 
 impl ApiKeys {
-    /// In the order in which they were made, those that are over as well.
+    /// In the order in which they were made, those that have expired as well.
     pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
         self.0.iter()
     }
@@ -78,7 +78,9 @@ impl ApiKeys {
         if key.expires_at <= now || key.expires_at > latest {
             return Err(UserError::KeyExpiry);
         }
-        if key.scopes.is_empty() || !key.scopes.iter().all(|scope| scope.is_for(role)) {
+        let is_distinct =
+            key.scopes.iter().enumerate().all(|(n, scope)| !key.scopes.iter().take(n).any(|other| other == scope));
+        if key.scopes.is_empty() || !is_distinct || !key.scopes.iter().all(|scope| scope.is_for(role)) {
             return Err(UserError::KeyScopes);
         }
         if self.0.iter().filter(|known| now < known.expires_at).count() >= MOST {
@@ -93,10 +95,15 @@ impl ApiKeys {
         is_known.then_some(UserEvent::UserApiKeyRevoked { key }).into_iter().collect()
     }
 
-    /// Keys that had been over for long when another was made are of no use any more.
+    pub(super) fn revoke_all(&self) -> Vec<UserEvent> {
+        self.0.iter().map(|key| UserEvent::UserApiKeyRevoked { key: key.id }).collect()
+    }
+
+    /// Where there are many, the one that expires first gives way: it has expired, for so many are never good at once.
     pub(super) fn note_made(&mut self, key: ApiKey) {
         if self.0.len() >= 2 * MOST {
-            self.0.remove(0);
+            let first = self.0.iter().map(|known| known.expires_at).min();
+            self.0.retain(|known| Some(known.expires_at) != first);
         }
         self.0.push(key);
     }

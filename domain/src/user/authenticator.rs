@@ -37,11 +37,11 @@ pub struct Authenticator {
 
 /// What a password must be worth that opens an account alone, as the vault knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PasswordLength {
+pub struct PasswordStrength {
     /// Which password; that of the registration where there is none.
     pub credential: Option<CredentialId>,
     /// Whether it is good only beside a second factor.
-    pub is_short: bool,
+    pub is_weak: bool,
 }
 
 /// All that an account has.
@@ -92,7 +92,7 @@ impl Authenticators {
     pub(super) fn remove(
         &self,
         removed: AuthenticatorId,
-        known: PasswordLength,
+        known: PasswordStrength,
         counts: Option<CredentialId>,
     ) -> Result<Vec<UserEvent>, UserError> {
         if !self.0.iter().any(|held| held.id == removed) {
@@ -104,14 +104,18 @@ impl Authenticators {
             if known.credential != counts {
                 return Err(UserError::PasswordChangedMeanwhile);
             }
-            rest.must_allow(known.is_short)?;
+            rest.must_allow(known.is_weak)?;
         }
         Ok(vec![UserEvent::UserAuthenticatorRemoved { authenticator: removed }])
     }
 
+    pub(super) fn remove_all(&self) -> Vec<UserEvent> {
+        self.0.iter().map(|held| UserEvent::UserAuthenticatorRemoved { authenticator: held.id }).collect()
+    }
+
     /// Whether a password that is good only beside a second factor has one beside it.
-    pub(super) fn must_allow(&self, is_short: bool) -> Result<(), UserError> {
-        if is_short && !self.has_second_factor() { Err(UserError::PasswordTooShort) } else { Ok(()) }
+    pub(super) fn must_allow(&self, is_weak: bool) -> Result<(), UserError> {
+        if is_weak && !self.has_second_factor() { Err(UserError::PasswordTooWeak) } else { Ok(()) }
     }
 
     /// Passkeys come beside each other, the rest replaces what there is of its kind.

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 
-use super::{ApiKey, Authenticator, BirthDateChange, Evidence, PasswordLength, Role};
+use super::{ApiKey, Authenticator, BirthDateChange, Evidence, PasswordStrength, Role};
 use crate::id::{ApiKeyId, AuthenticatorId, CommandId, CredentialId, SessionId};
 use crate::person::{SealedEmail, SealedProfile};
 
@@ -60,7 +60,7 @@ pub enum UserCommand {
         /// Which generation of sessions there was when whoever asks was believed; any where nobody had to be.
         believed_in: Option<u32>,
         /// Whether it is good only beside a second factor.
-        is_short: bool,
+        is_weak: bool,
     },
     /// Let somebody who forgot the password choose another one, for a while.
     RequestPasswordReset {
@@ -76,7 +76,7 @@ pub enum UserCommand {
         /// The new one.
         credential: CredentialId,
         /// Whether it is good only beside a second factor.
-        is_short: bool,
+        is_weak: bool,
         /// When.
         now: DateTime<Utc>,
     },
@@ -90,8 +90,10 @@ pub enum UserCommand {
         /// What.
         authenticator: AuthenticatorId,
         /// What may have to open the account alone from then on.
-        password: PasswordLength,
+        password: PasswordStrength,
     },
+    /// Let nothing but the password open the account: nobody knows who added the rest.
+    LeaveThePassword,
     /// Let a program do a few things of what the person may do.
     MakeApiKey {
         /// What is known of its key.

@@ -27,8 +27,8 @@ pub enum UserError {
     #[error("an account can have 20 authenticators; remove one first")]
     TooManyAuthenticators,
     /// What was good beside a second factor is not good alone.
-    #[error("choose a password of at least 15 characters first: without a second factor it opens the account alone")]
-    PasswordTooShort,
+    #[error("choose a password first that is good alone: 15 characters or more, and hard to guess")]
+    PasswordTooWeak,
     /// A key does no more than its owner may, and something.
     #[error("must be some of what your role allows")]
     KeyScopes,

@@ -93,7 +93,7 @@ fn accounts() -> Value {
         "ApiKeyMade": { "id": id },
         "NewApiKey": {
             "name": with(line(ApiKeyName::MIN, ApiKeyName::MAX), &json!({ "example": "nightly import" })),
-            "scopes": { "minItems": 1, "uniqueItems": true },
+            "scopes": { "minItems": 1, "maxItems": 4, "uniqueItems": true },
             "expires_at": { "example": "2027-01-01T00:00:00Z" },
         },
         "AuthenticatorAdded": { "id": id },

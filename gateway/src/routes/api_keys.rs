@@ -55,7 +55,7 @@ struct ApiKeyMade {
 /// A key of a program, but for what proves it.
 #[derive(Object)]
 #[oai(rename = "ApiKey")]
-struct Known {
+pub(super) struct Known {
     id: String,
     name: String,
     scopes: Vec<ScopeDto>,

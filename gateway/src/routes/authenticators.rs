@@ -33,7 +33,7 @@ enum KindDto {
 
 /// Something that opens an account, or guards it with the password.
 #[derive(Object)]
-struct Authenticator {
+pub(super) struct Authenticator {
     id: String,
     kind: KindDto,
     /// What its holder calls it.
@@ -41,6 +41,8 @@ struct Authenticator {
     added_at: DateTime<Utc>,
     #[oai(skip_serializing_if_is_none)]
     used_at: Option<DateTime<Utc>>,
+    /// Whether a hundred wrong codes in a row were tried: it counts no more, and is to be set up anew.
+    worn_out: bool,
 }
 
 #[derive(Object)]
@@ -190,13 +192,13 @@ pub(super) fn name_of(name: &str) -> Result<AuthenticatorName, Problem> {
 }
 
 impl Authenticator {
-    fn of((kind, held): (AuthenticatorKind, HeldAuthenticator)) -> Option<Self> {
+    pub(super) fn of((kind, held): (AuthenticatorKind, HeldAuthenticator)) -> Option<Self> {
         let kind = match kind {
             AuthenticatorKind::Passkey => KindDto::Passkey,
             AuthenticatorKind::Totp => KindDto::Totp,
             AuthenticatorKind::RecoveryCodes => return None,
         };
-        let HeldAuthenticator { id, kept, added_at, used_at } = held;
-        Some(Self { id: id.to_string(), kind, name: kept.name, added_at, used_at })
+        let HeldAuthenticator { id, kept, added_at, used_at, is_worn_out } = held;
+        Some(Self { id: id.to_string(), kind, name: kept.name, added_at, used_at, worn_out: is_worn_out })
     }
 }

@@ -82,19 +82,14 @@ impl Login {
         }
         let place = Place { is_known: device.is_some(), ..device::place(request) };
         let proof = (password.0.into(), code.as_deref());
-        let session = match store.commands.log_in(&email, proof, place.clone()).await {
+        let session = match store.commands.log_in(&email, proof, &place).await {
             Ok(session) => session,
             Err(refusal) => {
-                if matches!(refusal, SessionError::WrongCredentials | SessionError::WrongCode) {
-                    security_log::not_logged_in(vault, &email, &place, device.is_some());
-                }
+                security_log::not_logged_in(vault, &email, &place, &refusal);
                 return Err(refusal.into());
             }
         };
-        security_log::logged_in(session.user, &place, device.is_some());
-        if device.is_none() {
-            DeviceCookie::keep(jar, vault, &email);
-        }
+        welcome(&store, jar, &session, (&email, &place)).await;
         tokens(&store, session)
     }
 
@@ -157,6 +152,18 @@ impl Login {
         }
         session::forget(jar);
         Ok(LoggedOut::NoContent)
+    }
+}
+
+/// Notes a login: in the log, for its owner where the device is new, and on the device itself.
+pub(super) async fn welcome(store: &Store, jar: &CookieJar, session: &Session, (email, place): (&Email, &Place)) {
+    security_log::logged_in(session.user, place);
+    if !place.is_known {
+        DeviceCookie::keep(jar, store.commands.vault(), email);
+    }
+    // Whoever is in is in; a code that was used up for it would be lost.
+    if let Err(error) = store.commands.note_device(session, place).await {
+        tracing::error!(%error, user.id = %session.user, "Nobody is told of a login, should its device be new");
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use commands::{PasskeyRequest, SessionError};
+use commands::{PasskeyRequest, Place, SessionError};
 use poem::web::Data;
 use poem::web::cookie::CookieJar;
 use poem_openapi::param::Path;
@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::Tag;
 use super::authenticators::{Added, AuthenticatorAdded, name_of};
-use super::login::{SessionBegun, Tokens, begin_in_shop, tokens};
+use super::login::{SessionBegun, Tokens, begin_in_shop, tokens, welcome};
 use crate::auth::SignedIn;
+use crate::device::{self, DeviceCookie};
 use crate::problem::Problem;
 use crate::strict::Str;
-use crate::{Store, device, extract, security_log, session};
+use crate::{Store, extract, security_log, session};
 
 pub(crate) struct Passkeys;
 
@@ -93,6 +94,7 @@ impl Passkeys {
         &self,
         store: Data<&Arc<Store>>,
         request: &poem::Request,
+        jar: &CookieJar,
         body: Json<PasskeyAnswer>,
     ) -> Result<Json<Tokens>, Problem> {
         let PasskeyAnswer { ceremony, credential } = body.0;
@@ -102,7 +104,10 @@ impl Passkeys {
             security_log::passkey_refused(&place);
         }
         let begun = begun?;
-        security_log::logged_in(begun.user, &place, true);
+        if let Some((profile, _)) = store.commands.profile(begun.user).await? {
+            let is_known = DeviceCookie::read(jar, store.commands.vault(), &profile.email).is_some();
+            welcome(&store, jar, &begun, (&profile.email, &Place { is_known, ..place })).await;
+        }
         tokens(&store, begun)
     }
 
@@ -121,7 +126,7 @@ impl Passkeys {
         body: Json<PasskeyAnswer>,
     ) -> Result<SessionBegun, Problem> {
         session::must_be_proven(request)?;
-        let Json(tokens) = self.log_in(Data(*store), request, body).await?;
+        let Json(tokens) = self.log_in(Data(*store), request, jar, body).await?;
         begin_in_shop(&store, jar, &tokens).await
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Passwords;
 struct NewPassword {
     /// The password until now.
     current_password: Str,
-    /// 15 to 128 characters, and not easy to guess.
+    /// 15 to 128 characters, or 8 beside a second factor, and not easy to guess.
     password: Str,
 }
 
@@ -41,7 +41,7 @@ struct Forgotten {
 struct Chosen {
     /// What the link carries.
     token: Str,
-    /// 15 to 128 characters, and not easy to guess.
+    /// 15 to 128 characters, or 8 beside a second factor, and not easy to guess.
     password: Str,
 }
 

@@ -11,8 +11,6 @@ use projections::users::UserView;
 use tokio::time::Instant;
 
 use super::Tag;
-use super::library::Shelf;
-use super::orders::Order;
 use crate::Store;
 use crate::auth::SignedIn;
 use crate::even::until_even;
@@ -61,7 +59,7 @@ struct NewRole {
 
 /// An account.
 #[derive(Object)]
-struct User {
+pub(super) struct User {
     id: String,
     name: String,
     email: String,
@@ -77,17 +75,6 @@ struct User {
     birth_date_corrected: bool,
     erased: bool,
 }
-
-/// Everything that the store knows of a person.
-#[derive(Object)]
-struct Export {
-    profile: User,
-    orders: Vec<Order>,
-    library: Vec<Shelf>,
-}
-
-/// How many entries an export reads at once.
-const EXPORT_PAGE: i64 = 500;
 
 #[derive(Object)]
 struct UserPage {
@@ -221,39 +208,6 @@ impl Users {
         let view = view.ok_or_else(Problem::not_found)?;
         let revision = extract::etag(view.revision);
         Ok(Found::User(Json(view.into()), revision))
-    }
-
-    /// Everything that the store knows of a person, as one document (LGPD art. 18, GDPR art. 20).
-    #[oai(path = "/users/:id/export", method = "get", operation_id = "exportUser")]
-    async fn export(
-        &self,
-        store: Data<&Arc<Store>>,
-        SignedIn(actor): SignedIn,
-        id: Path<String>,
-    ) -> Result<Json<Export>, Problem> {
-        let user = extract::account(actor, &id)?;
-        actor.must_own(user)?;
-        actor.must_be_proven(store.commands.clock().now())?;
-        let view = projections::users::find(store.pool(), user).await?.ok_or_else(Problem::not_found)?;
-        let (mut orders, mut after) = (Vec::new(), None);
-        loop {
-            let page = projections::orders::page(store.pool(), Some(user), None, EXPORT_PAGE, after).await?;
-            orders.extend(page.items.into_iter().map(Order::from));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let (mut library, mut after) = (Vec::new(), None);
-        loop {
-            let page = projections::library::page(store.pool(), user, EXPORT_PAGE, after).await?;
-            library.extend(page.items.into_iter().map(Shelf::from));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(Json(Export { profile: view.into(), orders, library }))
     }
 
     /// Replace what the store knows of a person, by whoever has seen its current version. Its owner may correct a birth date once; until the staff have confirmed

@@ -79,7 +79,7 @@ impl Vault {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn shown_api_key(&self, id: ApiKeyId, token: [u8; 32]) -> Result<Option<ShownKey>, JournalError> {
+    pub async fn find_api_key(&self, id: ApiKeyId, token: [u8; 32]) -> Result<Option<ShownKey>, JournalError> {
         let find = "select user_id, two_factors from vault.api_keys where key_id = $1 and token_hash = $2";
         let find = sqlx::query_as(find).bind(id.as_uuid()).bind(token.as_slice());
         let shown = find.fetch_optional(self.pool()).await?;

@@ -1,6 +1,6 @@
 //! What proves that somebody holds an authenticator, sealed by their key. The account's history says which of them counts.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::{AuthenticatorId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -10,8 +10,6 @@ use super::Vault;
 use crate::connect::once_more;
 use crate::{JournalError, is_violation};
 
-/// For how long something that was begun may be finished.
-const CEREMONY: TimeDelta = TimeDelta::minutes(10);
 /// How many wrong codes in a row an app survives.
 /// <https://pages.nist.gov/800-63-4/sp800-63b.html#throttle>
 const MOST_FAILURES: i32 = 100;
@@ -37,6 +35,8 @@ pub struct HeldAuthenticator {
     pub added_at: DateTime<Utc>,
     /// When it was used last.
     pub used_at: Option<DateTime<Utc>>,
+    /// Whether too many wrong codes were tried for it to count any more.
+    pub is_worn_out: bool,
 }
 
 #[derive(FromRow)]
@@ -45,6 +45,7 @@ struct Row {
     sealed: Vec<u8>,
     added_at: DateTime<Utc>,
     used_at: Option<DateTime<Utc>>,
+    failures: i32,
 }
 
 impl Vault {
@@ -84,13 +85,14 @@ impl Vault {
     /// When the database does not answer, or something does not open.
     pub async fn authenticators(&self, user: UserId) -> Result<Vec<HeldAuthenticator>, JournalError> {
         let Some(key) = self.subject(user).await? else { return Ok(vec![]) };
-        let all = "select authenticator_id, sealed, added_at, used_at from vault.authenticators
+        let all = "select authenticator_id, sealed, added_at, used_at, failures from vault.authenticators
                    where user_id = $1 order by added_at, authenticator_id";
         let rows: Vec<Row> = once_more(|| sqlx::query_as(all).bind(user.as_uuid()).fetch_all(self.pool())).await?;
-        let open = |Row { authenticator_id, sealed, added_at, used_at }| {
+        let open = |Row { authenticator_id, sealed, added_at, used_at, failures }| {
             let kept = key.open_bytes(authenticator_id, &sealed)?;
             let kept = serde_json::from_slice(&kept).map_err(|_| JournalError::Sealed("not an authenticator"))?;
-            Ok(HeldAuthenticator { id: AuthenticatorId::from_uuid(authenticator_id), kept, added_at, used_at })
+            let (id, is_worn_out) = (AuthenticatorId::from_uuid(authenticator_id), failures >= MOST_FAILURES);
+            Ok(HeldAuthenticator { id, kept, added_at, used_at, is_worn_out })
         };
         rows.into_iter().map(open).collect()
     }
@@ -147,83 +149,5 @@ impl Vault {
             sqlx::query(&delete).bind(&gone).execute(self.pool()).await?;
         }
         Ok(())
-    }
-
-    /// Keeps recovery codes; none of whoever is forgotten meanwhile.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn keep_recovery_codes(
-        &self,
-        user: UserId,
-        id: AuthenticatorId,
-        hashes: &[[u8; 32]],
-    ) -> Result<(), JournalError> {
-        let keep = "insert into vault.recovery_codes (authenticator_id, user_id, code_hash)
-             select $2, user_id, given.hash from vault.subject_keys, unnest($3::bytea[]) as given (hash)
-             where user_id = $1 and wrapped_key is not null for share of subject_keys";
-        let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-        sqlx::query(keep).bind(user.as_uuid()).bind(id.as_uuid()).bind(hashes).execute(self.pool()).await?;
-        Ok(())
-    }
-
-    /// Uses a recovery code up; whether it was good.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn use_recovery_code(&self, id: AuthenticatorId, hash: [u8; 32]) -> Result<bool, JournalError> {
-        let delete = "delete from vault.recovery_codes where authenticator_id = $1 and code_hash = $2";
-        let delete = sqlx::query(delete).bind(id.as_uuid()).bind(hash.as_slice());
-        Ok(delete.execute(self.pool()).await?.rows_affected() > 0)
-    }
-
-    /// How many recovery codes are left.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn recovery_codes_left(&self, id: AuthenticatorId) -> Result<i64, JournalError> {
-        let count = "select count(*) from vault.recovery_codes where authenticator_id = $1";
-        Ok(sqlx::query_scalar(count).bind(id.as_uuid()).fetch_one(self.pool()).await?)
-    }
-
-    /// Notes what has to be known to finish something with an authenticator, by somebody or by whoever proves to be
-    /// somebody. It is good for ten minutes, and the person may finish what they began last only.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn begin_ceremony(&self, id: Uuid, user: Option<UserId>, state: &[u8]) -> Result<(), JournalError> {
-        sqlx::query("delete from vault.ceremonies where user_id = $1")
-            .bind(user.map(UserId::as_uuid))
-            .execute(self.pool())
-            .await?;
-        let until = self.clock.now().checked_add_signed(CEREMONY);
-        sqlx::query("insert into vault.ceremonies (ceremony_id, user_id, state, expires_at) values ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(user.map(UserId::as_uuid))
-            .bind(state)
-            .bind(until)
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
-
-    /// What was noted when something was begun, where it may still be finished.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn ceremony(&self, id: Uuid, user: Option<UserId>) -> Result<Option<Vec<u8>>, JournalError> {
-        let find = "select state from vault.ceremonies
-                    where ceremony_id = $1 and user_id is not distinct from $2 and expires_at > now() + $3";
-        let find = sqlx::query_scalar(find).bind(id).bind(user.map(UserId::as_uuid)).bind(self.ahead());
-        Ok(find.fetch_optional(self.pool()).await?)
-    }
-
-    /// Ends what was begun; whether nobody else did.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn end_ceremony(&self, id: Uuid) -> Result<bool, JournalError> {
-        let end = sqlx::query("delete from vault.ceremonies where ceremony_id = $1").bind(id);
-        Ok(end.execute(self.pool()).await?.rows_affected() > 0)
     }
 }

@@ -15,18 +15,18 @@ impl Vault {
         user: UserId,
         credential: CredentialId,
         hash: &str,
-        is_short: bool,
+        is_weak: bool,
     ) -> Result<(), JournalError> {
         sqlx::query(
             // Nothing is kept of whoever is forgotten meanwhile.
-            "insert into vault.credentials (user_id, credential_id, password_hash, is_short)
+            "insert into vault.credentials (user_id, credential_id, password_hash, is_weak)
              select user_id, $2, $3, $4 from vault.subject_keys where user_id = $1 and wrapped_key is not null for share
              on conflict do nothing",
         )
         .bind(user.as_uuid())
         .bind(credential.as_uuid())
         .bind(hash)
-        .bind(is_short)
+        .bind(is_weak)
         .execute(self.pool())
         .await?;
         Ok(())
@@ -48,10 +48,10 @@ impl Vault {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn is_short(&self, credential: CredentialId) -> Result<bool, JournalError> {
-        let is_short = "select is_short from vault.credentials where credential_id = $1";
-        let is_short = sqlx::query_scalar(is_short).bind(credential.as_uuid()).fetch_optional(self.pool()).await?;
-        Ok(is_short.unwrap_or_default())
+    pub async fn is_weak(&self, credential: CredentialId) -> Result<bool, JournalError> {
+        let is_weak = "select is_weak from vault.credentials where credential_id = $1";
+        let is_weak = sqlx::query_scalar(is_weak).bind(credential.as_uuid()).fetch_optional(self.pool()).await?;
+        Ok(is_weak.unwrap_or_default())
     }
 
     /// A password hash.

@@ -6,7 +6,7 @@ use crate::JournalError;
 /// How a device stands to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceStanding {
-    /// The first that logs in to it.
+    /// The first that logs in to it, as far as is known.
     First,
     /// It has logged in before.
     Known,
@@ -15,18 +15,26 @@ pub enum DeviceStanding {
 }
 
 impl Vault {
-    /// How a device stands to somebody's account. `device` is what it is known by; only its keyed hash is kept.
+    /// How a device that has just opened a session stands to somebody's account. `device` is what it is known by; only its keyed hash is kept.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn device_standing(&self, user: UserId, device: &str) -> Result<DeviceStanding, JournalError> {
-        let look = "select bool_or(device_hash = $2) from vault.devices where user_id = $1";
-        let look = sqlx::query_scalar(look).bind(user.as_uuid()).bind(self.device_hash(user, device));
-        let is_known: Option<bool> = look.fetch_one(self.pool()).await?;
-        Ok(match is_known {
-            None => DeviceStanding::First,
-            Some(true) => DeviceStanding::Known,
-            Some(false) => DeviceStanding::New,
+    pub async fn device_standing(
+        &self,
+        user: UserId,
+        session: SessionId,
+        device: &str,
+    ) -> Result<DeviceStanding, JournalError> {
+        let look = "select (select bool_or(device_hash = $2) from vault.devices where user_id = $1),
+                           exists (select from vault.sessions where user_id = $1 and family <> $3)";
+        let look = sqlx::query_as(look).bind(user.as_uuid()).bind(self.device_hash(user, device));
+        let (is_known, has_sessions): (Option<bool>, bool) =
+            look.bind(session.as_uuid()).fetch_one(self.pool()).await?;
+        Ok(match (is_known, has_sessions) {
+            (Some(true), _) => DeviceStanding::Known,
+            (None, false) => DeviceStanding::First,
+            // Sessions from before devices were noted are somebody's.
+            (Some(false), _) | (None, true) => DeviceStanding::New,
         })
     }
 

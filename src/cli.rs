@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand};
 use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
-    ClientConfig, GatewayConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig, PaymentConfig,
-    PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
+    ClientConfig, GatewayConfig, JournalConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig,
+    PaymentConfig, PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
@@ -78,13 +79,13 @@ pub(crate) enum Command {
         search: SearchConfig,
     },
     /// Role: mirror the journal to JetStream
-    Relay(Worker),
+    Relay(Carrier),
     /// Role: project the read models
     Projector(Worker),
     /// Role: keep the search index like the catalogue
     Indexer {
         #[command(flatten)]
-        worker: Worker,
+        carrier: Carrier,
         #[command(flatten)]
         search: SearchConfig,
     },
@@ -234,6 +235,14 @@ pub(crate) enum Command {
 pub(crate) struct Worker {
     #[command(flatten)]
     pub(crate) store: StoreConfig,
+    #[command(flatten)]
+    pub(crate) operations: OperationsConfig,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Carrier {
+    #[command(flatten)]
+    pub(crate) journal: JournalConfig,
     #[command(flatten)]
     pub(crate) operations: OperationsConfig,
 }

@@ -1,6 +1,8 @@
 //! The one typed configuration. Parsed in `main`, passed as values; nobody else reads the environment.
 
-use std::net::{IpAddr, SocketAddr};
+mod places;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,15 +13,17 @@ use domain::Currency;
 use domain::order::DisputePolicy;
 use domain::user::Requirement;
 use gateway::{Bounds, Edge, ProxyHeader, Quotas, Tls, TrustedProxies};
-use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit};
 use psp::{PspClient, PspError};
 use secrecy::SecretString;
 use workers::Patience;
 
-/// Where the store's data lives, and the key to what is sealed in it.
+pub use self::places::{Networks, Origins};
+use self::places::{networks, origins};
+
+/// Where the journal and its mirror are: all that a role needs that looks into no one's data.
 #[derive(Debug, Clone, Args)]
-pub struct StoreConfig {
+pub struct JournalConfig {
     /// The Postgres database, as the store's own role, which may not change or remove events
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
@@ -33,6 +37,14 @@ pub struct StoreConfig {
     /// On how many servers of a NATS cluster each stream is kept
     #[arg(long, env = "NATS_REPLICAS", default_value_t = 1)]
     pub nats_replicas: usize,
+}
+
+/// Where the store's data lives, the key to what is sealed in it, and what the store has settled for itself.
+#[derive(Debug, Clone, Args)]
+pub struct StoreConfig {
+    /// Journal and mirror.
+    #[command(flatten)]
+    pub journal: JournalConfig,
     /// 32 bytes in base64; wraps the keys of personal data
     #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
     pub master_key: SecretString,
@@ -177,30 +189,6 @@ pub struct GatewayConfig {
     /// connection (proxy-protocol)
     #[arg(long, env = "PROXY_HEADER", default_value_t, value_parser = ProxyHeader::from_str)]
     pub proxy_header: ProxyHeader,
-}
-
-/// Networks of addresses.
-pub type Networks = Vec<IpNet>;
-
-fn networks(text: &str) -> Result<Networks, String> {
-    let network = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let given = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-    let parsed = given
-        .map(|text| network(text).map_err(|_| format!("{text} is no network, such as 10.0.0.0/8, and no address")));
-    parsed.collect()
-}
-
-/// Origins of pages, as browsers write them.
-pub type Origins = Vec<String>;
-
-fn origins(text: &str) -> Result<Origins, String> {
-    let given = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-    let origin = |text: &str| {
-        let parsed = reqwest::Url::parse(text).ok().map(|url| url.origin().ascii_serialization());
-        let is_one = parsed.as_deref() == Some(text);
-        is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text} is no origin, such as https://partner.example"))
-    };
-    given.map(origin).collect()
 }
 
 /// Descriptors that are not for connections: the database, NATS, files.

@@ -16,9 +16,9 @@ use indicatif::ProgressBar;
 use journal::ClaimsFold;
 use journal::{connect, migrate, rebase};
 use ludoteca::beside::beside;
-use ludoteca::config::MeiliOwnerConfig;
+use ludoteca::config::{MeiliOwnerConfig, OperationsConfig};
 use ludoteca::local::{Postgres, default_data, free_port, new_secret};
-use ludoteca::roles::{Foundation, bind, psp_sandbox};
+use ludoteca::roles::{Carriers, Foundation, bind, psp_sandbox};
 use ludoteca::table::{Output, Table};
 use ludoteca::up::{UpArgs, env_file};
 use ludoteca::{
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::subcommand;
-use crate::cli::{Bench, Cli, Command, JournalCommand, LogFormat, Worker};
+use crate::cli::{Bench, Carrier, Cli, Command, JournalCommand, LogFormat, Worker};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -125,15 +125,15 @@ async fn run(command: Command) -> Result<()> {
             let acceptor = bind(gateway.listen).await?;
             Foundation::connect_role(&store, stop).await?.gateway(&gateway, &search, acceptor).await
         }
-        Command::Relay(worker) => {
-            let _: () = worker.start(stop).await?.relay().await;
+        Command::Relay(carrier) => {
+            let _: () = carrier.start(stop).await?.relay().await;
             Ok(())
         }
         Command::Projector(worker) => {
             worker.start(stop).await?.projector().await;
             Ok(())
         }
-        Command::Indexer { worker, search } => worker.start(stop).await?.indexer(&search).await,
+        Command::Indexer { carrier, search } => carrier.start(stop).await?.indexer(&search).await,
         Command::Checkout(worker) => {
             let _: () = worker.start(stop).await?.checkout().await;
             Ok(())
@@ -209,16 +209,27 @@ async fn run(command: Command) -> Result<()> {
 impl Worker {
     async fn start(&self, stop: CancellationToken) -> Result<Foundation> {
         let foundation = Foundation::connect_role(&self.store, stop.clone()).await?;
-        if let Some(address) = self.operations.operations_listen {
-            let (pool, nats) = (foundation.journal().pool().clone(), foundation.shared.nats.clone());
-            beside(stop.clone(), async move {
-                if let Err(error) = operations::serve(address, pool, nats, stop).await {
-                    tracing::error!(%error, "Health and metrics are not served");
-                }
-            });
-        }
+        serve_operations(&self.operations, &foundation.carriers, stop);
         Ok(foundation)
     }
+}
+
+impl Carrier {
+    async fn start(&self, stop: CancellationToken) -> Result<Carriers> {
+        let carriers = Carriers::connect_role(&self.journal, stop.clone()).await?;
+        serve_operations(&self.operations, &carriers, stop);
+        Ok(carriers)
+    }
+}
+
+fn serve_operations(config: &OperationsConfig, carriers: &Carriers, stop: CancellationToken) {
+    let Some(address) = config.operations_listen else { return };
+    let (pool, nats) = (carriers.journal().pool().clone(), carriers.nats().clone());
+    beside(stop.clone(), async move {
+        if let Err(error) = operations::serve(address, pool, nats, stop).await {
+            tracing::error!(%error, "Health and metrics are not served");
+        }
+    });
 }
 
 async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: Option<&Path>) -> Result<()> {

@@ -23,7 +23,8 @@ use workers::{
 
 use crate::beside::beside;
 use crate::config::{
-    GatewayConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, WatcherConfig,
+    GatewayConfig, JournalConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    WatcherConfig,
 };
 use crate::{search, secrets};
 
@@ -41,13 +42,68 @@ pub const ROLES: [&str; 10] = [
     "notifier",
 ];
 
-/// What every role leans on.
+/// What the roles lean on that carry events without looking into anybody's data: they need no key.
+#[derive(Clone)]
+pub struct Carriers {
+    journal: Journal,
+    nats: Nats,
+    stop: CancellationToken,
+}
+
+impl Carriers {
+    /// Connects to Postgres; NATS may come later.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, or the journal refuses to be read.
+    pub async fn connect_role(config: &JournalConfig, stop: CancellationToken) -> Result<Self> {
+        let nats = Nats::connect_when_there(config.nats_url.expose_secret()).await?;
+        Self::on(config, nats, stop).await
+    }
+
+    async fn on(config: &JournalConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
+        let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
+        Ok(Self { journal: Journal::open(pool).await?, nats: nats.with_replicas(config.nats_replicas), stop })
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// Mirrors the journal.
+    pub async fn relay(&self) {
+        // It reads again and again, and a slow search is not to keep it waiting.
+        let journal = self.journal.over_dedicated(2);
+        Relay::new(journal, self.nats.clone()).run(self.stop.clone()).await;
+    }
+
+    /// Keeps the search index.
+    ///
+    /// # Errors
+    /// When the search configuration is invalid.
+    pub async fn indexer(&self, search: &SearchConfig) -> Result<()> {
+        let (pool, nats) = (self.journal.pool().clone(), self.nats.clone());
+        Indexer { pool, nats, engine: search::writing(search, self.journal.pool())? }.run(self.stop.clone()).await;
+        Ok(())
+    }
+}
+
+/// What every other role leans on.
 #[derive(Clone)]
 pub struct Foundation {
     /// Use cases and server.
     pub shared: Shared,
     /// The vault.
     pub vault: Vault,
+    /// For roles that need less.
+    pub carriers: Carriers,
     store_url: String,
     stop: CancellationToken,
 }
@@ -58,7 +114,7 @@ impl Foundation {
     /// # Errors
     /// When Postgres or NATS cannot be reached, or the journal refuses to be appended to.
     pub async fn connect(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
-        let nats = Nats::connect(config.nats_url.expose_secret()).await?;
+        let nats = Nats::connect(config.journal.nats_url.expose_secret()).await?;
         Self::on(config, nats, stop).await
     }
 
@@ -67,16 +123,15 @@ impl Foundation {
     /// # Errors
     /// When Postgres cannot be reached, or the journal refuses to be appended to.
     pub async fn connect_role(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
-        let nats = Nats::connect_when_there(config.nats_url.expose_secret()).await?;
+        let nats = Nats::connect_when_there(config.journal.nats_url.expose_secret()).await?;
         Self::on(config, nats, stop).await
     }
 
     async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
-        let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
-        let journal = Journal::open(pool.clone()).await?;
+        let carriers = Carriers::on(&config.journal, nats, stop.clone()).await?;
+        let Carriers { journal, nats, .. } = carriers.clone();
         let clock = Clock::default();
-        let vault = Vault::open(pool, &config.master_key, clock.clone()).await?;
-        let nats = nats.with_replicas(config.nats_replicas);
+        let vault = Vault::open(journal.pool().clone(), &config.master_key, clock.clone()).await?;
         let refund_window = TimeDelta::days(config.refund_window_days.into());
         let StoreConfig { currency, dispute_policy, time_zone, email_confirmation, staff_second_factor, .. } = *config;
         let rules =
@@ -84,7 +139,7 @@ impl Foundation {
         let commands = Commands::new(journal.clone(), vault.clone(), rules, clock).found_at(&config.store_url);
         beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop.clone()));
         let store_url = config.store_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { shared: Shared { commands, nats }, vault, store_url, stop })
+        Ok(Self { shared: Shared { commands, nats }, vault, carriers, store_url, stop })
     }
 
     /// The journal.
@@ -115,27 +170,10 @@ impl Foundation {
         Ok(())
     }
 
-    /// Mirrors the journal.
-    pub async fn relay(&self) {
-        // It reads again and again, and a slow search is not to keep it waiting.
-        let journal = self.journal().over_dedicated(2);
-        Relay::new(journal, self.shared.nats.clone()).run(self.stop.clone()).await;
-    }
-
     /// Projects every read model.
     pub async fn projector(&self) {
         let projector = Projector::new(dedicated_pool(self.journal().pool(), 1), projections::all(&self.vault));
         workers::project(projector, self.shared.nats.clone(), self.stop.clone()).await;
-    }
-
-    /// Keeps the search index.
-    ///
-    /// # Errors
-    /// When the search configuration is invalid.
-    pub async fn indexer(&self, search: &SearchConfig) -> Result<()> {
-        let (pool, nats) = (self.journal().pool().clone(), self.shared.nats.clone());
-        Indexer { pool, nats, engine: search::writing(search, self.journal().pool())? }.run(self.stop.clone()).await;
-        Ok(())
     }
 
     /// Turns events into commands.
@@ -283,10 +321,10 @@ pub fn start_all(
     let (role, reading) = (base(), search.clone());
     roles.start("gateway", async move { role.gateway(&config, &reading, listener).await });
     let role = base();
-    roles.start("indexer", async move { role.indexer(&search).await });
+    roles.start("indexer", async move { role.carriers.indexer(&search).await });
     let role = base();
     roles.start("relay", async move {
-        let _: () = role.relay().await;
+        let _: () = role.carriers.relay().await;
         Ok(())
     });
     let role = base();

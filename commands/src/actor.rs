@@ -155,6 +155,15 @@ impl Actor {
         }
     }
 
+    /// The key by which a program asks, if it is one.
+    #[must_use]
+    pub fn key(self) -> Option<ApiKeyId> {
+        match self {
+            Self::User { key, .. } => key,
+            Self::Anonymous | Self::System(_) => None,
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),

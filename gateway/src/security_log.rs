@@ -69,8 +69,9 @@ fn note(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) {
     let Some(event) = event(actor, method, path, status) else { return };
     let outcome = if status.is_success() { "success" } else { "failure" };
     let user = actor.and_then(Actor::user).map(|user| user.to_string()).unwrap_or_default();
+    let key = actor.and_then(Actor::key).map(|key| key.to_string()).unwrap_or_default();
     let status = status.as_u16();
-    tracing::info!(target: TARGET, event, outcome, user, %method, path, status, "{event}: {method} {path} → {status}");
+    tracing::info!(target: TARGET, event, outcome, user, key, %method, path, status, "{event}: {method} {path} → {status}");
 }
 
 /// What it is called; nothing for what anybody does all day.

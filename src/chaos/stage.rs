@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Api, http};
-use crate::config::{self, QueueConfig, StoreConfig};
+use crate::config::{self, JournalConfig, QueueConfig, StoreConfig};
 use crate::local::{NatsCluster, PostgresPair, Process, Wire, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
 use crate::up::env_file::{self, Values};
@@ -92,10 +92,12 @@ impl Stage {
         let gateways = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
         let store = StoreConfig {
             // Past the wires: what is looked at in the end is looked at whatever was broken.
-            database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
-            database_connections: 12,
-            nats_url: cluster.url().into(),
-            nats_replicas: crate::local::SERVERS,
+            journal: JournalConfig {
+                database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
+                database_connections: 12,
+                nats_url: cluster.url().into(),
+                nats_replicas: crate::local::SERVERS,
+            },
             master_key: new_master_key(),
             currency: Currency::BRL,
             refund_window_days: 7,
@@ -178,7 +180,7 @@ impl Stage {
     pub(super) async fn fail_over(&mut self) -> Result<()> {
         self.postgres.fail_over().await?;
         self.to_postgres.lead_to(self.postgres.port());
-        self.store.database_url = self.postgres.url("ludoteca", &self.app_password, "postgres").into();
+        self.store.journal.database_url = self.postgres.url("ludoteca", &self.app_password, "postgres").into();
         Ok(())
     }
 
@@ -251,7 +253,7 @@ fn settings(folder: &Path, store: &StoreConfig, [gateway, _]: &[String; 2]) -> V
     let path = |name: &str| folder.join(name).display().to_string();
     let settings = [
         ("DATABASE_CONNECTIONS", "6".to_owned()),
-        ("NATS_REPLICAS", store.nats_replicas.to_string()),
+        ("NATS_REPLICAS", store.journal.nats_replicas.to_string()),
         ("MASTER_KEY", store.master_key.expose_secret().to_owned()),
         ("GATEWAY_LISTEN", gateway.clone()),
         ("STORE_URL", format!("http://{gateway}")),

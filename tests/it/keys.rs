@@ -134,6 +134,27 @@ async fn verify(app: &TestApp, settings: &[(&str, &str)]) -> (bool, String) {
 }
 
 #[tokio::test]
+async fn whoever_only_carries_events_has_no_key_to_anybodys_data() {
+    let mut app = TestApp::start().await;
+    let mut carriers = Vec::new();
+    for role in ["relay", "indexer"] {
+        app.kill_role(role).await;
+        let mut carrier = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+        carrier.arg(role).envs(app.environment()).kill_on_drop(true);
+        for secret in ["MASTER_KEY", "PSP_KEY", "PSP_WEBHOOK_SECRET", "JWT_KEY_FILE"] {
+            carrier.env_remove(secret);
+        }
+        carriers.push(carrier.spawn().unwrap());
+    }
+    app.game("Summit", 5_990).await;
+    eventually("the game is found", || async {
+        let found = app.visitor().get("/jogos/busca?q=summit").await.expect(200);
+        (found["total"].as_u64(), Some(1))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_secret_may_stand_in_a_file() {
     let app = TestApp::start().await;
     app.game("Summit", 5_990).await;

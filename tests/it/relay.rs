@@ -165,7 +165,7 @@ async fn two_relays_at_once_cannot_interleave() {
 async fn only_one_relay_leads_and_the_next_takes_over() {
     let mut app = TestApp::start().await;
     let first = app.foundation.clone();
-    let second = tokio::spawn(async move { first.relay().await });
+    let second = tokio::spawn(async move { first.carriers.relay().await });
     create_games(&app, 3).await;
     app.kill_role("relay").await;
     create_games(&app, 3).await;

@@ -21,8 +21,8 @@ use domain::user::Requirement;
 use gateway::ProxyHeader;
 use ipnet::IpNet;
 use ludoteca::config::{
-    GatewayConfig, MailConfig, PaymentConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, SecretsConfig,
-    StoreConfig, WatcherConfig,
+    GatewayConfig, JournalConfig, MailConfig, PaymentConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig,
+    SecretsConfig, StoreConfig, WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
@@ -131,10 +131,7 @@ impl TestApp {
         let gateway_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = address(&gateway_acceptor);
         let store = StoreConfig {
-            database_url,
-            database_connections: 10,
-            nats_url: nats.url().into(),
-            nats_replicas: 1,
+            journal: journal_at(database_url, &nats),
             master_key,
             currency: Currency::BRL,
             refund_window_days: wishes.refund_window_days.unwrap_or(7),
@@ -233,9 +230,9 @@ impl TestApp {
         let (search, reconcile) = (self.search.clone(), self.reconcile.clone());
         let running = tokio::spawn(async move {
             match name {
-                "relay" => role.relay().await,
+                "relay" => role.carriers.relay().await,
                 "projector" => role.projector().await,
-                "indexer" => role.indexer(&search).await.unwrap(),
+                "indexer" => role.carriers.indexer(&search).await.unwrap(),
                 "checkout" => role.checkout().await,
                 "payments" => role.payments(&payment).await.unwrap(),
                 "webhooks" => role.webhooks(&payment).await.unwrap(),
@@ -316,8 +313,8 @@ impl TestApp {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("LUDOTECA_DATA", self.folder.path().display().to_string()),
-            ("DATABASE_URL", self.store.database_url.expose_secret().to_owned()),
-            ("NATS_URL", self.store.nats_url.expose_secret().to_owned()),
+            ("DATABASE_URL", self.store.journal.database_url.expose_secret().to_owned()),
+            ("NATS_URL", self.store.journal.nats_url.expose_secret().to_owned()),
             ("MASTER_KEY", self.store.master_key.expose_secret().to_owned()),
             ("PSP_URL", self.payment.psp_url.clone()),
             ("PAYMENT_ATTEMPTS", self.payment.queue.payment_attempts.to_string()),
@@ -415,4 +412,8 @@ fn new_secrets(folder: &Path) -> SecretsConfig {
     std::fs::write(&jwt_key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
     std::fs::write(&secrets, "whsec_test\nwhsec_next\n").unwrap();
     SecretsConfig { jwt_key_file, psp_webhook_secrets_file: Some(secrets), psp_webhook_secret: vec![] }
+}
+
+fn journal_at(database_url: SecretString, nats: &NatsServer) -> JournalConfig {
+    JournalConfig { database_url, database_connections: 10, nats_url: nats.url().into(), nats_replicas: 1 }
 }

@@ -57,6 +57,7 @@ impl Api {
     pub async fn log_in_admin(config: &ClientConfig) -> Result<Self> {
         let ClientConfig { url, api_key, admin_email, admin_password, admin_code } = config;
         let visitor = Self::visit(url)?;
+        let api_key = api_key.as_ref().filter(|key| !key.expose_secret().is_empty());
         match (api_key, admin_email, admin_password) {
             (Some(key), _, _) => Ok(Self { token: Some(key.clone()), ..visitor }),
             (None, Some(email), Some(password)) => visitor.log_in_with(email, password, admin_code.as_ref()).await,

@@ -13,12 +13,12 @@ const FAILURES = {
 /** What came of the browser's question; whoever closes it did nothing wrong. */
 const asked = (credential) => credential.catch(({ name }) => { throw new Error(FAILURES[name] || t('The passkey was not used.')); });
 
-/** Makes a passkey on a device of the person's choice, and adds it to their account. */
+/** Makes a passkey on a device of the person's choice, and adds it to their account; what the gateway says of it. */
 export async function addPasskey(name) {
   const { ceremony, options } = await api.post('/users/me/passkeys/options');
   const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
   const credential = await asked(navigator.credentials.create({ publicKey }));
-  await api.post('/users/me/passkeys', { ceremony, name, credential: credential.toJSON() });
+  return api.post('/users/me/passkeys', { ceremony, name, credential: credential.toJSON() });
 }
 
 /** Begins a session with a passkey; whose it is, it says itself. */

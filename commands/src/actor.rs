@@ -44,6 +44,8 @@ pub enum Actor {
         role: Role,
         /// When they proved who they are.
         proven_at: DateTime<Utc>,
+        /// How well.
+        assurance: Assurance,
         /// Whether they would be staff, had they shown a second factor.
         lacks_second_factor: bool,
         /// The key by which a program speaks for them.
@@ -65,15 +67,15 @@ impl Actor {
         let is_weak = wanted == Requirement::Required && assurance == Assurance::OneFactor;
         let lacks_second_factor = is_weak && role != Role::Customer;
         let role = if lacks_second_factor { Role::Customer } else { role };
-        Self::User { id, role, proven_at, lacks_second_factor, key: None }
+        Self::User { id, role, proven_at, assurance, lacks_second_factor, key: None }
     }
 
     /// A program that speaks for somebody; it has never proven who they are.
     #[must_use]
     pub fn of_key(key: ApiKeyId, id: UserId, role: Role, assurance: (Assurance, Requirement)) -> Self {
         match Self::of_user(id, role, assurance, DateTime::UNIX_EPOCH) {
-            Self::User { id, role, proven_at, lacks_second_factor, .. } => {
-                Self::User { id, role, proven_at, lacks_second_factor, key: Some(key) }
+            Self::User { id, role, proven_at, assurance, lacks_second_factor, .. } => {
+                Self::User { id, role, proven_at, assurance, lacks_second_factor, key: Some(key) }
             }
             other => other,
         }
@@ -143,6 +145,18 @@ impl Actor {
             Self::User { proven_at, .. } if now.signed_duration_since(proven_at) <= PROVEN_FOR => Ok(()),
             Self::System(_) => Ok(()),
             Self::User { .. } | Self::Anonymous => Err(CommandError::ProofTooOld),
+        }
+    }
+
+    /// Passes whoever has proven who they are by all that the account asks for, and the store itself: a session from before
+    /// the second factor, or of somebody who has found out the password, is not to take it away.
+    ///
+    /// # Errors
+    /// [`CommandError::ProofTooOld`].
+    pub fn must_have_shown(self, has_second_factor: bool) -> Result<(), CommandError> {
+        match self {
+            Self::User { assurance: Assurance::OneFactor, .. } if has_second_factor => Err(CommandError::ProofTooOld),
+            _ => Ok(()),
         }
     }
 

@@ -64,7 +64,7 @@ impl Commands {
         user: UserId,
         new: NewKey,
     ) -> Result<(ApiKeyId, SecretString), CommandError> {
-        self.may_hold(context, user)?;
+        self.may_hold(context, user).await?;
         let NewKey { name, scopes, expires_at, assurance } = new;
         let (id, now) = (ApiKeyId::from_uuid(context.command.as_uuid()), self.clock.now());
         let role = context.actor.role();

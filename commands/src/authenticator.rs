@@ -18,6 +18,14 @@ const CODE: usize = 24;
 /// Crockford's alphabet of base 32, which leaves out what is taken for something else. <https://www.crockford.com/base32.html>
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// What somebody has just added to their account.
+pub struct AddedAuthenticator {
+    /// Which.
+    pub id: AuthenticatorId,
+    /// What stands in for it, where it is the first; shown once.
+    pub recovery_codes: Vec<String>,
+}
+
 /// All that somebody holds and that counts.
 pub struct Held {
     /// Passkeys and apps.
@@ -55,29 +63,39 @@ impl Commands {
     }
 
     /// Lets nobody but the person change what opens their account, and only soon after they have proven who they are.
-    pub(crate) fn may_hold(&self, context: &Context, user: UserId) -> Result<(), CommandError> {
+    pub(crate) async fn may_hold(&self, context: &Context, user: UserId) -> Result<(), CommandError> {
         context.actor.must_own(user)?;
         context.actor.must_be(user).map_err(|_| CommandError::Forbidden)?;
-        context.actor.must_be_proven(self.clock.now())
+        context.actor.must_be_proven(self.clock.now())?;
+        context.actor.must_have_shown(self.counting_authenticators(user).await?.has_second_factor())
     }
 
-    /// Keeps an authenticator first, and lets it open the account then.
+    /// Keeps an authenticator first, and lets it open the account then. With the first come recovery codes: whoever loses it
+    /// is not to lose the account.
     pub(crate) async fn add_authenticator(
         &self,
         context: &Context,
         user: UserId,
         kind: AuthenticatorKind,
         (kept, credential): (KeptAuthenticator, Option<&[u8]>),
-    ) -> Result<AuthenticatorId, CommandError> {
+    ) -> Result<AddedAuthenticator, CommandError> {
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
         let authenticator = Authenticator { id, kind };
         // Asked first: what would be refused is not kept.
         self.load::<User>(user.as_uuid()).await?.aggregate.decide(UserCommand::AddAuthenticator { authenticator })?;
+        let is_first = !self.counting_authenticators(user).await?.has_second_factor();
         if !self.vault.keep_authenticator(user, id, &kept, credential).await? {
             return Err(CommandError::PasskeyNotMade);
         }
         self.activate(context, user, authenticator).await?;
-        Ok(id)
+        let made =
+            if is_first { self.new_recovery_codes(&self.context(context.actor), user).await } else { Ok(vec![]) };
+        // What was added counts, whatever becomes of the codes.
+        let recovery_codes = made.unwrap_or_else(|error| {
+            tracing::warn!(%error, "A first authenticator has no recovery codes; its owner can make them");
+            vec![]
+        });
+        Ok(AddedAuthenticator { id, recovery_codes })
     }
 
     async fn activate(
@@ -126,6 +144,10 @@ impl Commands {
         let account = self.load::<User>(user.as_uuid()).await?.aggregate;
         let is_weak = self.vault.is_weak(account.credential(user)).await?;
         let User::Active { access, authenticators: before, .. } = account else { return Err(CommandError::NotFound) };
+        // Of whoever has lost it, an admin knows better.
+        if context.actor.must_be(user).is_ok() {
+            context.actor.must_have_shown(before.has_second_factor())?;
+        }
         let password = PasswordStrength { credential: access.credential, is_weak };
         let remove = |loaded: &Loaded<User>| match &loaded.aggregate {
             User::Active { authenticators, .. } if authenticators.iter().any(|held| held.id == authenticator) => {
@@ -153,7 +175,11 @@ impl Commands {
     /// [`CommandError::NotFound`] or [`CommandError::Forbidden`] to others, [`CommandError::ProofTooOld`],
     /// [`domain::user::UserError::NoSecondFactor`] where there is nothing to stand in for, and those of every use case.
     pub async fn make_recovery_codes(&self, context: &Context, user: UserId) -> Result<Vec<String>, CommandError> {
-        self.may_hold(context, user)?;
+        self.may_hold(context, user).await?;
+        self.new_recovery_codes(context, user).await
+    }
+
+    async fn new_recovery_codes(&self, context: &Context, user: UserId) -> Result<Vec<String>, CommandError> {
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
         let codes: Vec<String> = std::iter::repeat_with(new_code).take(CODES).collect();
         let authenticator = Authenticator { id, kind: AuthenticatorKind::RecoveryCodes };

@@ -62,7 +62,9 @@ pub enum CommandError {
     #[error("your role does not allow this")]
     Forbidden,
     /// The caller's role counts only once they have shown a second factor.
-    #[error("your role counts once you have logged in with a second factor; add a passkey or an app in your account")]
+    #[error(
+        "your role counts once you have logged in with a second factor, and a key only if it was made in such a session"
+    )]
     SecondFactorMissing,
     /// The store's address is none that a passkey can be bound to.
     #[error("passkeys need a store that is found by a name, not by a bare address")]

@@ -44,7 +44,7 @@ use self::passkey::Passkeys;
 pub use actor::{Actor, Assurance, Context, PROVEN_FOR};
 pub use admin::MadeAdmin;
 pub use api_key::{KeyHolder, NewKey};
-pub use authenticator::Held;
+pub use authenticator::{AddedAuthenticator, Held};
 pub use catalog::{Catalogue, Imported, NoCatalogue};
 pub use dead_letter::LetterAction;
 pub use error::CommandError;

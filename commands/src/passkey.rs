@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use domain::UserId;
 use domain::user::{Authenticator, AuthenticatorKind, AuthenticatorName, User};
-use domain::{AuthenticatorId, UserId};
 use journal::vault::{Ceremony, HeldAuthenticator, KeptAuthenticator};
 use serde_json::{Value, json};
 use url::Url;
@@ -16,6 +16,7 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 
 use crate::Commands;
 use crate::actor::{Assurance, Context};
+use crate::authenticator::AddedAuthenticator;
 use crate::error::CommandError;
 use crate::session::{Place, Session, SessionError};
 
@@ -53,7 +54,7 @@ impl Commands {
     /// [`CommandError::PasskeysUnavailable`], [`CommandError::NotFound`] or [`CommandError::Forbidden`] to others, [`CommandError::ProofTooOld`], and those
     /// of every use case.
     pub async fn begin_passkey(&self, context: &Context, user: UserId) -> Result<PasskeyRequest, CommandError> {
-        self.may_hold(context, user)?;
+        self.may_hold(context, user).await?;
         let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
         let known = self.authenticators(context.actor, user).await?.authenticators;
         let known = known.iter().filter(|(kind, _)| *kind == AuthenticatorKind::Passkey);
@@ -83,8 +84,8 @@ impl Commands {
         user: UserId,
         ceremony: Uuid,
         (name, made): (&AuthenticatorName, Value),
-    ) -> Result<AuthenticatorId, CommandError> {
-        self.may_hold(context, user)?;
+    ) -> Result<AddedAuthenticator, CommandError> {
+        self.may_hold(context, user).await?;
         let made: RegisterPublicKeyCredential =
             serde_json::from_value(made).map_err(|_| CommandError::PasskeyNotMade)?;
         let begun = self.vault.take_ceremony(Ceremony::NewPasskey, ceremony, Some(user)).await?;

@@ -1,7 +1,7 @@
 //! Apps that show one-time passwords (RFC 6238): SHA-1, six digits, half a minute, as every app takes them.
 
+use domain::UserId;
 use domain::user::{AuthenticatorKind, AuthenticatorName, Authenticators};
-use domain::{AuthenticatorId, UserId};
 use journal::vault::{Ceremony, KeptAuthenticator};
 use qrcode::QrCode;
 use qrcode::render::svg;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::Commands;
 use crate::actor::Context;
+use crate::authenticator::AddedAuthenticator;
 use crate::error::CommandError;
 
 /// What an app is set up with; shown once.
@@ -31,7 +32,7 @@ impl Commands {
     /// # Errors
     /// [`CommandError::NotFound`] or [`CommandError::Forbidden`] to others, [`CommandError::ProofTooOld`], and those of every use case.
     pub async fn begin_totp(&self, context: &Context, user: UserId) -> Result<NewTotp, CommandError> {
-        self.may_hold(context, user)?;
+        self.may_hold(context, user).await?;
         let (profile, _) = self.profile(user).await?.ok_or(CommandError::NotFound)?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
         let mut secret = [0; 20];
@@ -57,8 +58,8 @@ impl Commands {
         user: UserId,
         ceremony: Uuid,
         (name, code): (&AuthenticatorName, &str),
-    ) -> Result<AuthenticatorId, CommandError> {
-        self.may_hold(context, user)?;
+    ) -> Result<AddedAuthenticator, CommandError> {
+        self.may_hold(context, user).await?;
         let key = self.vault.subject(user).await?.ok_or(CommandError::NotFound)?;
         let begun =
             self.vault.ceremony(Ceremony::NewTotp, ceremony, user).await?.ok_or(CommandError::WrongSetupCode)?;
@@ -67,10 +68,10 @@ impl Commands {
         let taken = self.vault.take_ceremony(Ceremony::NewTotp, ceremony, Some(user)).await?;
         taken.ok_or(CommandError::WrongSetupCode)?;
         let kept = KeptAuthenticator { name: name.as_str().to_owned(), secret };
-        let id = self.add_authenticator(context, user, AuthenticatorKind::Totp, (kept, None)).await?;
+        let added = self.add_authenticator(context, user, AuthenticatorKind::Totp, (kept, None)).await?;
         // The code that was shown now opens nothing more.
-        self.vault.accept_code(id, Some(step)).await?;
-        Ok(id)
+        self.vault.accept_code(added.id, Some(step)).await?;
+        Ok(added)
     }
 
     /// Whether somebody's app shows a code now, and nobody has used it yet.

@@ -203,6 +203,7 @@ impl Keys {
                 id: UserId::parse(&claims.sub).ok()?,
                 role: claims.role,
                 proven_at,
+                assurance: claims.acr,
                 lacks_second_factor: false,
                 key: None,
             },

@@ -83,7 +83,11 @@ fn device(agent: &str) -> String {
     match (named(&BROWSERS), named(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} · {system}"),
         (Some(browser), None) => browser.to_owned(),
-        (None, _) => agent.split('/').next().unwrap_or_default().trim().chars().take(NAME).collect(),
+        (None, _) => {
+            // Its owner reads it in a mail: a name, and no message.
+            let is_of_a_name = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+            agent.chars().take_while(is_of_a_name).take(NAME).collect()
+        }
     }
 }
 
@@ -117,6 +121,7 @@ mod tests {
                 "Safari · iPhone",
             ),
             ("python-requests/2.32.4", "python-requests"),
+            ("call-555 <b>now</b>", "call-555"),
             ("", ""),
         ] {
             assert_eq!(device(agent), name, "{agent}");

@@ -130,6 +130,7 @@ mod tests {
                 id: UserId::from_uuid(uuid::Uuid::nil()),
                 role,
                 proven_at: chrono::DateTime::UNIX_EPOCH,
+                assurance: commands::Assurance::OneFactor,
                 lacks_second_factor: false,
                 key: None,
             })

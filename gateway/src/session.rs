@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use commands::Commands;
 use poem::http::StatusCode;
 use poem::http::header::{AUTHORIZATION, HeaderValue};
 use poem::web::cookie::{Cookie, CookieJar, SameSite};
@@ -29,7 +30,10 @@ const REFRESH_LIFE: Duration = Duration::from_hours(14 * 24);
 pub(crate) async fn from_cookie<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
     let proven = request.method().is_safe() || request.headers().contains_key(PROOF);
     let jar = request.cookie().clone();
-    let token = jar.get(ACCESS).filter(|_| proven && !request.headers().contains_key(AUTHORIZATION));
+    // A key of a program is no session of the storefront.
+    let is_session = |cookie: &Cookie| !Commands::is_api_key(cookie.value_str());
+    let token = jar.get(ACCESS).filter(is_session);
+    let token = token.filter(|_| proven && !request.headers().contains_key(AUTHORIZATION));
     let Some(Ok(value)) = token.map(|cookie| HeaderValue::from_str(&format!("Bearer {}", cookie.value_str()))) else {
         return endpoint.call(request).await.map(IntoResponse::into_response);
     };

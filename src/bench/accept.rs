@@ -96,6 +96,7 @@ async fn order(commands: &Commands, buyer: UserId, games: &[GameId]) -> Result<(
         id: buyer,
         role: Role::Customer,
         proven_at: commands.clock().now(),
+        assurance: commands::Assurance::OneFactor,
         lacks_second_factor: false,
         key: None,
     });

@@ -68,6 +68,14 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else_of_what_its_owner_may(
     reader.get("/dlq").await.expect(200);
     reader.get("/jogos/busca").await.expect(200);
     reader.post("/jogos", &game).await.refused(403, "insufficient_scope");
+    // What strangers may do, programs may as well; a key is no cookie.
+    for path in ["/health/live", "/health/ready", "/.well-known/jwks.json"] {
+        keeper.get(path).await.expect(200);
+    }
+    let cookie = format!("__Host-ludoteca-access={}", reader.token.clone().unwrap());
+    Answer::of(app.visitor().request(Method::GET, "/dlq").header("Cookie", cookie))
+        .await
+        .refused(401, "unauthenticated");
 }
 
 #[tokio::test]
@@ -80,6 +88,8 @@ async fn a_key_is_made_by_its_owner_soon_after_a_login_within_their_role_and_for
     }
     make(&ana, &wanted(&app, &["everything"], 30)).await.refused(400, "invalid_request");
     make(&ana, &wanted(&app, &[], 30)).await.refused(422, "invalid_field");
+    let undated = json!({ "name": "a script", "scopes": ["read_catalogue"], "expires_at": "tomorrow" });
+    make(&ana, &undated).await.refused(422, "invalid_field");
     for days in [-1, 367] {
         make(&ana, &wanted(&app, &["read_catalogue"], days)).await.refused(422, "invalid_field");
     }

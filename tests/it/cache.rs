@@ -33,6 +33,7 @@ async fn buy(commands: &Commands, buyer: &Person, game: &str) -> Result<i64, Com
         id,
         role: Role::Customer,
         proven_at: commands.clock().now(),
+        assurance: commands::Assurance::OneFactor,
         lacks_second_factor: false,
         key: None,
     });

@@ -1,6 +1,7 @@
 //! What is known of people, where it is, and how it goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -129,10 +130,11 @@ async fn what_is_kept_until_somebody_is_forgotten_goes_with_them() {
         let body = json!({ "games": [game], "payment_method": { "type": "pix" } });
         let buy = buyer.request(reqwest::Method::POST, "/jogos/compra").header("Idempotency-Key", "once").json(&body);
         assert_eq!(buy.send().await.unwrap().status(), 202);
-        second_factor::set_up(&app, buyer).await;
-        buyer.post("/users/me/recovery-codes", &json!({})).await.expect(201);
         api_keys::program(&app, buyer, &["read_catalogue"]).await;
-        buyer.post("/users/me/passkeys/options", &json!({})).await.expect(200);
+        let secret = second_factor::set_up(&app, buyer).await;
+        app.pass(Duration::from_secs(30));
+        let strong = second_factor::log_in_with(&app, buyer, &secret).await;
+        strong.post("/users/me/passkeys/options", &json!({})).await.expect(200);
     }
     ana.delete("/users/me").await.expect(204);
     for (table, ..) in COLUMNS.iter().filter(|(_, holds, _)| *holds == UntilForgotten) {

@@ -16,14 +16,14 @@ export function Authenticators({ held, again, proven }) {
   const [setup, setUp] = useState(null);
   const [codes, show] = useState(null);
   const makeCodes = async () => { show((await proven(() => api.post('/users/me/recovery-codes'))).codes); again(); };
-  // Whoever loses the only one is not to lose the account.
-  const added = () => (held.recovery_codes ? again() : makeCodes());
-  const passkey = ({ name }, form) => proven(() => addPasskey(name)).then(() => form.reset()).then(added);
+  // With the first come codes for the day when it is lost.
+  const added = ({ recovery_codes }) => { if (recovery_codes) show(recovery_codes); again(); };
+  const passkey = ({ name }, form) => proven(() => addPasskey(name)).then((answer) => { form.reset(); added(answer); });
   const begin = async () => setUp(await proven(() => api.post('/users/me/totp/setup')));
   const finish = async ({ name, code }) => {
-    await proven(() => api.post('/users/me/totp', { ceremony: setup.ceremony, name, code }));
+    const answer = await proven(() => api.post('/users/me/totp', { ceremony: setup.ceremony, name, code }));
     closeDialog();
-    await added();
+    added(answer);
   };
   const remove = (entry) => api.del(`/users/me/authenticators/${entry.id}`).then(() => { show(null); again(); });
   const guarded = held.items.length > 0;

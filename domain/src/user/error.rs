@@ -30,7 +30,7 @@ pub enum UserError {
     #[error("choose a password first that is good alone: 15 characters or more, and hard to guess")]
     PasswordTooWeak,
     /// A key does no more than its owner may, and something.
-    #[error("must be some of what your role allows")]
+    #[error("must be one to four different ones that your role allows")]
     KeyScopes,
     /// A key ends.
     #[error("must be ahead, by 366 days at most")]

@@ -23,9 +23,15 @@ const MEANINGS: [(u16, &str, &str); 13] = [
     (503, "ServiceUnavailable", "Something that the store needs does not answer; try again."),
 ];
 
-/// What only the storefront, or only the PSP may do.
-const FORBIDDEN: [&str; 5] =
-    ["beginShopSession", "beginShopSessionWithPasskey", "endShopSession", "receiveWebhook", "refreshShopSession"];
+/// What only the storefront, only the PSP or no program may do.
+const FORBIDDEN: [&str; 6] = [
+    "beginShopSession",
+    "beginShopSessionWithPasskey",
+    "endShopSession",
+    "receiveWebhook",
+    "refreshShopSession",
+    "registerUser",
+];
 
 /// What an aggregate may refuse, or where a consistency token may be another store's.
 const CONFLICTS: [&str; 27] = [
@@ -130,7 +136,7 @@ fn statuses(method: &str, path: &str, id: &str, operation: &Map<String, Value>) 
         (408, has_body),
         (409, CONFLICTS.contains(&id) || has_header("Consistency-Token")),
         (412, is_versioned),
-        (413, has_body),
+        (413, has_body || method == Method::POST),
         (415, has_body),
         (422, has_body || is_asked),
         (428, is_versioned),

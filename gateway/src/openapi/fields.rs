@@ -94,7 +94,7 @@ fn accounts() -> Value {
         "NewApiKey": {
             "name": with(line(ApiKeyName::MIN, ApiKeyName::MAX), &json!({ "example": "nightly import" })),
             "scopes": { "minItems": 1, "maxItems": 4, "uniqueItems": true },
-            "expires_at": { "example": "2027-01-01T00:00:00Z" },
+            "expires_at": { "format": "date-time", "example": "2027-01-01T00:00:00Z" },
         },
         "AuthenticatorAdded": { "id": id },
         "AuthenticatorList": { "recovery_codes": { "minimum": 0, "maximum": 10 } },

@@ -20,7 +20,9 @@ use crate::strict::Str;
 
 pub(crate) struct ApiKeyRoutes;
 
-/// A part of what the store can be asked.
+/// A part of what the store can be asked: `read_catalogue` (to look for games and read them), `write_catalogue` (to add,
+/// change, price, retire and import them, but not to read them; for admins), `read_events` (to replay and follow; for
+/// analysts and admins), `operate` (figures and dead letters; for admins).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Enum)]
 #[oai(rename = "Scope", rename_all = "snake_case")]
 enum ScopeDto {
@@ -42,7 +44,7 @@ struct Wanted {
     name: Str,
     scopes: Vec<ScopeDto>,
     /// At most 366 days ahead.
-    expires_at: DateTime<Utc>,
+    expires_at: Str,
 }
 
 #[derive(Object)]
@@ -85,7 +87,7 @@ enum Revoked {
 
 #[OpenApi(tag = "Tag::Users")]
 impl ApiKeyRoutes {
-    /// The keys of an account's programs that were not revoked; at most forty.
+    /// The keys of an account's programs that were not revoked, those that expired lately as well; at most forty.
     #[oai(path = "/users/:id/api-keys", method = "get", operation_id = "listApiKeys")]
     async fn list(
         &self,
@@ -113,6 +115,11 @@ impl ApiKeyRoutes {
         let Wanted { name, scopes, expires_at } = body.0;
         let name = ApiKeyName::parse(&name).map_err(|rule| Problem::field("name", rule))?;
         let scopes = scopes.into_iter().map(Scope::from).collect();
+        let expires_at = DateTime::parse_from_rfc3339(&expires_at)
+            .map_err(|_| {
+                Problem::field("expires_at", "must be a date and time with a zone, such as 2027-01-01T00:00:00Z")
+            })?
+            .to_utc();
         let new = NewKey { name, scopes, expires_at, assurance: identity.assurance };
         let (id, key) = store.commands.make_api_key(&store.commands.context(actor), user, new).await?;
         Ok(Made::Created(Json(ApiKeyMade { id: id.to_string(), key: key.expose_secret().to_owned() })))

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
-use commands::Held;
+use commands::{AddedAuthenticator, Held};
 use domain::AuthenticatorId;
 use domain::user::{AuthenticatorKind, AuthenticatorName};
 use journal::vault::HeldAuthenticator;
@@ -79,7 +79,16 @@ struct NewTotp {
 #[derive(Object)]
 #[oai(rename = "AuthenticatorAdded")]
 pub(super) struct Added {
-    pub(super) id: String,
+    id: String,
+    /// What stands in for it once each, with the password, where it is the first; shown once.
+    #[oai(skip_serializing_if_is_empty)]
+    recovery_codes: Vec<String>,
+}
+
+impl From<AddedAuthenticator> for AuthenticatorAdded {
+    fn from(AddedAuthenticator { id, recovery_codes }: AddedAuthenticator) -> Self {
+        Self::Created(Json(Added { id: id.to_string(), recovery_codes }))
+    }
 }
 
 #[derive(ApiResponse)]
@@ -151,8 +160,7 @@ impl AuthenticatorRoutes {
         let NewTotp { ceremony, name, code } = body.0;
         let (ceremony, name) = (extract::ceremony(&ceremony)?, name_of(&name)?);
         let context = store.commands.context(actor);
-        let id = store.commands.add_totp(&context, user, ceremony, (&name, &code)).await?.to_string();
-        Ok(AuthenticatorAdded::Created(Json(Added { id })))
+        Ok(store.commands.add_totp(&context, user, ceremony, (&name, &code)).await?.into())
     }
 
     /// Remove an authenticator; an admin may, for somebody who has lost it. Recovery codes go with the last. Needs a login of

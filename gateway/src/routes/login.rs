@@ -81,7 +81,7 @@ impl Login {
             None => limits.admit(Class::Account, email.normal_form())?,
         }
         let place = Place { is_known: device.is_some(), ..device::place(request) };
-        let proof = (password.0.into(), code.as_deref());
+        let proof = (password.0.into(), code.as_deref().filter(|code| !code.is_empty()));
         let session = match store.commands.log_in(&email, proof, &place).await {
             Ok(session) => session,
             Err(refusal) => {

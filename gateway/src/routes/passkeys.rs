@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
 use super::Tag;
-use super::authenticators::{Added, AuthenticatorAdded, name_of};
+use super::authenticators::{AuthenticatorAdded, name_of};
 use super::login::{SessionBegun, Tokens, begin_in_shop, tokens, welcome};
 use crate::auth::SignedIn;
 use crate::device::{self, DeviceCookie};
@@ -78,8 +78,7 @@ impl Passkeys {
         let NewPasskey { ceremony, name, credential } = body.0;
         let (ceremony, name) = (extract::ceremony(&ceremony)?, name_of(&name)?);
         let context = store.commands.context(actor);
-        let id = store.commands.add_passkey(&context, user, ceremony, (&name, credential.0)).await?.to_string();
-        Ok(AuthenticatorAdded::Created(Json(Added { id })))
+        Ok(store.commands.add_passkey(&context, user, ceremony, (&name, made_of(credential)?)).await?.into())
     }
 
     /// Begin to log in with a passkey; whose it is, it says itself.
@@ -99,7 +98,7 @@ impl Passkeys {
     ) -> Result<Json<Tokens>, Problem> {
         let PasskeyAnswer { ceremony, credential } = body.0;
         let (ceremony, place) = (extract::ceremony(&ceremony)?, device::place(request));
-        let begun = store.commands.log_in_with_passkey(ceremony, credential.0, &place).await;
+        let begun = store.commands.log_in_with_passkey(ceremony, made_of(credential)?, &place).await;
         if matches!(begun, Err(SessionError::PasskeyRefused)) {
             security_log::passkey_refused(&place);
         }
@@ -129,6 +128,11 @@ impl Passkeys {
         let Json(tokens) = self.log_in(Data(*store), request, jar, body).await?;
         begin_in_shop(&store, jar, &tokens).await
     }
+}
+
+/// What a browser gave.
+fn made_of(credential: Any<Value>) -> Result<Value, Problem> {
+    if credential.0.is_object() { Ok(credential.0) } else { Err(Problem::field("credential", "must be an object")) }
 }
 
 impl From<PasskeyRequest> for PasskeyOptions {

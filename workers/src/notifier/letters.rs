@@ -243,8 +243,8 @@ impl Reader<'_> {
             self.say("A key for a program was made", "Uma chave para um programa foi criada"),
             vec![
                 self.say(
-                    "someone who had logged in to your account made a key for a program. Your account shows what it is good for, and ends it.",
-                    "alguém que entrou na sua conta criou uma chave para um programa. A sua conta mostra para que ela serve, e pode encerrá-la.",
+                    "someone who had logged in to your account made a key for a program. Your account shows what it is good for, and there you can end it.",
+                    "alguém que entrou na sua conta criou uma chave para um programa. A sua conta mostra para que ela serve, e ali você pode encerrá-la.",
                 ),
                 self.not_you(),
             ],
@@ -276,8 +276,8 @@ impl Reader<'_> {
 
     fn not_you(&self) -> String {
         self.say(
-            "If that was not you, choose another password now, and look at how your account is opened.",
-            "Se não foi você, escolha outra senha agora mesmo e veja como a sua conta é aberta.",
+            "If that was not you: choose another password, and take away what is not yours in your account, keys for programs as well. If you cannot get in, write to the store.",
+            "Se não foi você: escolha outra senha e remova na sua conta o que não for seu, também as chaves para programas. Se não conseguir entrar, escreva para a loja.",
         )
     }
 

@@ -81,12 +81,13 @@ struct NewTotp {
 pub(super) struct Added {
     id: String,
     /// What stands in for it once each, with the password, where it is the first; shown once.
-    #[oai(skip_serializing_if_is_empty)]
-    recovery_codes: Vec<String>,
+    #[oai(skip_serializing_if_is_none)]
+    recovery_codes: Option<Vec<String>>,
 }
 
 impl From<AddedAuthenticator> for AuthenticatorAdded {
     fn from(AddedAuthenticator { id, recovery_codes }: AddedAuthenticator) -> Self {
+        let recovery_codes = Some(recovery_codes).filter(|codes| !codes.is_empty());
         Self::Created(Json(Added { id: id.to_string(), recovery_codes }))
     }
 }

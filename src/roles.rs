@@ -105,7 +105,6 @@ pub struct Foundation {
     /// For roles that need less.
     pub carriers: Carriers,
     store_url: String,
-    stop: CancellationToken,
 }
 
 impl Foundation {
@@ -128,8 +127,8 @@ impl Foundation {
     }
 
     async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
-        let carriers = Carriers::on(&config.journal, nats, stop.clone()).await?;
-        let Carriers { journal, nats, .. } = carriers.clone();
+        let carriers = Carriers::on(&config.journal, nats, stop).await?;
+        let Carriers { journal, nats, stop } = carriers.clone();
         let clock = Clock::default();
         let vault = Vault::open(journal.pool().clone(), &config.master_key, clock.clone()).await?;
         let refund_window = TimeDelta::days(config.refund_window_days.into());
@@ -137,9 +136,9 @@ impl Foundation {
         let rules =
             Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation, staff_second_factor };
         let commands = Commands::new(journal.clone(), vault.clone(), rules, clock).found_at(&config.store_url);
-        beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop.clone()));
+        beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop));
         let store_url = config.store_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { shared: Shared { commands, nats }, vault, carriers, store_url, stop })
+        Ok(Self { shared: Shared { commands, nats }, vault, carriers, store_url })
     }
 
     /// The journal.
@@ -157,7 +156,7 @@ impl Foundation {
             commands: self.shared.commands.clone(),
             nats: self.shared.nats.clone(),
             search: search::reading(search, self.journal().pool())?,
-            secrets: secrets::follow(&config.secrets, self.stop.clone())?,
+            secrets: secrets::follow(&config.secrets, self.carriers.stop.clone())?,
             payment_stale: config.payment_stale,
             authority: Authority::open(self.journal().clone(), self.shared.commands.staff_second_factor()).await?,
             progress: Progress::default(),
@@ -165,20 +164,20 @@ impl Foundation {
             cors_origins: config.cors_origins.clone(),
             security_contact: config.security_contact.as_ref().map(ToString::to_string),
         };
-        let tls = secrets::follow_tls(config, self.stop.clone())?;
-        gateway::serve(store, listener, config.edge(tls), self.stop.clone()).await;
+        let tls = secrets::follow_tls(config, self.carriers.stop.clone())?;
+        gateway::serve(store, listener, config.edge(tls), self.carriers.stop.clone()).await;
         Ok(())
     }
 
     /// Projects every read model.
     pub async fn projector(&self) {
         let projector = Projector::new(dedicated_pool(self.journal().pool(), 1), projections::all(&self.vault));
-        workers::project(projector, self.shared.nats.clone(), self.stop.clone()).await;
+        workers::project(projector, self.shared.nats.clone(), self.carriers.stop.clone()).await;
     }
 
     /// Turns events into commands.
     pub async fn checkout(&self) {
-        Checkout(self.shared.clone()).run(self.stop.clone()).await;
+        Checkout(self.shared.clone()).run(self.carriers.stop.clone()).await;
     }
 
     /// Works off the payment queue.
@@ -187,7 +186,7 @@ impl Foundation {
     /// When the PSP's client cannot be made.
     pub async fn payments(&self, config: &PaymentConfig) -> Result<()> {
         let patience = config.queue.patience();
-        PaymentWorker::new(self.shared.clone(), self.desk(config)?, patience).run(self.stop.clone()).await;
+        PaymentWorker::new(self.shared.clone(), self.desk(config)?, patience).run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
@@ -197,7 +196,7 @@ impl Foundation {
     /// When the PSP's client cannot be made.
     pub async fn webhooks(&self, config: &PaymentConfig) -> Result<()> {
         let function = WebhookFunction { shared: self.shared.clone(), desk: self.desk(config)? };
-        function.run(self.stop.clone()).await;
+        function.run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
@@ -212,7 +211,9 @@ impl Foundation {
             order_expiry: when.order_expiry,
             lists_every: when.reconcile_charges,
         };
-        Reconciler { shared: self.shared.clone(), desk: self.desk(config)?, vigilance }.run(self.stop.clone()).await;
+        Reconciler { shared: self.shared.clone(), desk: self.desk(config)?, vigilance }
+            .run(self.carriers.stop.clone())
+            .await;
         Ok(())
     }
 
@@ -220,7 +221,9 @@ impl Foundation {
     pub async fn dlq_watcher(&self, config: &WatcherConfig) {
         let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
         let settlement = Settlement::new(self.shared.clone(), log);
-        DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }.run(self.stop.clone()).await;
+        DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }
+            .run(self.carriers.stop.clone())
+            .await;
     }
 
     /// Sends mail.
@@ -233,7 +236,7 @@ impl Foundation {
         let from = config.mail_from.parse().context("MAIL_FROM")?;
         let patience = MailPatience { attempts: config.mail_attempts, pause: config.mail_pause };
         let (shared, store_url, noted) = (self.shared.clone(), self.store_url.clone(), Arc::default());
-        Notifier { shared, mailer, from, store_url, patience, noted }.run(self.stop.clone()).await
+        Notifier { shared, mailer, from, store_url, patience, noted }.run(self.carriers.stop.clone()).await
     }
 
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {

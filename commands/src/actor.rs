@@ -169,6 +169,15 @@ impl Actor {
         }
     }
 
+    /// How well they have proven who they are.
+    #[must_use]
+    pub fn assurance(self) -> Assurance {
+        match self {
+            Self::User { assurance, .. } => assurance,
+            Self::Anonymous | Self::System(_) => Assurance::OneFactor,
+        }
+    }
+
     /// The key by which a program asks, if it is one.
     #[must_use]
     pub fn key(self) -> Option<ApiKeyId> {

@@ -17,7 +17,6 @@ use subtle::ConstantTimeEq;
 use crate::Commands;
 use crate::actor::{Actor, Assurance, Context};
 use crate::error::CommandError;
-use crate::executor::Receipt;
 
 /// What every key begins with, for secret scanners.
 const PREFIX: &str = "ludo_";
@@ -31,8 +30,6 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
-    /// How well its owner has proven who they are; the key counts as that.
-    pub assurance: Assurance,
 }
 
 /// Whom a key speaks for, and what for.
@@ -65,7 +62,7 @@ impl Commands {
         new: NewKey,
     ) -> Result<(ApiKeyId, SecretString), CommandError> {
         self.may_hold(context, user).await?;
-        let NewKey { name, scopes, expires_at, assurance } = new;
+        let NewKey { name, scopes, expires_at } = new;
         let (id, now) = (ApiKeyId::from_uuid(context.command.as_uuid()), self.clock.now());
         let role = context.actor.role();
         if matches!(context.actor, Actor::User { lacks_second_factor: true, .. }) && scopes != [Scope::ReadCatalogue] {
@@ -78,7 +75,9 @@ impl Commands {
         rand::rngs::OsRng.fill_bytes(&mut nonce);
         let token = self.token_of(id, nonce);
         let kept = (name.as_str(), Sha256::digest(token).into());
-        self.vault.keep_api_key(user, id, kept, assurance == Assurance::TwoFactors).await?;
+        // It counts as the session that makes it.
+        let two_factors = context.actor.assurance() == Assurance::TwoFactors;
+        self.vault.keep_api_key(user, id, kept, two_factors).await?;
         let made = self.execute::<User, _>(context, user.as_uuid(), |_| Ok::<_, CommandError>(vec![make()])).await;
         if made.as_ref().is_err_and(|refusal| !refusal.is_passing()) {
             self.vault.drop_api_key(id).await?;
@@ -125,7 +124,7 @@ impl Commands {
             }
             _ => Err(CommandError::NotFound),
         };
-        let Receipt { .. } = self.execute(context, user.as_uuid(), revoke).await?;
+        self.execute(context, user.as_uuid(), revoke).await?;
         if let Err(error) = self.vault.drop_api_key(key).await {
             tracing::warn!(%error, "A key stays in the vault, and opens nothing any longer");
         }

@@ -82,14 +82,16 @@ impl Commands {
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
         let authenticator = Authenticator { id, kind };
         // Asked first: what would be refused is not kept.
-        self.load::<User>(user.as_uuid()).await?.aggregate.decide(UserCommand::AddAuthenticator { authenticator })?;
-        let is_first = !self.counting_authenticators(user).await?.has_second_factor();
+        let before = self.may_add(user, authenticator).await?;
         if !self.vault.keep_authenticator(user, id, &kept, credential).await? {
             return Err(CommandError::PasskeyNotMade);
         }
-        self.activate(context, user, authenticator).await?;
-        let made =
-            if is_first { self.new_recovery_codes(&self.context(context.actor), user).await } else { Ok(vec![]) };
+        self.activate(context, user, authenticator, &before).await?;
+        let made = if before.has_second_factor() {
+            Ok(vec![])
+        } else {
+            self.new_recovery_codes(&self.context(context.actor), user).await
+        };
         // What was added counts, whatever becomes of the codes.
         let recovery_codes = made.unwrap_or_else(|error| {
             tracing::warn!(%error, "A first authenticator has no recovery codes; its owner can make them");
@@ -98,16 +100,26 @@ impl Commands {
         Ok(AddedAuthenticator { id, recovery_codes })
     }
 
+    /// What there is before something is added, where it may be.
+    async fn may_add(&self, user: UserId, authenticator: Authenticator) -> Result<Authenticators, CommandError> {
+        let account = self.load::<User>(user.as_uuid()).await?.aggregate;
+        account.decide(UserCommand::AddAuthenticator { authenticator })?;
+        match account {
+            User::Active { authenticators, .. } => Ok(*authenticators),
+            User::New | User::Erased => Err(CommandError::NotFound),
+        }
+    }
+
     async fn activate(
         &self,
         context: &Context,
         user: UserId,
         authenticator: Authenticator,
+        before: &Authenticators,
     ) -> Result<(), CommandError> {
-        let before = self.counting_authenticators(user).await?;
         let add = |_: &_| Ok::<_, CommandError>(vec![UserCommand::AddAuthenticator { authenticator }]);
         match self.execute::<User, _>(context, user.as_uuid(), add).await {
-            Ok(Receipt { aggregate, .. }) => self.drop_what_went(&before, &aggregate).await,
+            Ok(Receipt { aggregate, .. }) => self.drop_what_went(before, &aggregate).await,
             Err(refusal) => {
                 if !refusal.is_passing() {
                     self.vault.drop_authenticators(&[authenticator.id]).await?;
@@ -183,10 +195,10 @@ impl Commands {
         let id = AuthenticatorId::from_uuid(context.command.as_uuid());
         let codes: Vec<String> = std::iter::repeat_with(new_code).take(CODES).collect();
         let authenticator = Authenticator { id, kind: AuthenticatorKind::RecoveryCodes };
-        self.load::<User>(user.as_uuid()).await?.aggregate.decide(UserCommand::AddAuthenticator { authenticator })?;
+        let before = self.may_add(user, authenticator).await?;
         let hashes: Vec<_> = codes.iter().filter_map(|code| self.code_hash(user, code)).collect();
         self.vault.keep_recovery_codes(user, id, &hashes).await?;
-        self.activate(context, user, authenticator).await?;
+        self.activate(context, user, authenticator, &before).await?;
         Ok(codes)
     }
 

@@ -60,8 +60,6 @@ struct Claims {
 pub(crate) struct Identity {
     /// Who, as far as the token knows.
     pub(crate) actor: Actor,
-    /// How well they have proven it.
-    pub(crate) assurance: Assurance,
     /// In which session.
     pub(crate) session: SessionId,
     /// How often all sessions of the account had been ended.
@@ -78,7 +76,7 @@ impl From<KeyHolder> for Identity {
         let session = SessionId::from_uuid(key.as_uuid());
         // What is open longer than a token is good is opened anew: no change is remembered for longer (`authority`).
         let life = life.min(Duration::from_secs(LIFETIME.unsigned_abs()));
-        Self { actor, assurance, session, generation: u32::MAX, life }
+        Self { actor, session, generation: u32::MAX, life }
     }
 }
 
@@ -207,7 +205,6 @@ impl Keys {
                 lacks_second_factor: false,
                 key: None,
             },
-            assurance: claims.acr,
             session: SessionId::from_uuid(claims.sid),
             generation: claims.generation,
             life: Duration::from_secs(u64::try_from(claims.exp.saturating_sub(now)).unwrap_or_default()),

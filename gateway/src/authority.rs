@@ -164,7 +164,9 @@ impl Authority {
             let detail = "who may do what is not known right now; try again in a moment";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
         }
-        let Actor::User { id, role, proven_at, key, .. } = identity.actor else { return Ok(Some(identity.actor)) };
+        let Actor::User { id, role, proven_at, assurance, key, .. } = identity.actor else {
+            return Ok(Some(identity.actor));
+        };
         let known = self.known();
         if known.ended.contains_key(&identity.session) {
             return Ok(None);
@@ -173,7 +175,7 @@ impl Authority {
             Some(change) if change.erased || identity.generation < change.generation => None,
             change => {
                 let role = change.and_then(|change| change.role).unwrap_or(role);
-                let assurance = (identity.assurance, self.second_factor);
+                let assurance = (assurance, self.second_factor);
                 Some(match key {
                     Some(key) => Actor::of_key(key, id, role, assurance),
                     None => Actor::of_user(id, role, assurance, proven_at),

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 
 use super::Tag;
 use crate::Store;
-use crate::auth::{Identity, SignedIn};
+use crate::auth::SignedIn;
 use crate::extract;
 use crate::problem::Problem;
 use crate::strict::Str;
@@ -107,7 +107,6 @@ impl ApiKeyRoutes {
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
-        identity: Data<&Identity>,
         id: Path<String>,
         body: Json<Wanted>,
     ) -> Result<Made, Problem> {
@@ -120,7 +119,7 @@ impl ApiKeyRoutes {
                 Problem::field("expires_at", "must be a date and time with a zone, such as 2027-01-01T00:00:00Z")
             })?
             .to_utc();
-        let new = NewKey { name, scopes, expires_at, assurance: identity.assurance };
+        let new = NewKey { name, scopes, expires_at };
         let (id, key) = store.commands.make_api_key(&store.commands.context(actor), user, new).await?;
         Ok(Made::Created(Json(ApiKeyMade { id: id.to_string(), key: key.expose_secret().to_owned() })))
     }

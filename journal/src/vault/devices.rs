@@ -54,13 +54,4 @@ impl Vault {
     fn device_hash(&self, user: UserId, device: &str) -> Vec<u8> {
         self.keyed_hash("known device", format!("{user}\n{device}").as_bytes()).to_vec()
     }
-
-    /// Where a session was opened: its device and network, in words; nothing once it is over for long.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn place_of(&self, session: SessionId) -> Result<Option<(String, String)>, JournalError> {
-        let find = sqlx::query_as("select device, network from vault.sessions where family = $1");
-        Ok(find.bind(session.as_uuid()).fetch_optional(self.pool()).await?)
-    }
 }

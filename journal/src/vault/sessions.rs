@@ -172,6 +172,15 @@ impl Vault {
         Ok(end.execute(self.pool()).await?.rows_affected() > 0)
     }
 
+    /// Where a session was opened: its device and network, in words; nothing once it is over for long.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn place_of(&self, session: SessionId) -> Result<Option<(String, String)>, JournalError> {
+        let find = sqlx::query_as("select device, network from vault.sessions where family = $1");
+        Ok(find.bind(session.as_uuid()).fetch_optional(self.pool()).await?)
+    }
+
     /// Notes that a session goes on into the next generation, should a password come to count.
     ///
     /// # Errors

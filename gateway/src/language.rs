@@ -1,5 +1,5 @@
-//! In which language a problem is told: that of the request's `Accept-Language`. The texts stand in `problems.json`, what a
-//! code means by the code, and rules of fields by what they say in English, with `{}` for what is put in.
+//! In which language a problem is told: that of the request's `Accept-Language`. The texts stand in `problems.json`: what a
+//! code means by the code; rules of fields, and what else is told with a value in it, by the English, with `{}` for the value.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ pub(crate) struct Meaning {
 #[derive(Default, Deserialize)]
 struct Texts {
     codes: BTreeMap<String, Meaning>,
-    rules: BTreeMap<String, String>,
+    sentences: BTreeMap<String, String>,
 }
 
 // A test reads it.
@@ -61,12 +61,29 @@ pub(crate) fn rule(rule: &str) -> String {
     }
 }
 
-fn in_portuguese(rule: &str) -> Option<String> {
+/// What went wrong this time, in the language of the request; what its code means, where nobody has translated it.
+pub(crate) fn detail(detail: String, meaning: &str) -> String {
+    match current() {
+        Language::English => detail,
+        Language::Portuguese => {
+            // What has a name in front of it is a rule of that: of a header, of a parameter.
+            let named =
+                || detail.split_once(' ').and_then(|(name, rule)| Some(format!("{name} {}", in_portuguese(rule)?)));
+            in_portuguese(&detail).or_else(named).unwrap_or_else(|| meaning.to_owned())
+        }
+    }
+}
+
+fn in_portuguese(text: &str) -> Option<String> {
     let fitting =
-        TEXTS.rules.iter().filter_map(|(english, portuguese)| Some((english, portuguese, values(english, rule)?)));
+        TEXTS.sentences.iter().filter_map(|(english, portuguese)| Some((english, portuguese, values(english, text)?)));
     // The one that leaves the least to be put in.
     let (_, portuguese, values) = fitting.max_by_key(|(english, ..)| english.len())?;
-    Some(values.into_iter().fold(portuguese.clone(), |text, value| text.replacen("{}", value, 1)))
+    let put_in = |text: String, value: &str| {
+        // A rule may be told within a sentence.
+        text.replacen("{}", &in_portuguese(value).unwrap_or_else(|| value.to_owned()), 1)
+    };
+    Some(values.into_iter().fold(portuguese.clone(), put_in))
 }
 
 /// What stands in a text in place of the `{}` of a template; nothing where it is another text.
@@ -98,6 +115,12 @@ mod tests {
             ("must be 1 to 100 percent", "precisa ser de 1 a 100 por cento"),
             ("must be one of 0, 10, 12, 14, 16, 18", "precisa ser 0, 10, 12, 14, 16 ou 18"),
             ("must be in BRL, the store's currency", "precisa estar em BRL, a moeda da loja"),
+            ("must be one of card, pix", "precisa ser um destes: card, pix"),
+            (
+                "the total cannot be charged: must not be negative",
+                "o total não pode ser cobrado: não pode ser negativo",
+            ),
+            ("the id of the path must be a UUID", "o id do caminho precisa ser um UUID"),
         ] {
             assert_eq!(in_portuguese(english).as_deref(), Some(portuguese));
         }

@@ -29,6 +29,7 @@ mod session;
 mod source;
 mod storefront;
 mod strict;
+mod unreadable;
 mod wrong;
 
 use std::convert::Infallible;
@@ -48,7 +49,7 @@ pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
 pub use edge::{Bounds, Edge, ProxyHeader, Tls, TlsError, TrustedProxies, serve as serve_routes, tls_config};
 pub use limits::{Class, Quotas};
-pub use openapi::document as openapi_document;
+pub use openapi::{document as openapi_document, operation as openapi_operation};
 pub use progress::Progress;
 
 /// Keys and secrets, as they are now.
@@ -115,17 +116,23 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
 }
 
 fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc<live::Live>) -> impl Endpoint {
+    // Unboxed all the way, their type is larger than the compiler looks at.
     let api = openapi::service();
     let routes = Route::new()
         .at("/docs", poem::get(openapi::explore).around(headers::explored))
-        .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
+        .at(
+            "/openapi.json",
+            poem::get(openapi::describe).around(headers::kept).around(middleware::compressed),
+        )
         .at("/problems/:code", poem::get(problem_page::explain))
         .at("/metrics", poem::get(metrics::scrape))
         .at("/.well-known/security.txt", poem::get(security_txt::tell))
         .nest("/loja", storefront::files())
         .nest(
             "/",
-            api.around(scope::held)
+            api.around(unreadable::explained)
+                .around(scope::held)
+                .boxed()
                 .around(limits::limited)
                 .around(security_log::watched)
                 .around(auth::known)
@@ -136,7 +143,6 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .around(headers::headed)
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new());
-    // Unboxed all the way, its type is larger than the compiler looks at.
     routes
         .boxed()
         .around(middleware::bounded)

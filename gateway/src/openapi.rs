@@ -58,25 +58,33 @@ pub(crate) fn explore() -> Html<&'static str> {
     Html(&PAGE)
 }
 
+/// The template of a path, and what it has by method: `/jogos/busca` is no `/jogos/{id}`.
+fn of_path(path: &str) -> Option<(&'static str, &'static Map<String, Value>)> {
+    let given: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let fits = |template: &str| {
+        let wanted: Vec<&str> = template.split('/').collect();
+        wanted.len() == given.len()
+            && wanted.iter().zip(&given).all(|(wanted, given)| wanted == given || wanted.starts_with('{'))
+    };
+    let paths = DOCUMENT.get("paths").and_then(Value::as_object)?.iter();
+    let (template, methods) =
+        paths.filter(|(template, _)| fits(template)).min_by_key(|(template, _)| template.matches('{').count())?;
+    Some((template, methods.as_object()?))
+}
+
+/// The operation that a request asks for, with the template of its path; HEAD is a GET.
+#[must_use]
+pub fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)> {
+    let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
+    let (template, methods) = of_path(path)?;
+    Some((template, methods.get(&method)?))
+}
+
 /// The methods that a path takes, as `Allow` lists them (RFC 9110, 10.2.1), HEAD wherever GET is; these two for what is no
 /// part of the API.
 pub(crate) fn allowed(path: &str) -> String {
-    let paths = DOCUMENT.get("paths").and_then(Value::as_object);
-    let fits = |template: &str| {
-        let (mut wanted, mut given) = (template.split('/'), path.trim_end_matches('/').split('/'));
-        loop {
-            match (wanted.next(), given.next()) {
-                (None, None) => return true,
-                (Some(wanted), Some(given)) if wanted == given || wanted.starts_with('{') => (),
-                _ => return false,
-            }
-        }
-    };
-    // `/jogos/busca` is no `/jogos/{id}`.
-    let templates = paths.into_iter().flatten().filter(|(template, _)| fits(template));
-    let closest = templates.min_by_key(|(template, _)| template.matches('{').count());
-    let methods = closest.and_then(|(_, methods)| methods.as_object());
-    let methods = methods.map(|methods| methods.keys().map(|method| method.to_uppercase()).collect::<Vec<_>>());
+    let methods =
+        of_path(path).map(|(_, methods)| methods.keys().map(|method| method.to_uppercase()).collect::<Vec<_>>());
     methods.unwrap_or_else(|| vec!["GET".to_owned()]).join(", ").replace("GET", "GET, HEAD")
 }
 

@@ -1,10 +1,10 @@
 //! Errors as clients see them, and the whole policy of which refusal is which status, on one screen.
 
 use commands::{CommandError, PROVEN_FOR, SessionError};
+use domain::Money;
 use domain::game::GameError;
 use domain::order::OrderError;
 use domain::user::UserError;
-use domain::{Language, Money};
 use journal::JournalError;
 use nats::NatsError;
 use poem::http::StatusCode;
@@ -78,6 +78,12 @@ macro_rules! problems {
                     $(Self::$variant(Json(details), ..) => details,)*
                 }
             }
+
+            fn details_mut(&mut self) -> &mut Details {
+                match self {
+                    $(Self::$variant(Json(details), ..) => details,)*
+                }
+            }
         }
     };
 }
@@ -105,11 +111,7 @@ impl Problem {
         let language = language::current();
         let meaning = language::meaning(code).map(|meaning| meaning.to(language).to_owned());
         let title = meaning.unwrap_or_else(|| status.canonical_reason().unwrap_or("Error").to_owned());
-        let detail = match language {
-            Language::English => detail.to_string(),
-            // What it is, is told in both languages; what it is about this time, in English.
-            Language::Portuguese => format!("{title} ({})", detail.to_string()),
-        };
+        let detail = language::detail(detail.to_string(), &title);
         let (kind, code) = (format!("/problems/{code}"), code.to_owned());
         let (status, request_id) = (status.as_u16(), request_id::current());
         Self::of(
@@ -125,16 +127,23 @@ impl Problem {
 
     /// Fields that broke rules.
     pub(crate) fn fields(wrong: Vec<(String, String)>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "").about(wrong)
+    }
+
+    /// Fields that cannot be read: not as the OpenAPI document says.
+    pub(crate) fn unreadable(wrong: Vec<(String, String)>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", "").about(wrong)
+    }
+
+    fn about(mut self, wrong: Vec<(String, String)>) -> Self {
         let errors = wrong.into_iter().map(|(field, rule)| WrongField { field, detail: language::rule(&rule) });
         let errors: Vec<_> = errors.collect();
         let said: Vec<_> = errors.iter().map(|WrongField { field, detail }| format!("{field} {detail}")).collect();
-        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "");
-        if let Self::Unprocessable(Json(details)) = &mut problem {
-            details.detail = said.join("; ");
-            details.field = errors.first().map(|error| error.field.clone());
-            details.errors = Some(errors);
-        }
-        problem
+        let details = self.details_mut();
+        details.detail = said.join("; ");
+        details.field = errors.first().map(|error| error.field.clone());
+        details.errors = Some(errors);
+        self
     }
 
     /// Too many tries; the next one is welcome in so many seconds.
@@ -158,9 +167,7 @@ impl Problem {
 
     fn total_changed(total: Money, error: &CommandError) -> Self {
         let mut problem = Self::new(StatusCode::CONFLICT, "total_changed", error);
-        if let Self::Conflict(Json(details)) = &mut problem {
-            details.total = Some(total.into());
-        }
+        problem.details_mut().total = Some(total.into());
         problem
     }
 
@@ -196,10 +203,8 @@ impl Problem {
             _ => without_types(&error.to_string()),
         };
         let mut problem = Self::new(status, code, detail);
-        if let (Self::BadRequest(Json(details)), Some(parameter)) =
-            (&mut problem, error.downcast_ref::<ParseParamError>())
-        {
-            details.field = Some(parameter.name.to_owned());
+        if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
+            problem.details_mut().field = Some(parameter.name.to_owned());
         }
         problem
     }
@@ -216,7 +221,7 @@ impl Problem {
 }
 
 /// What the framework says without the names of our types, which mean nothing to clients.
-fn without_types(said: &str) -> String {
+pub(crate) fn without_types(said: &str) -> String {
     let said = said.split(" (occurred while parsing").next().unwrap_or_default();
     let parts = said.split("failed to parse \"").enumerate();
     parts.map(|(n, part)| if n == 0 { part } else { part.split_once("\": ").map_or("", |(_, rule)| rule) }).collect()

@@ -22,11 +22,17 @@ async fn a_bad_game_is_refused() {
     let price =
         |amount: Value, currency: &str| with(good(), "price", json!({ "amount": amount, "currency": currency }));
     for (what, body, status, code, field) in [
-        ("unknown field", with(good(), "colour", json!("red")), 400, "invalid_request", None),
-        ("wrong type", with(good(), "title", json!(7)), 400, "invalid_request", None),
-        ("missing field", json!({ "title": "x" }), 400, "invalid_request", None),
-        ("overflowing price", price(json!(9_223_372_036_854_775_808_u64), "BRL"), 400, "invalid_request", None),
-        ("fractional price", price(json!(1.5), "BRL"), 400, "invalid_request", None),
+        ("unknown field", with(good(), "colour", json!("red")), 400, "invalid_request", Some("colour")),
+        ("wrong type", with(good(), "title", json!(7)), 400, "invalid_request", Some("title")),
+        ("missing field", json!({ "title": "x" }), 400, "invalid_request", Some("age_rating")),
+        (
+            "overflowing price",
+            price(json!(9_223_372_036_854_775_808_u64), "BRL"),
+            400,
+            "invalid_request",
+            Some("price.amount"),
+        ),
+        ("fractional price", price(json!(1.5), "BRL"), 400, "invalid_request", Some("price.amount")),
         ("negative price", price(json!(-1), "BRL"), 422, "invalid_field", Some("price")),
         ("too large a price", price(json!(100_000_000), "BRL"), 422, "invalid_field", Some("price")),
         ("foreign currency", price(json!(100), "USD"), 422, "invalid_field", Some("price")),
@@ -57,7 +63,13 @@ async fn a_bad_game_is_refused() {
             "invalid_field",
             Some("release_date"),
         ),
-        ("no such day", with(good(), "release_date", json!("2023-02-29")), 400, "invalid_request", None),
+        (
+            "no such day",
+            with(good(), "release_date", json!("2023-02-29")),
+            400,
+            "invalid_request",
+            Some("release_date"),
+        ),
     ] {
         println!("a game with {what}");
         let answer = app.admin.post("/jogos", &body).await;
@@ -220,6 +232,11 @@ async fn a_problem_speaks_the_language_of_its_reader_and_names_a_page_that_expla
             { "field": "email", "detail": "precisa ser um endereço de e-mail" },
         ])
     );
+    let unreadable =
+        app.visitor().request(Method::POST, "/users").json(&json!({ "name": 7, "email": "ana@x.example" }));
+    let unread = Answer::of(unreadable.header("Accept-Language", "pt-BR")).await;
+    let detail = "password é obrigatório; birth_date é obrigatório; name precisa ser texto";
+    assert_eq!(unread.body["detail"], detail);
     let page = app.visitor().get(answer.body["type"].as_str().unwrap()).await.expect(200);
     let page = page.as_str().unwrap();
     assert!(page.contains("Check this field.") && page.contains("Confira este campo."), "{page}");

@@ -13,7 +13,7 @@ static DOCUMENT: LazyLock<&Value> = LazyLock::new(gateway::openapi_document);
 /// has not.
 #[track_caller]
 pub fn hold(method: &str, path: &str, status: u16, media_type: &str, body: &Value) {
-    let Some((template, operation)) = operation(method, path) else { return };
+    let Some((template, operation)) = gateway::openapi_operation(method, path) else { return };
     if status == 405 {
         return;
     }
@@ -40,21 +40,6 @@ pub fn hold(method: &str, path: &str, status: u16, media_type: &str, body: &Valu
     let wrong: Vec<String> =
         validator.iter_errors(body).map(|error| format!("{error} at {}", error.instance_path())).collect();
     assert!(wrong.is_empty(), "{method} {template} {status} is not as described: {wrong:?}\n{body}");
-}
-
-/// The operation of a request; `/jogos/busca` is no `/jogos/{id}`.
-fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)> {
-    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-    let fits = |template: &str| {
-        let wanted: Vec<&str> = template.trim_end_matches('/').split('/').collect();
-        wanted.len() == parts.len()
-            && wanted.iter().zip(&parts).all(|(wanted, part)| wanted.starts_with('{') || wanted == part)
-    };
-    let paths = DOCUMENT["paths"].as_object().unwrap().iter();
-    let (template, methods) =
-        paths.filter(|(template, _)| fits(template)).min_by_key(|(template, _)| template.matches('{').count())?;
-    let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
-    Some((template, methods.get(method)?))
 }
 
 fn validator(of: &str, schema: &Value) -> Arc<Validator> {

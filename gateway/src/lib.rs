@@ -119,18 +119,19 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
     // Unboxed all the way, their type is larger than the compiler looks at.
     let api = openapi::service();
     let routes = Route::new()
-        .at("/docs", poem::get(openapi::explore).around(headers::explored))
+        .at("/docs", poem::get(openapi::explore).around(headers::explored).around(limits::limited))
         .at(
             "/openapi.json",
-            poem::get(openapi::describe).around(headers::kept).around(middleware::compressed),
+            poem::get(openapi::describe).around(headers::kept).around(middleware::compressed).around(limits::limited),
         )
-        .at("/problems/:code", poem::get(problem_page::explain))
+        .at("/problems/:code", poem::get(problem_page::explain).around(limits::limited))
         .at("/metrics", poem::get(metrics::scrape))
-        .at("/.well-known/security.txt", poem::get(security_txt::tell))
-        .nest("/loja", storefront::files())
+        .at("/.well-known/security.txt", poem::get(security_txt::tell).around(limits::limited))
+        .nest("/loja", storefront::files().around(limits::limited))
         .nest(
             "/",
             api.around(unreadable::explained)
+                .around(middleware::imported)
                 .around(scope::held)
                 .boxed()
                 .around(limits::limited)

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt};
+use commands::Actor;
+use futures::{StreamExt, TryStream, TryStreamExt};
 use poem::endpoint::make_sync;
 use poem::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, VARY};
 use poem::http::{Method, StatusCode};
@@ -30,13 +31,43 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// From how many bytes on JSON is compressed.
 const COMPRESSED_FROM: usize = 1_024;
 
-/// Reads the body up to its limit, whatever `Content-Length` says.
+/// A catalogue that nobody has read yet.
+type Unread = Arc<Mutex<Option<Body>>>;
+
+/// Reads the body up to its limit, whatever `Content-Length` says; a catalogue is left for who may send one.
 pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
-    let limit = match request.uri().path() {
-        "/webhooks/psp" => WEBHOOK_LIMIT,
-        "/jogos/importacao" => CATALOGUE_LIMIT,
-        _ => JSON_LIMIT,
-    };
+    match request.uri().path() {
+        "/jogos/importacao" => {
+            let unread = Unread::new(Mutex::new(Some(request.take_body())));
+            request.set_data(unread.clone());
+            let answer = endpoint.call(request).await;
+            if let Some(body) = taken(&unread) {
+                drain(body.into_bytes_stream()).await;
+            }
+            answer.map(IntoResponse::into_response)
+        }
+        "/webhooks/psp" => with_body(&endpoint, request, WEBHOOK_LIMIT).await,
+        _ => with_body(&endpoint, request, JSON_LIMIT).await,
+    }
+}
+
+/// Reads a catalogue, once it is known who sends it: nothing is kept for whoever may not.
+pub(crate) async fn imported<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> Result<Response> {
+    let may = request.data::<Actor>().is_some_and(|actor| actor.must_be_admin().is_ok());
+    match request.data::<Unread>().filter(|_| may).and_then(taken) {
+        Some(body) => {
+            request.set_body(body);
+            with_body(&endpoint, request, CATALOGUE_LIMIT).await
+        }
+        None => endpoint.call(request).await.map(IntoResponse::into_response),
+    }
+}
+
+fn taken(unread: &Unread) -> Option<Body> {
+    unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+async fn with_body<E: Endpoint>(endpoint: &E, mut request: Request, limit: usize) -> Result<Response> {
     // A slow line has a moment for a page, and minutes for a catalogue.
     let moments = u32::try_from(limit / MOMENT).unwrap_or_default().saturating_add(1);
     let patience = request.data::<Bounds>().map_or(Duration::MAX, |bounds| bounds.patience.saturating_mul(moments));
@@ -64,24 +95,27 @@ pub(crate) async fn bounded<E: Endpoint>(endpoint: Arc<E>, mut request: Request)
 }
 
 /// A body of at most `limit` bytes; nothing where it has more.
-///
-/// The rest is read for a moment and thrown away: a connection that is closed while its client still writes is reset,
-/// and the client never sees the answer (RFC 9112, 9.6).
 async fn read(body: Body, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
     let (mut stream, mut held) = (body.into_bytes_stream(), Vec::new());
     while let Some(chunk) = stream.next().await {
         held.extend_from_slice(&chunk?);
         if held.len() > limit {
             drop(held);
-            let rest = stream.try_fold(0_usize, async |drained, chunk| match drained.saturating_add(chunk.len()) {
-                drained if drained > DRAIN_LIMIT => Err(std::io::ErrorKind::FileTooLarge.into()),
-                drained => Ok(drained),
-            });
-            let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+            drain(stream).await;
             return Ok(None);
         }
     }
     Ok(Some(held))
+}
+
+/// Reads what is left of a body for a moment and throws it away: a connection that is closed while its client still writes
+/// is reset, and the client never sees the answer (RFC 9112, 9.6).
+async fn drain<B: AsRef<[u8]>>(rest: impl TryStream<Ok = B, Error = std::io::Error>) {
+    let rest = rest.try_fold(0_usize, async |drained, chunk| match drained.saturating_add(chunk.as_ref().len()) {
+        drained if drained > DRAIN_LIMIT => Err(std::io::ErrorKind::FileTooLarge.into()),
+        drained => Ok(drained),
+    });
+    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
 }
 
 /// Compresses JSON answers to GET requests. What carries a secret answers a POST, and streams go out as they come.

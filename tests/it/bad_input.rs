@@ -242,3 +242,16 @@ async fn a_problem_speaks_the_language_of_its_reader_and_names_a_page_that_expla
     assert!(page.contains("Check this field.") && page.contains("Confira este campo."), "{page}");
     app.visitor().get("/problems/made_up").await.refused(404, "no_such_route");
 }
+
+#[tokio::test]
+async fn a_catalogue_is_read_only_from_who_may_import_one() {
+    let app = TestApp::start().await;
+    let import = async |person: &Person, megabytes: usize| {
+        let request = person.request(Method::POST, "/jogos/importacao").header("Content-Type", "text/csv");
+        Answer::of(request.body("x".repeat(megabytes << 20))).await
+    };
+    import(&app.visitor(), 16).await.refused(401, "unauthenticated");
+    import(&app.customer("ana").await, 16).await.refused(403, "forbidden");
+    import(&app.admin, 5).await.refused(413, "body_too_large");
+    import(&app.admin, 3).await.refused(422, "invalid_field");
+}

@@ -26,6 +26,8 @@ pub enum Class {
     Change,
     /// To read anything else.
     Read,
+    /// To have what is the same for all: files of the shop, documents, whether the store is ready.
+    Page,
     /// To show an access token that is not good.
     Token,
     /// To log in to one account, from all devices together that it does not know.
@@ -39,11 +41,14 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of a request; none for the PSP, whose signature counts, and for what is the same for all.
+    /// The class of a request; none for the PSP, whose signature counts, and for what asks whether the process is alive.
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         Some(match (method, parts.as_slice()) {
-            (_, ["webhooks" | "saude" | "health" | "metrics" | ".well-known" | "openapi.json", ..]) => return None,
+            (_, ["webhooks" | "metrics", ..] | ["health", "live"]) => return None,
+            (_, ["health", "ready"] | ["" | "loja" | "docs" | "problems" | "openapi.json" | ".well-known", ..]) => {
+                Self::Page
+            }
             (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => Self::Login,
             (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
             | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
@@ -67,6 +72,7 @@ impl Class {
             Self::Reset | Self::Export => 30,
             Self::Search => 600,
             Self::Read => 1_200,
+            Self::Page => 6_000,
             Self::Account | Self::Device => 10,
             Self::Mailbox | Self::Invitation => 5,
         }
@@ -101,6 +107,10 @@ mod tests {
             (Method::POST, "/jogos", Some(Class::Change)),
             (Method::GET, "/pedidos/7/eventos", Some(Class::Stream)),
             (Method::GET, "/users/me/export", Some(Class::Export)),
+            (Method::GET, "/loja/main.js", Some(Class::Page)),
+            (Method::GET, "/", Some(Class::Page)),
+            (Method::GET, "/health/ready", Some(Class::Page)),
+            (Method::GET, "/health/live", None),
             (Method::POST, "/webhooks/psp", None),
         ] {
             assert_eq!(Class::of(&method, path), class, "{method} {path}");

@@ -134,7 +134,7 @@ enum Import {
 
 #[OpenApi(prefix_path = "/jogos", tag = "Tag::Games")]
 impl Games {
-    /// Put the games of a catalogue on sale that are not there yet, for admins.
+    /// Put the games of a catalogue on sale that are not there yet, for admins: a CSV file of at most 4 MiB.
     #[oai(path = "/importacao", method = "post", operation_id = "importGames")]
     async fn import(
         &self,

@@ -184,10 +184,12 @@ impl Authority {
         })
     }
 
-    /// Waits until a token speaks for nobody any more.
+    /// Waits until a token speaks for somebody else than who has opened something with it: for nobody, or for another role.
+    /// While nobody knows, what is open stays open.
     pub(crate) async fn over(&self, identity: Identity) {
         let mut fresh = self.fresh.subscribe();
-        let ended = async { while !matches!(self.now(&identity), Ok(None)) && fresh.changed().await.is_ok() {} };
+        let opened_by = |now: Result<Option<Actor>, Problem>| now.map_or(true, |now| now == Some(identity.actor));
+        let ended = async { while opened_by(self.now(&identity)) && fresh.changed().await.is_ok() {} };
         tokio::select! {
             () = tokio::time::sleep(identity.life) => (),
             () = ended => (),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use journal::Position;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Person, TestApp, Wishes, eventually};
 
@@ -162,4 +162,22 @@ async fn a_stream_on_which_nothing_happens_stays_open() {
     let _ = tokio::io::AsyncReadExt::read(&mut silent, &mut [0]).await;
     ana.buy(&[&game], "pm_card_visa").await;
     stream.until("OrderCompleted").await;
+}
+
+#[tokio::test]
+async fn whoever_is_no_admin_any_more_sees_no_more_of_others() {
+    let app = TestApp::start().await;
+    let (ana, eve) = (app.customer("ana").await, app.customer("eve").await);
+    app.admin.put(&format!("/users/{}/role", eve.id), &json!({ "role": "admin" })).await.expect(204);
+    let order = ana.buy(&[&app.game("Summit", 5_990).await], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    let path = format!("/pedidos/{order}/eventos");
+    let mut own = Stream::open(&ana, &path, None).await;
+    let mut others = Stream::open(&eve, &path, None).await;
+    others.until("OrderCompleted").await;
+    app.admin.put(&format!("/users/{}/role", eve.id), &json!({ "role": "customer" })).await.expect(204);
+    let to_the_end = async { while others.0.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), to_the_end).await.expect("the stream ends");
+    eve.get(&path).await.refused(404, "not_found");
+    own.until("OrderCompleted").await;
 }

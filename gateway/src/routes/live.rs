@@ -79,7 +79,7 @@ fn place(last_event_id: Header<Option<String>>, after: Query<Option<String>>) ->
     said.map(|place| place.parse().map_err(|rule| Problem::field("after", rule))).transpose()
 }
 
-/// Ends with the access token that opened it.
+/// Ends with the right to open it.
 fn notices(notices: impl Stream<Item = Notice> + Send + 'static, store: &Arc<Store>, identity: Identity) -> Notices {
     let store = store.clone();
     let over = Box::pin(async move { store.authority.over(identity).await });

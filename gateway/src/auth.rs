@@ -253,7 +253,7 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
         let actor = identity.map(|identity| store.authority.now(&identity)).transpose()?.flatten();
         let (Some(identity), Some(actor)) = (identity, actor) else {
             request.data::<Arc<Limits>>().map_or(Ok(()), |limits| limits.bad_token(&request))?;
-            security_log::bad_token(request.uri().path(), identity.and_then(|identity| identity.actor.user()));
+            security_log::bad_token(&request, identity.and_then(|identity| identity.actor.user()));
             return Err(AuthorizationError.into());
         };
         request.set_data(actor);

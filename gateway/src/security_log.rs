@@ -9,6 +9,8 @@ use journal::Vault;
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
+use crate::openapi;
+
 const TARGET: &str = "security";
 
 /// A login that went well.
@@ -44,7 +46,8 @@ pub(crate) fn confirmed(user: UserId) {
 }
 
 /// An access token that speaks for nobody: forged, out of date, or of a session that was ended, whose account it names.
-pub(crate) fn bad_token(path: &str, user: Option<UserId>) {
+pub(crate) fn bad_token(request: &Request, user: Option<UserId>) {
+    let path = openapi::loggable(request.method(), request.uri().path());
     let user = user.map(|user| user.to_string()).unwrap_or_default();
     tracing::info!(target: TARGET, event = "token", outcome = "failure", user, path, "a token is not good");
 }
@@ -67,6 +70,7 @@ pub(crate) async fn watched<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
 
 fn note(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) {
     let Some(event) = event(actor, method, path, status) else { return };
+    let path = openapi::loggable(method, path);
     let outcome = if status.is_success() { "success" } else { "failure" };
     let user = actor.and_then(Actor::user).map(|user| user.to_string()).unwrap_or_default();
     let key = actor.and_then(Actor::key).map(|key| key.to_string()).unwrap_or_default();
@@ -82,6 +86,8 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) if status == StatusCode::TOO_MANY_REQUESTS => {
             "limit"
         }
+        // Somebody else's page, which is not the storefront.
+        (_, ["login", "session", ..]) if status == StatusCode::FORBIDDEN => "refusal",
         // What else becomes of a login it says itself, with whom it was meant for.
         (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => return None,
         (_, ["login", "refresh" | "session"]) if !status.is_success() => "session_refresh",
@@ -139,6 +145,7 @@ mod tests {
         for (actor, method, path, status, name) in [
             (None, Method::POST, "/login/auth", 200, None),
             (None, Method::POST, "/login/auth", 429, Some("limit")),
+            (None, Method::POST, "/login/session", 403, Some("refusal")),
             (None, Method::PUT, "/login/session", 401, Some("session_refresh")),
             (None, Method::PUT, "/login/session", 204, None),
             (None, Method::DELETE, "/login/session", 204, Some("logout")),

@@ -16,7 +16,7 @@ const API_VERSION: &str = "2024-06-20";
 #[derive(Clone)]
 pub struct PspClient {
     http: reqwest::Client,
-    base: String,
+    base: reqwest::Url,
     key: SecretString,
 }
 
@@ -50,7 +50,7 @@ impl PspClient {
     /// A client for the PSP at `base` (such as `https://api.stripe.com`), which waits at most `timeout` for an answer.
     ///
     /// # Errors
-    /// When no TLS can be had.
+    /// When `base` is no address, or no TLS can be had.
     pub fn new(base: &str, key: SecretString, timeout: Duration) -> Result<Self, PspError> {
         // A second installation is refused, which is as good as the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -61,7 +61,8 @@ impl PspClient {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| PspError::of_transport(&error))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key })
+        let base = http.get(base).build().map_err(|error| PspError::of_transport(&error))?.url().clone();
+        Ok(Self { http, base, key })
     }
 
     /// Tells the PSP of a payment. Charges nothing yet.
@@ -83,7 +84,7 @@ impl PspClient {
             }
             Method::Pix => form.extend([("payment_method_data[type]", "pix"), ("payment_method_types[]", "pix")]),
         }
-        self.post("/v1/payment_intents", &form, idempotency_key).await
+        self.post(&["payment_intents"], &form, idempotency_key).await
     }
 
     /// Charges.
@@ -91,7 +92,7 @@ impl PspClient {
     /// # Errors
     /// [`PspError`]; after [`PspError::Unknown`] the money may have moved.
     pub async fn confirm(&self, intent: &str, idempotency_key: &str) -> Result<Intent, PspError> {
-        self.post(&format!("/v1/payment_intents/{intent}/confirm"), &[], idempotency_key).await
+        self.post(&["payment_intents", intent, "confirm"], &[], idempotency_key).await
     }
 
     /// Where an intent stands. Strongly consistent.
@@ -99,7 +100,7 @@ impl PspClient {
     /// # Errors
     /// [`PspError`].
     pub async fn retrieve(&self, intent: &str) -> Result<Intent, PspError> {
-        self.send(self.http.get(format!("{}/v1/payment_intents/{intent}", self.base))).await
+        self.send(self.http.get(self.at(&["payment_intents", intent]))).await
     }
 
     pub(crate) async fn page<T: DeserializeOwned>(
@@ -107,7 +108,7 @@ impl PspClient {
         list: &str,
         query: &[(&str, String)],
     ) -> Result<Page<T>, PspError> {
-        self.send(self.http.get(format!("{}/v1/{list}", self.base)).query(query)).await
+        self.send(self.http.get(self.at(&[list])).query(query)).await
     }
 
     /// Whether the PSP answers and takes our key.
@@ -123,7 +124,7 @@ impl PspClient {
     /// # Errors
     /// [`PspError::Refused`] where it has succeeded already.
     pub async fn cancel(&self, intent: &str, idempotency_key: &str) -> Result<Intent, PspError> {
-        self.post(&format!("/v1/payment_intents/{intent}/cancel"), &[], idempotency_key).await
+        self.post(&["payment_intents", intent, "cancel"], &[], idempotency_key).await
     }
 
     /// Sends money back.
@@ -134,7 +135,7 @@ impl PspClient {
         let amount = refund.amount.to_string();
         let name = format!("metadata[{REFUND_NAME}]");
         let form = [("payment_intent", refund.intent), ("amount", &amount), (&name, refund.name)];
-        self.post("/v1/refunds", &form, idempotency_key).await
+        self.post(&["refunds"], &form, idempotency_key).await
     }
 
     /// What of an intent was, or is to be, sent back; at most a hundred, as many games as an order holds twice.
@@ -151,11 +152,20 @@ impl PspClient {
     /// # Errors
     /// [`PspError`].
     pub async fn dispute(&self, dispute: &str) -> Result<Dispute, PspError> {
-        self.send(self.http.get(format!("{}/v1/disputes/{dispute}", self.base))).await
+        self.send(self.http.get(self.at(&["disputes", dispute]))).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)], key: &str) -> Result<T, PspError> {
-        let request = self.http.post(format!("{}{path}", self.base)).header("Idempotency-Key", key).form(form);
+    /// An address of the PSP's API; an id may be anything, and stays one part of it.
+    fn at(&self, path: &[&str]) -> reqwest::Url {
+        let mut url = self.base.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], form: &[(&str, &str)], key: &str) -> Result<T, PspError> {
+        let request = self.http.post(self.at(path)).header("Idempotency-Key", key).form(form);
         self.send(request).await
     }
 

@@ -46,8 +46,11 @@ const TRIES: u32 = 12;
 impl Webhooks {
     pub(super) fn new(url: String, secret: SecretString, stop: CancellationToken) -> std::io::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http =
-            reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(std::io::Error::other)?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(std::io::Error::other)?;
         Ok(Self { http, url, secret, stop, held: Mutex::default() })
     }
 

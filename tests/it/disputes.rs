@@ -58,6 +58,10 @@ async fn a_game_whose_dispute_is_lost_is_gone_and_can_be_bought_again() {
     let dispute = sees_dispute(&app, "open").await;
     app.decide_dispute(&dispute, "losing_evidence").await;
     sees_dispute(&app, "lost").await;
+    for (status, seen) in [("lost", 1), ("open", 0)] {
+        let found = app.admin.get(&format!("/disputas?status={status}")).await.expect(200);
+        assert_eq!(found["items"].as_array().unwrap().len(), seen, "{status}");
+    }
     sees_standing(&ana, &order, "revoked").await;
     ana.owns(&[]).await;
     let game = ana.order(&order).await.unwrap()["games"][0]["id"].as_str().unwrap().to_owned();

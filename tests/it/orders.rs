@@ -204,6 +204,9 @@ async fn orders_are_listed_by_status_and_by_buyer_for_admins() {
     assert_eq!(ids(format!("user={}", ben.id)).await, [declined]);
     assert_eq!(ids(format!("user={}&status=cancelled", ana.id)).await, [""; 0]);
     assert_eq!(ids("mine=true".to_owned()).await, [""; 0]);
+    let own = app.admin.buy(&[&app.game("Chess", 100).await], "pm_card_visa").await;
+    app.admin.sees_order(&own, "completed").await;
+    assert_eq!(ids("mine=true".to_owned()).await, [own]);
     ana.get(&format!("/pedidos?user={}", ben.id)).await.refused(404, "not_found");
     let admins = app.admin.get("/users?role=admin").await.expect(200);
     assert_eq!(admins["items"].as_array().unwrap().len(), 1);

@@ -2,17 +2,11 @@
 
 use std::ffi::OsString;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
+use ludoteca::secrets;
 
 use crate::cli::Cli;
-
-/// What stands in `.env.example`, to be replaced.
-const PLACEHOLDER: &str = "change-me";
-/// The key of 32 bytes that every tutorial uses, and what the store's own tests sign webhooks with.
-const KNOWN: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "whsec_test"];
 
 /// A secret that a command takes.
 struct Secret {
@@ -47,15 +41,10 @@ impl Secret {
     fn refusal(&self, matches: &ArgMatches) -> Option<String> {
         let values = matches.try_get_raw(&self.id).ok().flatten().into_iter().flatten();
         let mut values = values.filter_map(|value| value.to_str());
-        let is_known = |value: &str| value.contains(PLACEHOLDER) || KNOWN.contains(&value) || is_one_byte(value);
-        values.any(is_known).then(|| format!("{} is one that everybody knows; choose a secret of your own", self.name))
+        values
+            .any(secrets::everybody_knows)
+            .then(|| format!("{} is one that everybody knows; choose a secret of your own", self.name))
     }
-}
-
-/// Whether a key is the same byte over and over, such as 32 zeros.
-fn is_one_byte(value: &str) -> bool {
-    let bytes = BASE64_STANDARD.decode(value).unwrap_or_default();
-    bytes.len() >= 16 && bytes.iter().all(|byte| Some(byte) == bytes.first())
 }
 
 /// The first subcommand that the command line names.

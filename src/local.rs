@@ -97,6 +97,16 @@ fn private_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A log to write to, for its owner only.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn private_log(path: &Path) -> Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    log.with_context(|| path.display().to_string())
+}
+
 /// Writes a file that only its owner can read, in one step: whoever reads it sees the old text or the new one.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;

@@ -9,6 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, SecretsConfig};
 use crate::reload::{self, read};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// What stands in `.env.example`, to be replaced.
+const PLACEHOLDER: &str = "change-me";
+/// The key of 32 bytes that every tutorial uses, and what examples sign webhooks with.
+const KNOWN: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "whsec_test"];
+
+/// Whether a secret is none: a placeholder, one of documents and tests, or the same byte over and over.
+#[must_use]
+pub fn everybody_knows(secret: &str) -> bool {
+    let bytes = BASE64_STANDARD.decode(secret).unwrap_or_default();
+    let is_one_byte = bytes.len() >= 16 && bytes.iter().all(|byte| Some(byte) == bytes.first());
+    secret.contains(PLACEHOLDER) || KNOWN.contains(&secret) || is_one_byte
+}
 
 /// The secrets as they are, and as they become.
 ///
@@ -55,6 +70,12 @@ impl Files {
             Some(file) => lines(file).map(Into::into).collect(),
             None => config.psp_webhook_secret.clone(),
         };
+        // Arguments are looked at where they are read.
+        let in_file = self.webhooks.iter().flat_map(|file| lines(file));
+        ensure!(
+            !in_file.into_iter().any(everybody_knows),
+            "a webhook secret is one that everybody knows; choose your own"
+        );
         ensure!(!webhooks.is_empty(), "there is no webhook secret; set PSP_WEBHOOK_SECRETS_FILE or PSP_WEBHOOK_SECRET");
         Ok(Secrets { keys, webhooks })
     }
@@ -63,4 +84,19 @@ impl Files {
 /// The secrets of a file, one a line.
 pub(crate) fn lines(file: &str) -> impl Iterator<Item = &str> {
     file.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_secret_that_everybody_knows_is_refused_in_a_file_as_well() {
+        let keys = secrecy::ExposeSecret::expose_secret(&gateway::generate_key().unwrap()).to_owned();
+        let config =
+            SecretsConfig { jwt_key_file: "keys".into(), psp_webhook_secrets_file: None, psp_webhook_secret: vec![] };
+        let with = |secrets: &str| Files { keys: keys.clone(), webhooks: Some(secrets.to_owned()) }.parse(&config);
+        assert!(with("whsec_own\n").is_ok());
+        assert!(with("whsec_own\nwhsec_test\n").is_err() && with("change-me").is_err());
+    }
 }

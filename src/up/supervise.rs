@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::env_file;
+use crate::local::private_log;
 use crate::roles::Roles;
 
 /// How long a role may take to end.
@@ -58,7 +59,7 @@ pub(crate) fn pid_file(data: &Path, name: &str) -> PathBuf {
 
 async fn supervise(program: &PathBuf, instance: &Instance, data: &Path, stop: &CancellationToken) -> Result<()> {
     let Instance { role, name, settings } = instance;
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(data.join(format!("{name}.log")))?;
+    let log = private_log(&data.join(format!("{name}.log")))?;
     let pid_file = pid_file(data, name);
     while !stop.is_cancelled() {
         let mut child = Command::new(program)

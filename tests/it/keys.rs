@@ -51,14 +51,14 @@ async fn webhook_secrets_are_rotated_and_no_delivery_is_lost() {
     assert_eq!(deliver(&app, "whsec_fresh").await, 403);
     app.keys(&["add-secret", "--secret", "whsec_fresh"]).await;
     eventually("the fresh secret is believed", || async { (deliver(&app, "whsec_fresh").await, 200) }).await;
-    assert_eq!(deliver(&app, "whsec_test").await, 200, "and so is the old one");
+    assert_eq!(deliver(&app, "whsec_of_tests").await, 200, "and so is the old one");
 
     // The PSP signs with the fresh one from now on.
     app.psp_behaves(json!({ "webhook_secret": "whsec_fresh" })).await;
     let listed = app.keys(&["ls"]).await;
     let old = listed.lines().find(|line| line.starts_with("secret")).unwrap().split_whitespace().nth(1).unwrap();
     app.keys(&["retire-secret", old]).await;
-    eventually("the old secret is believed no more", || async { (deliver(&app, "whsec_test").await, 403) }).await;
+    eventually("the old secret is believed no more", || async { (deliver(&app, "whsec_of_tests").await, 403) }).await;
     let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
     let order = ana.buy(&[&game], "pix").await;
     ana.sees_order(&order, "completed").await;

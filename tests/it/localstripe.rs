@@ -68,7 +68,7 @@ impl LocalStripe {
     }
 
     async fn delivers_to(&self, url: &str) {
-        self.post("/_config/webhooks/store", &[("url", url), ("secret", "whsec_test")]).await;
+        self.post("/_config/webhooks/store", &[("url", url), ("secret", "whsec_of_tests")]).await;
     }
 
     /// A card, known by a token as a browser would have got it.

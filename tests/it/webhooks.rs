@@ -19,7 +19,7 @@ fn event(id: &str, kind: &str, object: &Value) -> String {
 }
 
 fn signed(body: &str) -> String {
-    sign(body.as_bytes(), &"whsec_test".into(), seconds_now())
+    sign(body.as_bytes(), &"whsec_of_tests".into(), seconds_now())
 }
 
 async fn inbox(app: &TestApp) -> i64 {
@@ -35,8 +35,8 @@ async fn a_delivery_is_believed_only_with_a_fresh_signature_of_an_active_secret(
         ("missing", None),
         ("malformed", Some("t=,v1=".to_owned())),
         ("by another secret", at(seconds_now(), "whsec_foreign")),
-        ("too old", at(seconds_now() - 400, "whsec_test")),
-        ("from the future", at(seconds_now() + 400, "whsec_test")),
+        ("too old", at(seconds_now() - 400, "whsec_of_tests")),
+        ("from the future", at(seconds_now() + 400, "whsec_of_tests")),
         ("of another body", Some(signed("{}"))),
     ] {
         println!("a signature that is {what}");

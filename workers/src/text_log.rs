@@ -2,6 +2,7 @@
 
 use std::fs::{OpenOptions, create_dir_all, read_dir, remove_file};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +13,8 @@ use uuid::Uuid;
 
 /// For how many days lines are kept.
 const KEPT_DAYS: u64 = 365;
+/// Who may read them: their owner.
+const PRIVATE: u32 = 0o600;
 
 /// What a line tells.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ impl TextLog {
         let file = self.folder.join(format!("payments-{}.txt", now.format("%Y-%m-%d")));
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let written = create_dir_all(&*self.folder)
-            .and_then(|()| OpenOptions::new().create(true).append(true).open(&file))
+            .and_then(|()| OpenOptions::new().create(true).append(true).mode(PRIVATE).open(&file))
             .and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             tracing::error!(%error, file = %file.display(), line = text, "The text log cannot be written");

@@ -9,8 +9,8 @@ FROM debian:bookworm-slim
 # Folders that volumes are mounted at: a new volume takes their owner.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /var/lib/ludoteca --create-home ludoteca \
-    && install -d -o 10001 -g 10001 -m 750 /var/lib/ludoteca/settings /var/lib/ludoteca/logs \
-       /var/lib/ludoteca/outbox /var/lib/ludoteca/psp
+    && cd /var/lib/ludoteca && install -d -o 10001 -g 10001 -m 750 settings logs outbox psp \
+       keys/master keys/tokens keys/psp keys/webhooks keys/search keys/index
 COPY --from=build /usr/local/bin/ludoteca /usr/local/bin/ludoteca
 USER 10001:10001
 WORKDIR /var/lib/ludoteca

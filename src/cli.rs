@@ -7,7 +7,7 @@ use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
     ClientConfig, GatewayConfig, JournalConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig,
-    PaymentConfig, PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    PaymentConfig, PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, TradeConfig,
     WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Role: mirror the journal to JetStream
     Relay(Carrier),
     /// Role: project the read models
-    Projector(Worker),
+    Projector(Keyholder),
     /// Role: keep the search index like the catalogue
     Indexer {
         #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) enum Command {
         search: SearchConfig,
     },
     /// Role: turn events into the commands that follow from them
-    Checkout(Worker),
+    Checkout(Trader),
     /// Role: work off the payment queue
     Payments(Payer),
     /// Role: work off what the PSP delivered
@@ -105,14 +105,14 @@ pub(crate) enum Command {
     /// Role: bring payment work whose worker died at every delivery to the dead letters
     DlqWatcher {
         #[command(flatten)]
-        worker: Worker,
+        trader: Trader,
         #[command(flatten)]
         watcher: WatcherConfig,
     },
     /// Role: send mail
     Notifier {
         #[command(flatten)]
-        worker: Worker,
+        keyholder: Keyholder,
         #[command(flatten)]
         mail: MailConfig,
     },
@@ -134,6 +134,9 @@ pub(crate) enum Command {
         queue: QueueConfig,
         #[command(flatten)]
         meili: MeiliOwnerConfig,
+        /// The analysts' password at NATS, which only its server uses: one that everybody knows is refused here
+        #[arg(long, env = "NATS_ANALYST_PASSWORD", hide_env_values = true)]
+        nats_analyst_password: Option<SecretString>,
         /// Print the keys that the gateway and the indexer need; they are secrets
         #[arg(long)]
         print_keys: bool,
@@ -232,9 +235,17 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Worker {
+pub(crate) struct Keyholder {
     #[command(flatten)]
     pub(crate) store: StoreConfig,
+    #[command(flatten)]
+    pub(crate) operations: OperationsConfig,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Trader {
+    #[command(flatten)]
+    pub(crate) trade: TradeConfig,
     #[command(flatten)]
     pub(crate) operations: OperationsConfig,
 }
@@ -250,7 +261,7 @@ pub(crate) struct Carrier {
 #[derive(clap::Args)]
 pub(crate) struct Payer {
     #[command(flatten)]
-    pub(crate) worker: Worker,
+    pub(crate) trader: Trader,
     #[command(flatten)]
     pub(crate) payment: PaymentConfig,
 }

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use clap::Args;
+use commands::Rules;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use domain::user::Requirement;
@@ -39,15 +41,12 @@ pub struct JournalConfig {
     pub nats_replicas: usize,
 }
 
-/// Where the store's data lives, the key to what is sealed in it, and what the store has settled for itself.
+/// What roles need that carry orders and payments on: where the data is, and what the store has settled about trade.
 #[derive(Debug, Clone, Args)]
-pub struct StoreConfig {
+pub struct TradeConfig {
     /// Journal and mirror.
     #[command(flatten)]
     pub journal: JournalConfig,
-    /// 32 bytes in base64; wraps the keys of personal data
-    #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
-    pub master_key: SecretString,
     /// The one currency that the store trades in (ISO 4217)
     #[arg(long, env = "CURRENCY", default_value = "BRL", value_parser = Currency::parse)]
     pub currency: Currency,
@@ -60,6 +59,28 @@ pub struct StoreConfig {
     /// Where the store is, by its name in the tz database: the day there decides how old a buyer is
     #[arg(long, env = "STORE_TIME_ZONE", default_value = "America/Sao_Paulo")]
     pub time_zone: Tz,
+}
+
+impl TradeConfig {
+    /// The store's rules, as they are where nothing else was settled about accounts.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let Self { currency, dispute_policy, time_zone, .. } = *self;
+        let refund_window = TimeDelta::days(self.refund_window_days.into());
+        let (email_confirmation, staff_second_factor) = (Requirement::Optional, Requirement::Optional);
+        Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation, staff_second_factor }
+    }
+}
+
+/// What roles need that deal with people as well: the key to what is sealed, and what the store has settled about accounts.
+#[derive(Debug, Clone, Args)]
+pub struct StoreConfig {
+    /// Data and trade.
+    #[command(flatten)]
+    pub trade: TradeConfig,
+    /// 32 bytes in base64; wraps the keys of personal data
+    #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
+    pub master_key: SecretString,
     /// Whether an account opens, and an address counts, only once a link that was mailed there is followed: optional, or
     /// required
     #[arg(long, env = "EMAIL_CONFIRMATION", default_value = "optional", value_parser = Requirement::from_str)]
@@ -158,7 +179,7 @@ pub struct GatewayConfig {
     pub payment_stale: Duration,
     /// How many requests of a class anybody may make in a minute, where it is not the usual number, such as
     /// search=1000,login=50; every=1000 holds for all others. Classes: login, registration, session, reset, search,
-    /// purchase, stream, export, change, read, token (bad ones); account and device are logins to one account from strange
+    /// purchase, stream, export, change, read, page, token (bad ones); account and device are logins to one account from strange
     /// and from known devices; mailbox are the links to another password, invitation all other mail (a welcome, links that
     /// confirm) to one address in an hour
     #[arg(long, env = "RATE_LIMITS", default_value = "", hide_default_value = true, value_parser = Quotas::from_str)]

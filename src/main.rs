@@ -17,7 +17,7 @@ use journal::ClaimsFold;
 use journal::{connect, migrate, rebase};
 use ludoteca::beside::beside;
 use ludoteca::config::{MeiliOwnerConfig, OperationsConfig};
-use ludoteca::local::{Postgres, default_data, free_port, new_secret};
+use ludoteca::local::{Postgres, default_data, free_port, new_secret, private_log};
 use ludoteca::roles::{Carriers, Foundation, bind, psp_sandbox};
 use ludoteca::table::{Output, Table};
 use ludoteca::up::{UpArgs, env_file};
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::subcommand;
-use crate::cli::{Bench, Carrier, Cli, Command, JournalCommand, LogFormat, Worker};
+use crate::cli::{Bench, Carrier, Cli, Command, JournalCommand, Keyholder, LogFormat, Trader};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -129,25 +129,25 @@ async fn run(command: Command) -> Result<()> {
             let _: () = carrier.start(stop).await?.relay().await;
             Ok(())
         }
-        Command::Projector(worker) => {
-            worker.start(stop).await?.projector().await;
+        Command::Projector(keyholder) => {
+            keyholder.start(stop).await?.projector().await;
             Ok(())
         }
         Command::Indexer { carrier, search } => carrier.start(stop).await?.indexer(&search).await,
-        Command::Checkout(worker) => {
-            let _: () = worker.start(stop).await?.checkout().await;
+        Command::Checkout(trader) => {
+            let _: () = trader.start(stop).await?.checkout().await;
             Ok(())
         }
-        Command::Payments(payer) => payer.worker.start(stop).await?.payments(&payer.payment).await,
-        Command::Webhooks(payer) => payer.worker.start(stop).await?.webhooks(&payer.payment).await,
+        Command::Payments(payer) => payer.trader.start(stop).await?.payments(&payer.payment).await,
+        Command::Webhooks(payer) => payer.trader.start(stop).await?.webhooks(&payer.payment).await,
         Command::Reconciler { payer, reconcile } => {
-            payer.worker.start(stop).await?.reconciler(&payer.payment, &reconcile).await
+            payer.trader.start(stop).await?.reconciler(&payer.payment, &reconcile).await
         }
-        Command::DlqWatcher { worker, watcher } => {
-            let _: () = worker.start(stop).await?.dlq_watcher(&watcher).await;
+        Command::DlqWatcher { trader, watcher } => {
+            let _: () = trader.start(stop).await?.dlq_watcher(&watcher).await;
             Ok(())
         }
-        Command::Notifier { worker, mail } => worker.start(stop).await?.notifier(&mail).await,
+        Command::Notifier { keyholder, mail } => keyholder.start(stop).await?.notifier(&mail).await,
         Command::PspSandbox(args) => psp_sandbox(&args, bind(args.sandbox_listen).await?, stop).await,
         Command::Migrate(owner) => {
             migrate(&owner.database_owner_url, &owner.database_url).await?;
@@ -160,7 +160,7 @@ async fn run(command: Command) -> Result<()> {
             println!("Next: ludoteca migrate");
             Ok(())
         }
-        Command::Provision { store, queue, meili, print_keys, keep_keys, data } => {
+        Command::Provision { store, queue, meili, print_keys, keep_keys, data, .. } => {
             provision::run(&Foundation::connect(&store, stop).await?, &queue).await?;
             println!("Streams and consumers are there.");
             provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
@@ -206,9 +206,17 @@ async fn run(command: Command) -> Result<()> {
     }
 }
 
-impl Worker {
+impl Keyholder {
     async fn start(&self, stop: CancellationToken) -> Result<Foundation> {
         let foundation = Foundation::connect_role(&self.store, stop.clone()).await?;
+        serve_operations(&self.operations, &foundation.carriers, stop);
+        Ok(foundation)
+    }
+}
+
+impl Trader {
+    async fn start(&self, stop: CancellationToken) -> Result<Foundation> {
+        let foundation = Foundation::connect_without_key(&self.trade, stop.clone()).await?;
         serve_operations(&self.operations, &foundation.carriers, stop);
         Ok(foundation)
     }
@@ -248,6 +256,7 @@ async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: O
             let mut values = env_file::read(data)?;
             values.extend(keys.map(|(name, key)| (name.to_owned(), key.expose_secret().to_owned())));
             env_file::write(data, &values)?;
+            env_file::lay_out(&values)?;
             println!("The keys are in {}.", env_file::path(data).display());
         }
     }
@@ -321,7 +330,7 @@ fn log_to(cli: &Cli) -> Result<()> {
         Command::Up(UpArgs { data, detach: false, .. }) => {
             doctor::may_use(&std::path::absolute(data)?)?;
             std::fs::create_dir_all(data).with_context(|| format!("folder {}", data.display()))?;
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(data.join("ludoteca.log"))?;
+            let file = private_log(&data.join("ludoteca.log"))?;
             log.with_ansi(false).with_writer(file).init();
         }
         _ if cli.log_format == LogFormat::Json => log.json().with_writer(std::io::stderr).init(),

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use chrono::TimeDelta;
 use commands::{Commands, Rules};
 use gateway::{Authority, Progress, Store};
 use journal::{Clock, Journal, Vault, connect, dedicated_pool};
@@ -24,7 +23,7 @@ use workers::{
 use crate::beside::beside;
 use crate::config::{
     GatewayConfig, JournalConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
-    WatcherConfig,
+    TradeConfig, WatcherConfig,
 };
 use crate::{search, secrets};
 
@@ -113,7 +112,7 @@ impl Foundation {
     /// # Errors
     /// When Postgres or NATS cannot be reached, or the journal refuses to be appended to.
     pub async fn connect(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
-        let nats = Nats::connect(config.journal.nats_url.expose_secret()).await?;
+        let nats = Nats::connect(config.trade.journal.nats_url.expose_secret()).await?;
         Self::on(config, nats, stop).await
     }
 
@@ -122,23 +121,38 @@ impl Foundation {
     /// # Errors
     /// When Postgres cannot be reached, or the journal refuses to be appended to.
     pub async fn connect_role(config: &StoreConfig, stop: CancellationToken) -> Result<Self> {
-        let nats = Nats::connect_when_there(config.journal.nats_url.expose_secret()).await?;
+        let nats = Nats::connect_when_there(config.trade.journal.nats_url.expose_secret()).await?;
         Self::on(config, nats, stop).await
     }
 
-    async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
-        let carriers = Carriers::on(&config.journal, nats, stop).await?;
-        let Carriers { journal, nats, stop } = carriers.clone();
+    /// The same for roles that open nobody's data: orders and payments hold none, and the store's rules about accounts do
+    /// not concern them.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, or the journal refuses to be appended to.
+    pub async fn connect_without_key(config: &TradeConfig, stop: CancellationToken) -> Result<Self> {
+        let carriers = Carriers::connect_role(&config.journal, stop).await?;
         let clock = Clock::default();
-        let vault = Vault::open(journal.pool().clone(), &config.master_key, clock.clone()).await?;
-        let refund_window = TimeDelta::days(config.refund_window_days.into());
-        let StoreConfig { currency, dispute_policy, time_zone, email_confirmation, staff_second_factor, .. } = *config;
-        let rules =
-            Rules { currency, refund_window, dispute_policy, time_zone, email_confirmation, staff_second_factor };
-        let commands = Commands::new(journal.clone(), vault.clone(), rules, clock).found_at(&config.store_url);
-        beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop));
+        let vault = Vault::closed(carriers.journal.pool().clone(), clock.clone());
+        let commands = Commands::new(carriers.journal.clone(), vault.clone(), config.rules(), clock);
+        Ok(Self::of(carriers, vault, commands, String::new()))
+    }
+
+    async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
+        let carriers = Carriers::on(&config.trade.journal, nats, stop).await?;
+        let clock = Clock::default();
+        let vault = Vault::open(carriers.journal.pool().clone(), &config.master_key, clock.clone()).await?;
+        let StoreConfig { email_confirmation, staff_second_factor, .. } = *config;
+        let rules = Rules { email_confirmation, staff_second_factor, ..config.trade.rules() };
+        let commands = Commands::new(carriers.journal.clone(), vault.clone(), rules, clock).found_at(&config.store_url);
         let store_url = config.store_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { shared: Shared { commands, nats }, vault, carriers, store_url })
+        Ok(Self::of(carriers, vault, commands, store_url))
+    }
+
+    fn of(carriers: Carriers, vault: Vault, commands: Commands, store_url: String) -> Self {
+        let Carriers { journal, nats, stop } = carriers.clone();
+        beside(stop.clone(), wake_the_relay(journal, nats.clone(), stop));
+        Self { shared: Shared { commands, nats }, vault, carriers, store_url }
     }
 
     /// The journal.

@@ -72,6 +72,14 @@ impl Vault {
         Ok(Self { pool, keyring: Arc::new(keyring), opened, clock })
     }
 
+    /// The vault for who has no key to it: things are kept and forgotten in it, and nothing that is sealed opens
+    /// ([`JournalError::WrongMasterKey`]).
+    #[must_use]
+    pub fn closed(pool: PgPool, clock: Clock) -> Self {
+        let opened = Arc::new(Mutex::new(LruCache::new(MOST_OPENED)));
+        Self { pool, keyring: Arc::new(Keyring::of_nobody()), opened, clock }
+    }
+
     /// A hash of `message` that only a holder of the master key can compute, different for each `purpose`. It stays the
     /// same when the master key is exchanged.
     #[must_use]

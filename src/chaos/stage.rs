@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Api, http};
-use crate::config::{self, JournalConfig, QueueConfig, StoreConfig};
+use crate::config::{self, JournalConfig, QueueConfig, StoreConfig, TradeConfig};
 use crate::local::{NatsCluster, PostgresPair, Process, Wire, free_port, new_secret, write_private};
 use crate::roles::{Foundation, ROLES, Roles};
 use crate::up::env_file::{self, Values};
@@ -92,17 +92,19 @@ impl Stage {
         let gateways = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
         let store = StoreConfig {
             // Past the wires: what is looked at in the end is looked at whatever was broken.
-            journal: JournalConfig {
-                database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
-                database_connections: 12,
-                nats_url: cluster.url().into(),
-                nats_replicas: crate::local::SERVERS,
+            trade: TradeConfig {
+                journal: JournalConfig {
+                    database_url: postgres.url("ludoteca", &app_password, "postgres").into(),
+                    database_connections: 12,
+                    nats_url: cluster.url().into(),
+                    nats_replicas: crate::local::SERVERS,
+                },
+                currency: Currency::BRL,
+                refund_window_days: 7,
+                dispute_policy: DisputePolicy::Suspend,
+                time_zone: Tz::America__Sao_Paulo,
             },
             master_key: new_master_key(),
-            currency: Currency::BRL,
-            refund_window_days: 7,
-            dispute_policy: DisputePolicy::Suspend,
-            time_zone: Tz::America__Sao_Paulo,
             email_confirmation: Requirement::Optional,
             staff_second_factor: Requirement::Optional,
             store_url: format!("http://{}", gateways[0]).parse()?,
@@ -180,7 +182,7 @@ impl Stage {
     pub(super) async fn fail_over(&mut self) -> Result<()> {
         self.postgres.fail_over().await?;
         self.to_postgres.lead_to(self.postgres.port());
-        self.store.journal.database_url = self.postgres.url("ludoteca", &self.app_password, "postgres").into();
+        self.store.trade.journal.database_url = self.postgres.url("ludoteca", &self.app_password, "postgres").into();
         Ok(())
     }
 
@@ -253,7 +255,7 @@ fn settings(folder: &Path, store: &StoreConfig, [gateway, _]: &[String; 2]) -> V
     let path = |name: &str| folder.join(name).display().to_string();
     let settings = [
         ("DATABASE_CONNECTIONS", "6".to_owned()),
-        ("NATS_REPLICAS", store.journal.nats_replicas.to_string()),
+        ("NATS_REPLICAS", store.trade.journal.nats_replicas.to_string()),
         ("MASTER_KEY", store.master_key.expose_secret().to_owned()),
         ("GATEWAY_LISTEN", gateway.clone()),
         ("STORE_URL", format!("http://{gateway}")),

@@ -40,6 +40,15 @@ pub fn write(data: &Path, values: &Values) -> Result<()> {
     write_private(&path(data), &std::iter::once(header).chain(lines).collect::<String>())
 }
 
+/// Writes secrets to the files where roles find them one by one, where those are named: `MASTER_KEY` to `MASTER_KEY_FILE`.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn lay_out(values: &Values) -> Result<()> {
+    let mut named = values.iter().filter_map(|(name, value)| Some((std::env::var_os(format!("{name}_FILE"))?, value)));
+    named.try_for_each(|(file, value)| write_private(Path::new(&file), value))
+}
+
 /// A value as a shell reads it: as it is where nothing in it is special, in single quotes otherwise.
 pub(super) fn quoted(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);

@@ -49,6 +49,7 @@ impl Settings {
         let mut values = env_file::read(&data)?;
         values.extend(secrets(&data, &values)?);
         env_file::write(&data, &values)?;
+        env_file::lay_out(&values)?;
         Self { data, values }.keep_keys()
     }
 

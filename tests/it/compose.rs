@@ -75,7 +75,43 @@ fn every_service_is_pinned_hardened_and_knows_what_it_needs() {
     let nats = &services["nats"];
     assert!(nats["image"].as_str().unwrap().ends_with("-alpine") && nats["healthcheck"]["test"][1] == "wget");
     let dockerfile = std::fs::read_to_string("Dockerfile").unwrap();
-    assert!(dockerfile.contains("USER 10001:10001") && dockerfile.contains("/var/lib/ludoteca/settings"));
+    assert!(dockerfile.contains("USER 10001:10001") && dockerfile.contains("cd /var/lib/ludoteca && install -d"));
+}
+
+/// Where the store's services have their volumes.
+const HOME: &str = "/var/lib/ludoteca/";
+
+/// The volumes of a service, and where it has them.
+fn mounts(service: &Value) -> Vec<(String, String)> {
+    let volumes = service["volumes"].as_array().into_iter().flatten().map(|volume| volume.as_str().unwrap());
+    let parts = volumes.map(|volume| volume.split_once(':').unwrap());
+    parts.map(|(name, place)| (name.to_owned(), place.split(':').next().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn a_service_mounts_the_keys_that_it_uses_and_no_others() {
+    for (name, service) in services().iter().filter(|(_, service)| service["image"] == "ludoteca") {
+        let settings = service["environment"].as_object().unwrap();
+        let files = settings.iter().filter(|(setting, _)| setting.ends_with("_FILE"));
+        let files: Vec<&str> =
+            files.map(|(_, file)| file.as_str().unwrap()).filter(|file| file.contains("/keys/")).collect();
+        let mounts: Vec<(String, String)> = mounts(service);
+        let keys = mounts.iter().filter(|(volume, _)| volume.starts_with("keys-"));
+        for (volume, place) in keys {
+            assert!(files.iter().any(|file| file.starts_with(&format!("{place}/"))), "{name} has no use for {volume}");
+        }
+        let makes_secrets = ["setup", "provision"].contains(&name.as_str());
+        assert_eq!(mounts.iter().any(|(volume, _)| volume == "settings"), makes_secrets, "{name}");
+        if !makes_secrets {
+            let is_there = |file: &&str| mounts.iter().any(|(_, place)| file.starts_with(&format!("{place}/")));
+            assert!(files.iter().all(is_there), "{name} lacks a volume of {files:?}");
+        }
+    }
+    let services = services();
+    for role in ["relay", "indexer", "checkout", "payments", "webhooks", "reconciler", "dlq-watcher", "psp-sandbox"] {
+        let volumes = mounts(&services[role]);
+        assert!(volumes.iter().all(|(volume, _)| volume != "keys-master"), "{role} opens nobody's data");
+    }
 }
 
 /// Servers as the file describes them, and the services that were started beside them.
@@ -107,8 +143,10 @@ impl Compose {
         let nats = NatsServer::start(&folder.path().join("nats"), nats_port, store, analyst).await.unwrap();
         let ports = services.keys().map(|name| (name.clone(), free_port().unwrap())).collect();
         let meili = std::env::var("MEILI_URL").ok().zip(std::env::var("MEILI_MASTER_KEY").ok());
-        for volume in ["settings", "logs", "outbox", "psp"] {
-            std::fs::create_dir(folder.path().join(volume)).unwrap();
+        for place in
+            services.values().flat_map(mounts).filter_map(|(_, place)| place.strip_prefix(HOME).map(str::to_owned))
+        {
+            std::fs::create_dir_all(folder.path().join(place)).unwrap();
         }
         let running = HashMap::new();
         Self { services, folder, postgres, postgres_port, _nats: nats, nats_port, ports, meili, running }
@@ -129,7 +167,7 @@ impl Compose {
             .replace("0.0.0.0:8080", &at(self.ports["gateway"]))
             // Roles have this port each in a container of their own; the gateway serves health by its own routes.
             .replace("0.0.0.0:9100", &at(if service == "gateway" { 0 } else { self.ports[service] }))
-            .replace("/var/lib/ludoteca/", &folder)
+            .replace(HOME, &folder)
     }
 
     fn command(&self, name: &str) -> Command {
@@ -138,6 +176,9 @@ impl Compose {
         command.env_clear().current_dir(self.folder.path()).kill_on_drop(true);
         command.args(service["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
         for (variable, value) in service["environment"].as_object().unwrap() {
+            if self.meili.is_none() && variable.starts_with("MEILI_") {
+                continue;
+            }
             let value = match (variable.as_str(), &self.meili) {
                 ("MEILI_MASTER_KEY", Some((_, key))) => key.clone(),
                 _ => self.here(name, value.as_str().unwrap()),
@@ -202,7 +243,7 @@ async fn the_services_of_the_compose_file_sell_a_game() {
     assert!(compose.entries("psp") > 0 && compose.entries("logs") > 0, "ledger and text log are in volumes");
     let sample = sample();
     visitor.log_in(&sample["ADMIN_EMAIL"], &sample["ADMIN_PASSWORD"].as_str().into()).await.unwrap();
-    let secrets = std::fs::metadata(Path::new(compose.folder.path()).join("settings/jwt-key.pem")).unwrap();
+    let secrets = std::fs::metadata(Path::new(compose.folder.path()).join("keys/tokens/jwt-key.pem")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&secrets.permissions()) & 0o777, 0o600);
     compose.running.clear();
     compose.postgres.stop().await.unwrap();

@@ -22,8 +22,8 @@ async fn bought(app: &TestApp) {
 /// `ludoteca parked --json`: whether it succeeded, and what it listed.
 async fn parked_command(app: &TestApp) -> (bool, serde_json::Value) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
-    command.env("DATABASE_URL", app.store.journal.database_url.expose_secret());
-    command.env("NATS_URL", app.store.journal.nats_url.expose_secret());
+    command.env("DATABASE_URL", app.store.trade.journal.database_url.expose_secret());
+    command.env("NATS_URL", app.store.trade.journal.nats_url.expose_secret());
     command.env("MASTER_KEY", app.store.master_key.expose_secret());
     let done = command.args(["parked", "--json"]).output().await.unwrap();
     (done.status.success(), serde_json::from_slice(&done.stdout).unwrap())

@@ -22,7 +22,7 @@ use gateway::ProxyHeader;
 use ipnet::IpNet;
 use ludoteca::config::{
     GatewayConfig, JournalConfig, MailConfig, PaymentConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig,
-    SecretsConfig, StoreConfig, WatcherConfig,
+    SecretsConfig, StoreConfig, TradeConfig, WatcherConfig,
 };
 use ludoteca::local::{NatsServer, free_port};
 use ludoteca::roles::{Foundation, ROLES, bind, psp_sandbox};
@@ -131,12 +131,14 @@ impl TestApp {
         let gateway_acceptor = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = address(&gateway_acceptor);
         let store = StoreConfig {
-            journal: journal_at(database_url, &nats),
+            trade: TradeConfig {
+                journal: journal_at(database_url, &nats),
+                currency: Currency::BRL,
+                refund_window_days: wishes.refund_window_days.unwrap_or(7),
+                dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
+                time_zone: wishes.time_zone.unwrap_or(Tz::America__Sao_Paulo),
+            },
             master_key,
-            currency: Currency::BRL,
-            refund_window_days: wishes.refund_window_days.unwrap_or(7),
-            dispute_policy: wishes.dispute_policy.unwrap_or(DisputePolicy::Suspend),
-            time_zone: wishes.time_zone.unwrap_or(Tz::America__Sao_Paulo),
             email_confirmation: wishes.email_confirmation,
             staff_second_factor: wishes.staff_second_factor,
             // A name, as passkeys want one.
@@ -164,7 +166,7 @@ impl TestApp {
             sandbox_listen: address(&psp_acceptor).trim_start_matches("http://").parse().unwrap(),
             psp_key: PSP_KEY.into(),
             sandbox_webhook_url: format!("{url}/webhooks/psp"),
-            psp_webhook_secret: "whsec_test".into(),
+            psp_webhook_secret: "whsec_of_tests".into(),
             sandbox_pix: wishes.pix.unwrap_or(Duration::from_millis(200)),
             sandbox_file: None,
         };
@@ -313,8 +315,8 @@ impl TestApp {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("LUDOTECA_DATA", self.folder.path().display().to_string()),
-            ("DATABASE_URL", self.store.journal.database_url.expose_secret().to_owned()),
-            ("NATS_URL", self.store.journal.nats_url.expose_secret().to_owned()),
+            ("DATABASE_URL", self.store.trade.journal.database_url.expose_secret().to_owned()),
+            ("NATS_URL", self.store.trade.journal.nats_url.expose_secret().to_owned()),
             ("MASTER_KEY", self.store.master_key.expose_secret().to_owned()),
             ("PSP_URL", self.payment.psp_url.clone()),
             ("PAYMENT_ATTEMPTS", self.payment.queue.payment_attempts.to_string()),
@@ -410,7 +412,7 @@ fn address(listener: &TcpListener) -> String {
 fn new_secrets(folder: &Path) -> SecretsConfig {
     let (jwt_key_file, secrets) = (folder.join("jwt.pem"), folder.join("webhook-secrets"));
     std::fs::write(&jwt_key_file, gateway::generate_key().unwrap().expose_secret()).unwrap();
-    std::fs::write(&secrets, "whsec_test\nwhsec_next\n").unwrap();
+    std::fs::write(&secrets, "whsec_of_tests\nwhsec_next\n").unwrap();
     SecretsConfig { jwt_key_file, psp_webhook_secrets_file: Some(secrets), psp_webhook_secret: vec![] }
 }
 

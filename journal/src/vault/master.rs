@@ -74,6 +74,16 @@ impl Keyring {
         Ok(Self { predecessor: predecessor.map(Master::from_bytes).transpose()?, hashing, ours })
     }
 
+    /// Keys that nobody has ever wrapped anything by.
+    pub(super) fn of_nobody() -> Self {
+        let new = || {
+            let mut key = Key::default();
+            rand::rngs::OsRng.fill_bytes(&mut key);
+            SecretBox::new(Box::new(key))
+        };
+        Self { ours: Master(new()), predecessor: None, hashing: new() }
+    }
+
     /// The key by which something was wrapped. What names none was wrapped by the first.
     pub(super) fn by_id(&self, id: Option<&str>) -> Result<&Master, JournalError> {
         let Some(id) = id else { return Ok(self.predecessor.as_ref().unwrap_or(&self.ours)) };

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -33,6 +34,13 @@ impl Workshop {
 
     /// What a tool says; the test fails with it where the tool does.
     async fn run(&self, tool: &str, arguments: &[&str]) -> String {
+        let (is_well, said) = self.ask(tool, arguments).await;
+        assert!(is_well, "{tool} {arguments:?}: {said}");
+        said
+    }
+
+    /// Whether a tool is content, and what it says.
+    async fn ask(&self, tool: &str, arguments: &[&str]) -> (bool, String) {
         let path = format!("{}:{}", self.tools.join("bin").display(), std::env::var("PATH").unwrap());
         let local = self.folder.path().join("node_modules/.bin").join(tool);
         let mut command = if local.exists() {
@@ -46,8 +54,7 @@ impl Workshop {
         let run = command.kill_on_drop(true).current_dir(self.folder.path()).output();
         let done = tokio::time::timeout(Duration::from_mins(3), run).await.expect(tool).unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert!(done.status.success(), "{tool} {arguments:?}: {said}");
-        said
+        (done.status.success(), said)
     }
 
     fn read(&self, file: &str) -> String {
@@ -79,6 +86,45 @@ async fn linters_find_nothing_in_the_document() {
     let said = workshop.run("redocly", &["lint", "--format", "json", "openapi.json"]).await;
     assert!(said.contains(r#""errors": 0"#) && said.contains(r#""warnings": 0"#), "{said}");
     workshop.run("spectral", &["lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", "openapi.json"]).await;
+}
+
+/// The API as it was last released.
+const RELEASED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+
+#[tokio::test]
+async fn no_client_of_the_last_release_breaks() {
+    let Some(workshop) = Workshop::open() else { return };
+    workshop.run("node", &["breaking.js", RELEASED, "openapi.json"]).await;
+}
+
+#[tokio::test]
+async fn a_change_that_breaks_clients_is_found_and_one_that_does_not_is_let_pass() {
+    let Some(workshop) = Workshop::open() else { return };
+    let changed = |path: &str, change: fn(&mut Value)| {
+        let mut document = gateway::openapi_document().clone();
+        change(document.pointer_mut(path).unwrap());
+        document
+    };
+    let schema = |name: &str| format!("/components/schemas/{name}");
+    let (library, purchase, game) = ("/paths/~1biblioteca/get", schema("Purchase"), schema("Game"));
+    for (what, breaks, document) in [
+        ("an operation is gone", true, changed("/paths", |paths| remove(paths, "/biblioteca"))),
+        ("an operation is called otherwise", true, changed(library, |it| it["operationId"] = json!("listShelf"))),
+        ("a field has to be sent", true, changed(&purchase, |it| it["required"] = json!(["expected_total"]))),
+        ("a field is refused", true, changed(&purchase, |it| remove(&mut it["properties"], "expected_total"))),
+        ("a field is no longer told", true, changed(&game, |it| remove(&mut it["properties"], "title"))),
+        ("a field may be sent", false, changed(&purchase, |it| it["properties"]["gift"] = json!({ "type": "string" }))),
+        ("a field is told", false, changed(&game, |it| it["properties"]["demo"] = json!({ "type": "boolean" }))),
+        ("nothing but words", false, changed(library, |it| it["summary"] = json!("The shelf"))),
+    ] {
+        std::fs::write(workshop.folder.path().join("changed.json"), document.to_string()).unwrap();
+        let (passes, said) = workshop.ask("node", &["breaking.js", "openapi.json", "changed.json"]).await;
+        assert_eq!(passes, !breaks, "{what}: {said}");
+    }
+}
+
+fn remove(part: &mut Value, name: &str) {
+    part.as_object_mut().unwrap().remove(name).unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::money::Price;
 use crate::text::{Description, Labels, Name, Title};
 
 mod promotion;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +18,7 @@ pub use promotion::{Discount, InvalidPercent, MAX_DAYS, MAX_PROMOTIONS, Percent,
 /// <https://www.gov.br/mj/pt-br/assuntos/seus-direitos/classificacao-1>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AgeRating(u8);
 
 /// A number that is no rating.
@@ -52,6 +53,7 @@ impl From<AgeRating> for i32 {
 
 /// Everything about a game but its price.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GameDetails {
     /// As shown in the catalogue.
     pub title: Title,
@@ -76,6 +78,7 @@ pub struct GameDetails {
 /// The day on which a game came or will come out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReleaseDate(NaiveDate);
 
 /// Before there were games, or too far ahead to be meant.
@@ -165,6 +168,7 @@ pub enum GameCommand {
 
 /// What happened to a game.
 #[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum GameEvent {
     /// It came into the catalogue.
     GameCreated {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// An ISO 4217 code: three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(with = "String", extend("pattern" = "^[A-Z]{3}$")))]
 pub struct Currency([u8; 3]);
 
 /// What is wrong with an amount.
@@ -87,6 +89,7 @@ impl From<Currency> for String {
 
 /// An amount in minor units (cents, centavos) of a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Money {
     /// Minor units; 5990 is R$ 59.90, or ¥ 5990.
     pub amount: i64,
@@ -135,6 +138,7 @@ impl fmt::Display for Money {
 /// What a game costs: never negative, in the store's currency, at most [`Price::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Price(Money);
 
 impl Price {

@@ -15,7 +15,7 @@ mod dispute;
 mod error;
 mod event;
 mod refund;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +46,7 @@ pub struct Offer {
 
 /// A game in an order, at the price that was agreed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
     /// Which game.
     pub game: GameId,
@@ -61,6 +62,7 @@ pub struct Line {
 /// Why an order was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum CancelReason {
     /// The buyer or an admin asked for it.
     Requested,

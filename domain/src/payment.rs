@@ -15,7 +15,7 @@ mod command;
 mod dispute;
 mod error;
 mod event;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +30,7 @@ pub type MethodToken = Text<1, 200>;
 /// How the buyer pays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum PaymentMethod {
     /// A card that the PSP knows by a token.
     Card {
@@ -42,6 +43,7 @@ pub enum PaymentMethod {
 
 /// Why a payment did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The PSP's code, or ours where the PSP said nothing.
     pub code: String,
@@ -51,6 +53,7 @@ pub struct Failure {
 
 /// What the buyer has to do before a pending payment can succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NextAction {
     /// What kind of action, in the PSP's words.
     pub kind: String,
@@ -62,6 +65,7 @@ pub struct NextAction {
 
 /// The facts that stay the same for the whole life of a payment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Terms {
     /// What is paid.
     pub order: OrderId,
@@ -77,6 +81,7 @@ pub struct Terms {
 
 /// What somebody did to a dead letter, for those who come after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LetterNote {
     /// What kind of dead letter it was.
     pub class: String,

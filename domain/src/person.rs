@@ -78,10 +78,12 @@ pub struct Profile {
 /// was sealed, and base64.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sealed(pub String);
 
 /// A [`Profile`] as it stands in events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SealedProfile {
     /// The event that carries it; a sealed value opens nowhere else.
     pub sealed_in: EventId,
@@ -95,6 +97,7 @@ pub struct SealedProfile {
 
 /// An [`Email`] as it stands in an event before it is part of the profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SealedEmail {
     /// The event that carries it.
     pub sealed_in: EventId,

@@ -34,6 +34,7 @@ pub enum InvalidText {
 /// Read back as it was recorded, whatever the bounds are today.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Text<const MIN: usize, const MAX: usize, const LINES: bool = false>(String);
 
 /// A game's title as shown in the catalogue.
@@ -90,6 +91,7 @@ impl<const MIN: usize, const MAX: usize, const LINES: bool> From<Text<MIN, MAX, 
 /// At most [`Labels::MAX`] distinct labels, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Labels(Vec<Label>);
 
 impl Labels {

@@ -14,7 +14,7 @@ mod command;
 mod error;
 mod event;
 mod mailbox;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +42,7 @@ pub enum Requirement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Role {
     /// Buys games.
     Customer,

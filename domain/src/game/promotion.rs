@@ -17,6 +17,7 @@ pub const MAX_DAYS: i64 = 366;
 /// How much less a game costs, in percent: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Percent(u8);
 
 /// A number that is no discount.
@@ -41,6 +42,7 @@ impl From<Percent> for i32 {
 /// What a promotion does to a price.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Discount {
     /// Takes so much off; what is left is rounded down to whole minor units.
     Percent(Percent),
@@ -67,6 +69,7 @@ impl Discount {
 
 /// A discount for a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Promotion {
     /// Its number within the game, from 1.
     pub number: u32,

@@ -10,7 +10,8 @@ use crate::money::Price;
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "GameEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
-pub(super) enum Stored {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum Stored {
     GameCreated { details: GameDetails, price: Price },
     GameUpdated { details: GameDetails },
     GamePriceChanged { price: Price },

@@ -6,6 +6,7 @@ use crate::{GameId, PaymentId, UserId};
 
 /// What happened to an order.
 #[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum OrderEvent {
     /// It was placed.
     OrderCreated {

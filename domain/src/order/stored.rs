@@ -12,7 +12,8 @@ use crate::{GameId, PaymentId, UserId};
 /// compiler holds them to; where they no longer should, the conversion belongs here.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "OrderEvent", tag = "type")]
-pub(super) enum Stored {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum Stored {
     OrderCreated {
         buyer: UserId,
         lines: Vec<Line>,

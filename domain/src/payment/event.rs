@@ -4,6 +4,7 @@ use crate::{OrderId, UserId};
 
 /// What happened to a payment.
 #[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum PaymentEvent {
     /// It was begun.
     PaymentInitiated(Terms),

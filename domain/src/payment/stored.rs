@@ -11,7 +11,8 @@ use crate::{OrderId, UserId};
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "PaymentEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
-pub(super) enum Stored {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum Stored {
     PaymentInitiated(Terms),
     PaymentSubmitted {
         reference: PspReference,

@@ -7,6 +7,7 @@ use crate::person::SealedProfile;
 /// What a change of a profile did to the birth date, which is sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum BirthDateChange {
     /// Nothing.
     #[default]
@@ -21,6 +22,7 @@ pub enum BirthDateChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Evidence {
     /// A document with a photograph.
     IdentityDocument,
@@ -34,6 +36,7 @@ pub enum Evidence {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum AgeSource {
     /// They said so.
     #[default]

@@ -19,6 +19,7 @@ pub type ApiKeyName = Text<1, 60>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Scope {
     /// To look for games and to read them.
     ReadCatalogue,

@@ -17,6 +17,7 @@ pub type AuthenticatorName = Text<1, 60>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum AuthenticatorKind {
     /// A key pair on a device, which asks for a finger, a face or a PIN (`WebAuthn`); opens the account alone.
     Passkey,

@@ -6,6 +6,7 @@ use crate::person::{SealedEmail, SealedProfile};
 
 /// What happened to an account.
 #[derive(Debug, Clone, PartialEq, strum::IntoStaticStr, strum::VariantNames)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum UserEvent {
     /// An account was opened.
     UserRegistered {

@@ -12,7 +12,8 @@ use crate::person::{SealedEmail, SealedProfile};
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "UserEvent", tag = "type")]
 #[expect(clippy::enum_variant_names, reason = "the names are stored")]
-pub(super) enum Stored {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum Stored {
     UserRegistered { profile: SealedProfile, role: Role, awaits_confirmation: bool },
     UserRegistrationRepeated {},
     UserProfileChanged { profile: SealedProfile, address_changed: bool, birth_date: BirthDateChange },

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::aggregate;
 use crate::money::Money;
-use crate::text::Text;
+use crate::text::{InvalidText, Text};
 use crate::{OrderId, UserId};
 
 mod command;
@@ -24,8 +24,44 @@ pub use dispute::{Dispute, DisputeStatus};
 pub use error::PaymentError;
 pub use event::PaymentEvent;
 
-/// What the PSP calls a payment method that was given to it by the buyer's browser; no card data.
-pub type MethodToken = Text<1, 200>;
+/// What the PSP calls a payment method that was given to it by the buyer's browser. It begins with a letter, as all of them
+/// do (`pm_…`, `tok_…`), so a card's number is none: it would stay in the history for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MethodToken(Text<1, 200>);
+
+/// What is wrong with a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// It is too short, too long, or no text.
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    /// It may be the number of a card.
+    #[error("must begin with a letter, as tokens of the PSP do; never send a card's number")]
+    NoToken,
+}
+
+impl MethodToken {
+    /// What a token looks like, as a regular expression.
+    pub const PATTERN: &str = "^[A-Za-z]";
+
+    /// Trims and checks.
+    ///
+    /// # Errors
+    /// [`InvalidToken`] says what is wrong, and nothing of what was sent.
+    pub fn parse(raw: &str) -> Result<Self, InvalidToken> {
+        let token = Text::parse(raw)?;
+        let is_one = token.as_str().starts_with(|c: char| c.is_ascii_alphabetic());
+        if is_one { Ok(Self(token)) } else { Err(InvalidToken::NoToken) }
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
 
 /// How the buyer pays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

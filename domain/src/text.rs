@@ -58,15 +58,21 @@ impl<const MIN: usize, const MAX: usize, const LINES: bool> Text<MIN, MAX, LINES
     /// [`InvalidText`] names the bound that was broken.
     pub fn parse(raw: &str) -> Result<Self, InvalidText> {
         let text = raw.trim();
-        let allowed = |c: char| !c.is_control() || (LINES && matches!(c, '\n' | '\r' | '\t'));
+        // What turns the direction of a line makes it read as another one.
+        let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        let allowed = |c: char| (!c.is_control() && !turns(c)) || (LINES && matches!(c, '\n' | '\r' | '\t'));
         if !text.chars().all(allowed) {
             return Err(InvalidText::Control);
         }
-        match text.chars().count() {
-            n if n < MIN => Err(InvalidText::TooShort { min: MIN }),
-            n if n > MAX => Err(InvalidText::TooLong { max: MAX }),
-            _ => Ok(Self(text.to_owned())),
+        let is_seen =
+            |c: &char| !matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}');
+        if text.chars().filter(is_seen).count() < MIN {
+            return Err(InvalidText::TooShort { min: MIN });
         }
+        if text.chars().count() > MAX {
+            return Err(InvalidText::TooLong { max: MAX });
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// The text itself.

@@ -138,7 +138,7 @@ fn trade() -> Value {
             "ends_at": { "example": "2026-12-08T00:00:00Z" },
         },
         "PaymentMethod": {
-            "token": with(line(MethodToken::MIN, MethodToken::MAX), &json!({ "example": "pm_card_visa" })),
+            "token": { "minLength": 1, "maxLength": 200, "pattern": MethodToken::PATTERN, "example": "pm_card_visa" },
         },
         "Purchase": { "games": { "minItems": 1, "maxItems": MAX_GAMES, "uniqueItems": true, "items": ids } },
         "Reason": { "reason": with(line(0, 200), &json!({ "example": "the bank was away" })) },

@@ -257,7 +257,7 @@ pub(crate) async fn known<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -
             return Err(AuthorizationError.into());
         };
         request.set_data(actor);
-        request.set_data(Identity { actor, ..identity });
+        request.set_data(identity);
     }
     endpoint.call(request).await
 }
@@ -273,10 +273,11 @@ pub(crate) enum Visitor {
 }
 
 impl Visitor {
-    pub(crate) fn user(&self) -> Option<UserId> {
+    /// Whose games are to be told from others: nobody's to a program, whose key is good for the catalogue only.
+    pub(crate) fn buyer(&self) -> Option<UserId> {
         match self {
-            Self::Known(SignedIn(actor)) => actor.user(),
-            Self::Anyone => None,
+            Self::Known(SignedIn(actor)) if actor.key().is_none() => actor.user(),
+            Self::Known(_) | Self::Anyone => None,
         }
     }
 

@@ -184,12 +184,12 @@ impl Authority {
         })
     }
 
-    /// Waits until a token speaks for somebody else than who has opened something with it: for nobody, or for another role.
-    /// While nobody knows, what is open stays open.
-    pub(crate) async fn over(&self, identity: Identity) {
+    /// Waits until a token no longer speaks for who has opened something with it, but for nobody or in another role. While
+    /// nobody knows, what is open stays open.
+    pub(crate) async fn over(&self, identity: Identity, opened_by: Actor) {
         let mut fresh = self.fresh.subscribe();
-        let opened_by = |now: Result<Option<Actor>, Problem>| now.map_or(true, |now| now == Some(identity.actor));
-        let ended = async { while opened_by(self.now(&identity)) && fresh.changed().await.is_ok() {} };
+        let is_same = |now: Result<Option<Actor>, Problem>| now.map_or(true, |now| now == Some(opened_by));
+        let ended = async { while is_same(self.now(&identity)) && fresh.changed().await.is_ok() {} };
         tokio::select! {
             () = tokio::time::sleep(identity.life) => (),
             () = ended => (),

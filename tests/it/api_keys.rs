@@ -66,7 +66,15 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else_of_what_its_owner_may(
     assert_eq!(actor, format!("user:{} key:{}", app.admin.id, keeper.id), "both answer for it");
     reader.get("/health/figures").await.expect(200);
     reader.get("/dlq").await.expect(200);
-    reader.get("/jogos/busca").await.expect(200);
+    // Whoever has the key learns nothing of its owner.
+    let summit = app.game("Summit", 0).await;
+    let order = app.admin.buy(&[&summit], "pm_card_visa").await;
+    app.admin.sees_order(&order, "completed").await;
+    app.admin.owns(&["Summit"]).await;
+    let found =
+        async |who: &Person| who.get("/jogos/busca?q=summit&exclude_owned=true").await.expect(200)["total"].clone();
+    eventually("who owns a game can leave it out", || async { (found(&app.admin).await, json!(0)) }).await;
+    assert_eq!(found(&reader).await, 1);
     reader.post("/jogos", &game).await.refused(403, "insufficient_scope");
     // What strangers may do, programs may as well; a key is no cookie.
     for path in ["/health/live", "/health/ready", "/.well-known/jwks.json"] {

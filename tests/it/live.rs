@@ -179,5 +179,8 @@ async fn whoever_is_no_admin_any_more_sees_no_more_of_others() {
     let to_the_end = async { while others.0.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(Duration::from_secs(20), to_the_end).await.expect("the stream ends");
     eve.get(&path).await.refused(404, "not_found");
+    // Her own goes on.
     own.until("OrderCompleted").await;
+    ana.post(&format!("/pedidos/{order}/reembolso"), &json!({})).await.expect(202);
+    own.until("OrderRefunded").await;
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use commands::Actor;
 use domain::{OrderId, UserId};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -52,7 +53,7 @@ impl LiveUpdates {
         actor.must_own(UserId::from_uuid(view.user_id))?;
         let user = actor.user().ok_or_else(Problem::not_found)?;
         let happening = live.order(user, order, place(last_event_id, after)?.unwrap_or_default()).await?;
-        Ok(notices(happening, store.0, *identity.0))
+        Ok(notices(happening, store.0, (*identity.0, actor)))
     }
 
     /// What happens to all of one's own orders, as server-sent events; resumes after `Last-Event-ID`.
@@ -69,7 +70,7 @@ impl LiveUpdates {
     ) -> Result<Notices, Problem> {
         let user = actor.user().ok_or_else(Problem::not_found)?;
         let happening = live.person(user, place(last_event_id, after)?).await?;
-        Ok(notices(happening, store.0, *identity.0))
+        Ok(notices(happening, store.0, (*identity.0, actor)))
     }
 }
 
@@ -80,9 +81,13 @@ fn place(last_event_id: Header<Option<String>>, after: Query<Option<String>>) ->
 }
 
 /// Ends with the right to open it.
-fn notices(notices: impl Stream<Item = Notice> + Send + 'static, store: &Arc<Store>, identity: Identity) -> Notices {
+fn notices(
+    notices: impl Stream<Item = Notice> + Send + 'static,
+    store: &Arc<Store>,
+    (identity, opened_by): (Identity, Actor),
+) -> Notices {
     let store = store.clone();
-    let over = Box::pin(async move { store.authority.over(identity).await });
+    let over = Box::pin(async move { store.authority.over(identity, opened_by).await });
     let notices = notices.take_until(over).boxed();
     let event = |notice: Notice| Event::message(notice.to_json_string()).id(&notice.id).event_type("notice");
     Notices::Stream(EventStream::new(notices).keep_alive(HEARTBEAT).to_event(event), "no-store".to_owned())

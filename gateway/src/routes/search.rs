@@ -125,7 +125,7 @@ impl Search {
             }
         }
         let pool = store.pool();
-        let owned = match visitor.user() {
+        let owned = match visitor.buyer() {
             Some(user) => projections::library::owned(pool, user).await?,
             None => HashSet::new(),
         };

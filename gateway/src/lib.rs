@@ -116,23 +116,20 @@ pub async fn serve(store: Store, listener: TcpListener, edge: Edge, stop: Cancel
 }
 
 fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc<live::Live>) -> impl Endpoint {
-    // Unboxed all the way, their type is larger than the compiler looks at.
     let api = openapi::service();
     let routes = Route::new()
-        .at("/docs", poem::get(openapi::explore).around(headers::explored).around(limits::limited))
-        .at(
-            "/openapi.json",
-            poem::get(openapi::describe).around(headers::kept).around(middleware::compressed).around(limits::limited),
-        )
-        .at("/problems/:code", poem::get(problem_page::explain).around(limits::limited))
+        .at("/docs", poem::get(openapi::explore).around(headers::explored))
+        .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
+        .at("/problems/:code", poem::get(problem_page::explain))
         .at("/metrics", poem::get(metrics::scrape))
-        .at("/.well-known/security.txt", poem::get(security_txt::tell).around(limits::limited))
-        .nest("/loja", storefront::files().around(limits::limited))
+        .at("/.well-known/security.txt", poem::get(security_txt::tell))
+        .nest("/loja", storefront::files())
         .nest(
             "/",
             api.around(unreadable::explained)
                 .around(middleware::imported)
                 .around(scope::held)
+                // Unboxed all the way, their type is larger than the compiler looks at.
                 .boxed()
                 .around(limits::limited)
                 .around(security_log::watched)
@@ -141,6 +138,7 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
                 .around(middleware::compressed)
                 .around(storefront::home),
         )
+        .around(limits::limited_pages)
         .around(headers::headed)
         .around(session::from_cookie)
         .with(poem::middleware::CookieJarManager::new());

@@ -140,8 +140,22 @@ impl Limits {
 
 /// Counts a request, and says with its answer what is left.
 pub(crate) async fn limited<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
-    let class = Class::of(request.method(), request.uri().path());
-    let (Some(class), Some(limits)) = (class, request.data::<Arc<Limits>>().cloned()) else {
+    match Class::of(request.method(), request.uri().path()).filter(|class| *class != Class::Page) {
+        Some(class) => counted(&endpoint, request, class).await,
+        None => endpoint.call(request).await.map(IntoResponse::into_response),
+    }
+}
+
+/// The same for what is the same for all, and so no part of the API: by the whole path, before it is shortened for a route.
+pub(crate) async fn limited_pages<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
+    match Class::of(request.method(), request.uri().path()) {
+        Some(Class::Page) => counted(&endpoint, request, Class::Page).await,
+        _ => endpoint.call(request).await.map(IntoResponse::into_response),
+    }
+}
+
+async fn counted<E: Endpoint>(endpoint: &E, request: Request, class: Class) -> Result<Response> {
+    let Some(limits) = request.data::<Arc<Limits>>().cloned() else {
         return endpoint.call(request).await.map(IntoResponse::into_response);
     };
     let user = request.data::<commands::Actor>().and_then(|actor| actor.user());

@@ -35,8 +35,25 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Everything of `web/`.
 pub(crate) fn files() -> impl Endpoint {
-    let kept = |how| guarded(EmbeddedFilesEndpoint::<Files>::new(), how);
+    let kept = |how| guarded(EmbeddedFilesEndpoint::<Files>::new().around(file), how);
     Route::new().nest(format!("/{}", *VERSION), kept(FOR_EVER)).nest("/", kept(ASK_AGAIN))
+}
+
+/// A file by its name; the page itself is at `/` only. The library's tags have no quotes (RFC 9110, 8.8.3).
+async fn file<E: Endpoint>(files: Arc<E>, mut request: Request) -> Result<Response> {
+    if matches!(request.uri().path(), "" | "/" | "/index.html") {
+        return Err(poem::error::NotFoundError.into());
+    }
+    let bare = |tag: &HeaderValue| HeaderValue::from_str(tag.to_str().ok()?.trim_matches('"')).ok();
+    if let Some(tag) = request.headers().get(IF_NONE_MATCH).and_then(bare) {
+        request.headers_mut().insert(IF_NONE_MATCH, tag);
+    }
+    let mut response = files.call(request).await?.into_response();
+    let quoted = |tag: &HeaderValue| HeaderValue::from_str(&format!("\"{}\"", tag.to_str().ok()?)).ok();
+    if let Some(tag) = response.headers().get(ETAG).and_then(quoted) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
 }
 
 /// The one page, at `/`; all other paths are the API's. A browser that asks for what is not there gets the page as

@@ -50,9 +50,15 @@ async fn what_is_public_is_not_sent_again_to_whoever_has_it() {
         let first = app.visitor().get(path).await;
         assert_eq!((first.status, first.header("cache-control")), (200, "no-cache".to_owned()), "{path}");
         let tag = first.header("etag");
+        assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"'), "{path}: {tag}");
         let again = with(&app.visitor(), Method::GET, path, &[("If-None-Match", &tag)]).await;
         assert_eq!((again.status, again.header("etag")), (304, tag), "{path}");
     }
+    let tag = app.visitor().get("/loja/main.js").await.header("etag");
+    assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+    let again = with(&app.visitor(), Method::GET, "/loja/main.js", &[("If-None-Match", &tag)]).await;
+    assert_eq!((again.status, again.header("etag")), (304, tag));
+    app.visitor().get("/loja/").await.refused(404, "no_such_route");
     let tag = app.visitor().get("/jogos").await.header("etag");
     app.game("Harbor", 100).await;
     let changed = with(&app.visitor(), Method::GET, "/jogos", &[("If-None-Match", &tag)]).await;

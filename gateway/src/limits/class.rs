@@ -26,7 +26,7 @@ pub enum Class {
     Change,
     /// To read anything else.
     Read,
-    /// To have what is the same for all: files of the shop, documents, whether the store is ready.
+    /// To have what is the same for all: files of the shop, documents.
     Page,
     /// To show an access token that is not good.
     Token,
@@ -41,14 +41,12 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of a request; none for the PSP, whose signature counts, and for what asks whether the process is alive.
+    /// The class of a request; none for the PSP, whose signature counts, and for who asks whether the process lives and is ready.
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         Some(match (method, parts.as_slice()) {
-            (_, ["webhooks" | "metrics", ..] | ["health", "live"]) => return None,
-            (_, ["health", "ready"] | ["" | "loja" | "docs" | "problems" | "openapi.json" | ".well-known", ..]) => {
-                Self::Page
-            }
+            (_, ["webhooks" | "metrics", ..] | ["health", "live" | "ready"]) => return None,
+            (_, ["" | "loja" | "docs" | "problems" | "openapi.json" | ".well-known", ..]) => Self::Page,
             (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => Self::Login,
             (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
             | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
@@ -109,8 +107,7 @@ mod tests {
             (Method::GET, "/users/me/export", Some(Class::Export)),
             (Method::GET, "/loja/main.js", Some(Class::Page)),
             (Method::GET, "/", Some(Class::Page)),
-            (Method::GET, "/health/ready", Some(Class::Page)),
-            (Method::GET, "/health/live", None),
+            (Method::GET, "/health/ready", None),
             (Method::POST, "/webhooks/psp", None),
         ] {
             assert_eq!(Class::of(&method, path), class, "{method} {path}");

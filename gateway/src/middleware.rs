@@ -179,10 +179,12 @@ pub(crate) async fn observed<E: Endpoint>(endpoint: Arc<E>, request: Request) ->
     let (status, took) = (response.status(), begun.elapsed());
     REQUESTS.with_label_values(&[method.as_str(), status.as_str()]).observe(took.as_secs_f64());
     let took_ms = took.as_secs_f64() * 1_000.0;
+    let path = || openapi::loggable(&method, &path);
     if status.is_server_error() {
+        let path = path();
         tracing::warn!(%method, path, status = status.as_u16(), took_ms, "{method} {path} → {status}");
     } else {
-        tracing::debug!(%method, path, status = status.as_u16(), took_ms, "{method} {path} → {status}");
+        tracing::debug!(%method, path = path(), status = status.as_u16(), took_ms, "{method} → {status}");
     }
     Ok(response)
 }

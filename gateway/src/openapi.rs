@@ -86,7 +86,8 @@ pub fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Val
 pub(crate) fn loggable(method: &Method, path: &str) -> String {
     let Some((template, _)) = operation(method.as_str(), path) else { return "(no operation)".to_owned() };
     let told = |(wanted, given): (&str, &str)| {
-        let is_id = given == "me" || Uuid::try_parse(given).is_ok() || given.parse::<u64>().is_ok();
+        let is_number = matches!(wanted, "{sequence}" | "{number}") && given.parse::<u64>().is_ok();
+        let is_id = given == "me" || Uuid::try_parse(given).is_ok() || is_number;
         if is_id { given.to_owned() } else { wanted.to_owned() }
     };
     template.split('/').zip(path.split('/')).map(told).collect::<Vec<_>>().join("/")
@@ -169,6 +170,9 @@ mod tests {
             (format!("/users/{id}"), format!("/users/{id}")),
             ("/users/ana@example.com".to_owned(), "/users/{id}".to_owned()),
             ("/users/me".to_owned(), "/users/me".to_owned()),
+            // As long as a person's number with the tax office.
+            ("/users/12345678909".to_owned(), "/users/{id}".to_owned()),
+            ("/dlq/7".to_owned(), "/dlq/7".to_owned()),
             ("/ana@example.com".to_owned(), "(no operation)".to_owned()),
         ] {
             assert_eq!(loggable(&Method::GET, &path), logged, "{path}");

@@ -130,7 +130,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "").about(wrong)
     }
 
-    /// Fields that cannot be read: not as the OpenAPI document says.
+    /// Fields and parameters that cannot be read: not as the OpenAPI document says.
     pub(crate) fn unreadable(wrong: Vec<(String, String)>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", "").about(wrong)
     }
@@ -196,17 +196,16 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
             _ => "error",
         };
-        let detail = match (status, error.downcast_ref::<ParseParamError>()) {
-            (StatusCode::UNAUTHORIZED, _) => "a valid access token is needed".to_owned(),
-            (StatusCode::NOT_FOUND, _) => "there is no such route".to_owned(),
-            (_, Some(parameter)) => format!("{}: {}", parameter.name, without_types(&parameter.reason)),
+        // A header, or a list of which one is wrong.
+        if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
+            return Self::unreadable(vec![(parameter.name.to_owned(), without_types(&parameter.reason))]);
+        }
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => "a valid access token is needed".to_owned(),
+            StatusCode::NOT_FOUND => "there is no such route".to_owned(),
             _ => without_types(&error.to_string()),
         };
-        let mut problem = Self::new(status, code, detail);
-        if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
-            problem.details_mut().field = Some(parameter.name.to_owned());
-        }
-        problem
+        Self::new(status, code, detail)
     }
 
     /// The body, for places that answer without the API layer.

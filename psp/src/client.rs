@@ -155,8 +155,10 @@ impl PspClient {
         self.send(self.http.get(self.at(&["disputes", dispute]))).await
     }
 
-    /// An address of the PSP's API; an id may be anything, and stays one part of it.
+    /// An address of the PSP's API. Ids come from outside: whatever is no letter, digit or underscore cannot lead elsewhere.
     fn at(&self, path: &[&str]) -> reqwest::Url {
+        let tame = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let path = path.iter().map(|part| part.chars().map(tame).collect::<String>());
         let mut url = self.base.clone();
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().push("v1").extend(path);
@@ -179,5 +181,25 @@ impl PspClient {
             return Err(PspError::of_answer(status.as_u16(), retry_after, &body));
         }
         serde_json::from_str(&body).map_err(|error| PspError::Unknown(format!("unreadable answer: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_from_outside_leads_nowhere_else() {
+        for base in ["https://psp.example", "https://psp.example/"] {
+            let client = PspClient::new(base, "sk".to_owned().into(), Duration::from_secs(1)).unwrap();
+            for (id, path) in [
+                ("du_1A", "/v1/disputes/du_1A"),
+                ("../refunds?x=1#", "/v1/disputes/___refunds_x_1_"),
+                ("..", "/v1/disputes/__"),
+            ] {
+                assert_eq!(client.at(&["disputes", id]).as_str(), format!("https://psp.example{path}"));
+            }
+        }
+        assert!(PspClient::new("nowhere", "sk".to_owned().into(), Duration::from_secs(1)).is_err());
     }
 }

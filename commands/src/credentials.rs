@@ -2,14 +2,14 @@
 
 use domain::user::{User, UserCommand, UserError};
 use domain::{CommandId, CredentialId, Email, SessionId, UserId};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::Commands;
 use crate::actor::Context;
 use crate::error::CommandError;
 use crate::executor::Receipt;
 use crate::link::ResetLink;
-use crate::password::{Password, strength};
+use crate::password::{InvalidPassword, Password, strength};
 
 impl Commands {
     /// Lets another password open one's account, and ends all sessions but the one that asks.
@@ -26,7 +26,11 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         // Not even an admin knows somebody else's.
         context.actor.must_be(user)?;
+        let is_same = old.expose_secret() == new;
         let believed_in = self.generation_known_by(user, old).await?.ok_or(CommandError::WrongPassword)?;
+        if is_same {
+            return Err(InvalidPassword::Same.into());
+        }
         let new = self.new_password(user, new).await?;
         self.vault.keep_session(session, credential_of(context)).await?;
         let believed_in = Some(believed_in);

@@ -76,7 +76,7 @@ pub enum CommandError {
     #[error("is not the code that the app shows, or came too late")]
     WrongSetupCode,
     /// What was asked for needs a login of just now.
-    #[error("log in again to do this; a login counts for five minutes")]
+    #[error("log in again to do this, with your second factor if you have one; a login counts for five minutes")]
     ProofTooOld,
     /// The password that was typed is not the account's.
     #[error("is not your password")]

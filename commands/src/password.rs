@@ -31,6 +31,9 @@ pub enum InvalidPassword {
     /// Common, or made of what everybody tries first.
     #[error("is too easy to guess; several unrelated words make a good one")]
     Guessable,
+    /// Nothing would change.
+    #[error("must be another than the one before")]
+    Same,
 }
 
 /// How hard a password is to guess, from 0 to 4, as zxcvbn counts: 10³, 10⁶, 10⁸ and 10¹⁰ guesses are the steps.

@@ -63,6 +63,9 @@ async fn another_password_needs_the_old_one_and_ends_all_other_sessions() {
     let wrong = change(&ana, "not her password", NEW).await;
     assert_eq!(wrong.body["field"], "current_password");
     wrong.refused(422, "invalid_field");
+    let same = change(&ana, &ana.password, &ana.password).await;
+    assert_eq!(same.body["errors"][0]["detail"], "must be another than the one before", "{}", same.body);
+    same.refused(422, "invalid_field");
     let short = change(&ana, &ana.password, "too short").await;
     assert_eq!(short.body["field"], "password");
     short.refused(422, "invalid_field");

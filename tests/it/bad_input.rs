@@ -95,6 +95,8 @@ async fn a_bad_registration_is_refused() {
         ("password", json!("x".repeat(129))),
         ("birth_date", json!("2999-01-01")),
         ("birth_date", json!("1899-12-31")),
+        ("name", json!("\u{200b}")),
+        ("name", json!("\u{202e}anA")),
     ] {
         println!("{field}: {value}");
         let answer = app.visitor().post("/users", &with(good(), field, value)).await;
@@ -144,6 +146,12 @@ async fn a_bad_purchase_is_refused() {
             "invalid_field",
         ),
         (
+            "a card's number",
+            with(buy(json!([good])), "payment_method", json!({ "type": "card", "token": "4111111111111111" })),
+            422,
+            "invalid_field",
+        ),
+        (
             "a token for pix",
             with(buy(json!([good])), "payment_method", json!({ "type": "pix", "token": "x" })),
             422,
@@ -189,8 +197,15 @@ async fn a_request_that_is_none_is_a_problem_all_the_same() {
         }
     }
     ana.get("/jogos/busca?sort=random").await.refused(400, "invalid_request");
-    let said = ana.get("/jogos/busca?sort=random").await.body["detail"].as_str().unwrap().to_owned();
-    assert!(said.starts_with("sort: ") && !said.contains("Dto"), "{said}");
+    let said =
+        ana.get("/jogos/busca?limit=x&price_min=y&sort=random").await.body["detail"].as_str().unwrap().to_owned();
+    for rule in ["limit must be a whole number", "price_min must be a whole number", "sort must be one of relevance, "]
+    {
+        assert!(said.contains(rule) && !said.contains("Dto"), "{said}");
+    }
+    let letter = app.admin.post("/dlq/first/discard", &json!({ "reason": "spent" })).await;
+    assert_eq!(letter.body["detail"], "sequence must be a whole number");
+    letter.refused(400, "invalid_request");
     ana.get("/pedidos/no-uuid").await.refused(400, "invalid_id");
     ana.get("/jogos/no-uuid").await.refused(400, "invalid_id");
     ana.get(&format!("/pedidos/{}", journal::Clock::default().new_id())).await.refused(404, "not_found");

@@ -129,7 +129,7 @@ pub(crate) enum Command {
     /// Create and change streams and consumers as this program wants them, and Meilisearch's index, settings and keys where there is a Meilisearch
     Provision {
         #[command(flatten)]
-        store: StoreConfig,
+        journal: JournalConfig,
         #[command(flatten)]
         queue: QueueConfig,
         #[command(flatten)]
@@ -164,7 +164,7 @@ pub(crate) enum Command {
     /// Import a catalogue (CSV)
     Import {
         #[command(flatten)]
-        store: StoreConfig,
+        trade: TradeConfig,
         /// The file; the demo catalogue without one
         file: Option<PathBuf>,
         /// Import the demo catalogue, unless there are games already
@@ -181,14 +181,14 @@ pub(crate) enum Command {
     /// Build the search index anew beside the live one, and swap it in
     Reindex {
         #[command(flatten)]
-        store: StoreConfig,
+        journal: JournalConfig,
         #[command(flatten)]
         search: SearchConfig,
     },
     /// List the events that projections could not apply; fails where there are any
     Parked {
         #[command(flatten)]
-        store: StoreConfig,
+        journal: JournalConfig,
         #[command(flatten)]
         output: Output,
     },

@@ -17,7 +17,7 @@ use crate::config::{OwnerConfig, SecretsConfig};
 use crate::local::{new_secret, write_private};
 use crate::progress;
 use crate::reload::{RELOAD, read};
-use crate::secrets::lines;
+use crate::secrets::{everybody_knows, lines};
 use crate::table::{Output, Table};
 use crate::up::new_master_key;
 
@@ -163,7 +163,7 @@ async fn add_master(config: &VaultConfig, given: Option<&SecretString>, lost: bo
         println!("It is {}", made.expose_secret());
     }
     println!(
-        "Next: keep it where the old one is kept; give it to every role as MASTER_KEY (for `up`, in its ludoteca.env) and \
+        "Next: keep it where the old one is kept; give it to gateway, projector and notifier as MASTER_KEY (for `up`, in its ludoteca.env) and \
          restart them, one after another; then, with MASTER_KEY set to it: ludoteca keys rewrap-master"
     );
     Ok(())
@@ -181,10 +181,16 @@ async fn rewrap_master(config: &VaultConfig) -> Result<()> {
     Ok(())
 }
 
+/// How many characters a secret has at least that nobody is to guess.
+const SHORTEST: usize = 16;
+
 fn add_secret(file: &Path, given: Option<&SecretString>) -> Result<()> {
     let made = given.is_none().then(|| new_secret("whsec_"));
     let secret = given.map(ExposeSecret::expose_secret).or(made.as_deref()).unwrap_or_default().trim();
-    ensure!(!secret.is_empty(), "the secret must not be empty");
+    ensure!(
+        secret.len() >= SHORTEST && !everybody_knows(secret),
+        "a secret has at least {SHORTEST} characters, and is known to nobody else; without --secret one is made"
+    );
     let known = if file.exists() { read(file)? } else { String::new() };
     ensure!(!lines(&known).any(|other| other == secret), "this secret is believed already");
     let all: Vec<&str> = lines(&known).chain([secret]).collect();

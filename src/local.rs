@@ -103,8 +103,12 @@ fn private_folder(path: &Path) -> Result<()> {
 /// When it cannot be opened.
 pub fn private_log(path: &Path) -> Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
-    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    log.with_context(|| path.display().to_string())
+    use std::os::unix::fs::PermissionsExt;
+    let name = || path.display().to_string();
+    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).with_context(name)?;
+    // One that was there may be open to others.
+    log.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(name)?;
+    Ok(log)
 }
 
 /// Writes a file that only its owner can read, in one step: whoever reads it sees the old text or the new one.

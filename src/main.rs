@@ -13,14 +13,15 @@ use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use commands::MadeAdmin;
 use indicatif::ProgressBar;
-use journal::ClaimsFold;
+use journal::{ClaimsFold, Journal};
 use journal::{connect, migrate, rebase};
 use ludoteca::beside::beside;
 use ludoteca::config::{MeiliOwnerConfig, OperationsConfig};
 use ludoteca::local::{Postgres, default_data, free_port, new_secret, private_log};
 use ludoteca::roles::{Carriers, Foundation, bind, psp_sandbox};
 use ludoteca::table::{Output, Table};
-use ludoteca::up::{UpArgs, env_file};
+use ludoteca::up::UpArgs;
+use ludoteca::up::env_file::{self, Values};
 use ludoteca::{
     bench, chaos, demo, dlq, doctor, keys, load, operations, progress, provision, replay, search, stock, up, verify,
 };
@@ -96,7 +97,8 @@ fn start() -> Result<()> {
 
 /// Says what is wrong with the command line; and where settings would come from, where they are missing.
 fn refuse(error: &clap::Error, settings: &Path) -> ! {
-    if error.kind() == ErrorKind::MissingRequiredArgument && !settings.is_file() {
+    let is_configured = std::env::var_os("DATABASE_URL").is_some();
+    if error.kind() == ErrorKind::MissingRequiredArgument && !settings.is_file() && !is_configured {
         eprintln!(
             "error: there is no store in {}; start one with scripts/up, or name its folder: LUDOTECA_DATA=FOLDER",
             settings.parent().unwrap_or(settings).display()
@@ -154,14 +156,9 @@ async fn run(command: Command) -> Result<()> {
             println!("The schema is up to date. Next: ludoteca provision");
             Ok(())
         }
-        Command::Setup { data } => {
-            up::Settings::make_secrets(&data)?;
-            println!("The secrets are in {}. Keep a copy of them.", env_file::path(&data).display());
-            println!("Next: ludoteca migrate");
-            Ok(())
-        }
-        Command::Provision { store, queue, meili, print_keys, keep_keys, data, .. } => {
-            provision::run(&Foundation::connect(&store, stop).await?, &queue).await?;
+        Command::Setup { data } => setup(&data),
+        Command::Provision { journal, queue, meili, print_keys, keep_keys, data, .. } => {
+            provision::run(&Carriers::connect(&journal, stop).await?, &queue).await?;
             println!("Streams and consumers are there.");
             provision_search(&meili, print_keys, keep_keys.then_some(data.as_path())).await
         }
@@ -173,15 +170,17 @@ async fn run(command: Command) -> Result<()> {
             }
             make_admin(&foundation, &admin_email, &admin_password).await
         }
-        Command::Import { store, file, if_empty: false } => {
-            stock::import(&Foundation::connect(&store, stop).await?, file.as_deref()).await
+        Command::Import { trade, file, if_empty } => {
+            let store = Foundation::without_key(Carriers::connect(&trade.journal, stop).await?, &trade);
+            import(&store, file.as_deref(), if_empty).await
         }
-        Command::Import { store, .. } => stock::import_where_empty(&Foundation::connect(&store, stop).await?).await,
         Command::Rebuild { store, projection } => {
             rebuild_named(&Foundation::connect(&store, stop).await?, &projection).await
         }
-        Command::Parked { store, output } => parked(&Foundation::connect(&store, stop).await?, output).await,
-        Command::Reindex { store, search } => search::rebuild(&Foundation::connect(&store, stop).await?, &search).await,
+        Command::Parked { journal, output } => parked(Carriers::connect(&journal, stop).await?.journal(), output).await,
+        Command::Reindex { journal, search } => {
+            search::rebuild(Carriers::connect(&journal, stop).await?.journal(), &search).await
+        }
         Command::Verify { store, search, psp, output } => {
             let psp = psp.client()?;
             verify::run(&Foundation::connect(&store, stop).await?, &search, psp.as_ref(), output).await
@@ -216,7 +215,8 @@ impl Keyholder {
 
 impl Trader {
     async fn start(&self, stop: CancellationToken) -> Result<Foundation> {
-        let foundation = Foundation::connect_without_key(&self.trade, stop.clone()).await?;
+        let foundation =
+            Foundation::without_key(Carriers::connect_role(&self.trade.journal, stop.clone()).await?, &self.trade);
         serve_operations(&self.operations, &foundation.carriers, stop);
         Ok(foundation)
     }
@@ -230,7 +230,9 @@ impl Carrier {
     }
 }
 
+/// Says that a role has begun, and serves what operators ask for.
 fn serve_operations(config: &OperationsConfig, carriers: &Carriers, stop: CancellationToken) {
+    tracing::info!("Connected; at work until told to stop");
     let Some(address) = config.operations_listen else { return };
     let (pool, nats) = (carriers.journal().pool().clone(), carriers.nats().clone());
     beside(stop.clone(), async move {
@@ -253,10 +255,9 @@ async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: O
             }
         }
         if let Some(data) = keep_in {
-            let mut values = env_file::read(data)?;
-            values.extend(keys.map(|(name, key)| (name.to_owned(), key.expose_secret().to_owned())));
-            env_file::write(data, &values)?;
-            env_file::lay_out(&values)?;
+            let keys = Values::from(keys.map(|(name, key)| (name.to_owned(), key.expose_secret().to_owned())));
+            env_file::lay_out(&keys)?;
+            env_file::write(data, &env_file::read(data)?.into_iter().chain(keys).collect())?;
             println!("The keys are in {}.", env_file::path(data).display());
         }
     }
@@ -298,8 +299,8 @@ async fn rebuild_claims(foundation: &Foundation) -> Result<()> {
     Ok(())
 }
 
-async fn parked(foundation: &Foundation, output: Output) -> Result<()> {
-    let parked = projections::parked(foundation.journal().pool()).await?;
+async fn parked(journal: &Journal, output: Output) -> Result<()> {
+    let parked = projections::parked(journal.pool()).await?;
     let mut table = Table::new(["projection", "sequence", "event_type", "aggregate_id", "error"]);
     for ParkedEvent { projection, sequence, event_type, aggregate_id, error } in &parked {
         table.row([json!(projection), json!(sequence), json!(event_type), json!(aggregate_id), json!(error)]);
@@ -313,6 +314,17 @@ async fn parked(foundation: &Foundation, output: Output) -> Result<()> {
         }
         events => bail!("{events} events are parked. Once the cause is mended: ludoteca rebuild PROJECTION"),
     }
+}
+
+fn setup(data: &Path) -> Result<()> {
+    up::Settings::make_secrets(data)?;
+    println!("The secrets are in {}. Keep a copy of them.", env_file::path(data).display());
+    println!("Next: ludoteca migrate");
+    Ok(())
+}
+
+async fn import(store: &Foundation, file: Option<&Path>, if_empty: bool) -> Result<()> {
+    if if_empty { stock::import_where_empty(store).await } else { stock::import(store, file).await }
 }
 
 async fn local_postgres(data: &Path, stop: CancellationToken) -> Result<()> {

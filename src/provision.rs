@@ -11,7 +11,7 @@ use workers::{Checkout, DlqWatcher, Notifier, Relay, RelayError, Step};
 
 use crate::config::QueueConfig;
 use crate::progress;
-use crate::roles::Foundation;
+use crate::roles::Carriers;
 
 /// How long to wait for events that a running transaction holds back.
 const SOON: Duration = Duration::from_millis(20);
@@ -20,8 +20,8 @@ const SOON: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When JetStream refuses, or NATS or the journal do not answer.
-pub async fn run(foundation: &Foundation, queue: &QueueConfig) -> Result<()> {
-    let (journal, nats) = (foundation.journal(), &foundation.shared.nats);
+pub async fn run(carriers: &Carriers, queue: &QueueConfig) -> Result<()> {
+    let (journal, nats) = (carriers.journal(), carriers.nats());
     if nats.has_another_form().await? {
         println!("The mirror is of an older form. It is built anew from the journal.");
         let mut progress = nats.progress(EVENTS).await?;
@@ -34,7 +34,7 @@ pub async fn run(foundation: &Foundation, queue: &QueueConfig) -> Result<()> {
     }
     nats.provision().await?;
     let progress = journal.progress().await?;
-    catch_up(foundation, progress.values().copied().max().unwrap_or_default()).await?;
+    catch_up(carriers, progress.values().copied().max().unwrap_or_default()).await?;
     for consumer in consumers(queue) {
         let done = progress.get(&consumer.name).copied().filter(|_| consumer.stream == EVENTS);
         nats.provision_consumer(&consumer, done.unwrap_or_default()).await?;
@@ -50,8 +50,8 @@ fn consumers(queue: &QueueConfig) -> Vec<ConsumerSpec> {
 }
 
 /// Mirrors the journal up to where the mirror's readers were.
-async fn catch_up(foundation: &Foundation, target: u64) -> Result<()> {
-    let (journal, nats) = (foundation.journal(), &foundation.shared.nats);
+async fn catch_up(carriers: &Carriers, target: u64) -> Result<()> {
+    let (journal, nats) = (carriers.journal(), carriers.nats());
     let (_, mut last) = nats.extent(EVENTS).await?;
     if last >= target {
         return Ok(());

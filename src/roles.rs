@@ -59,6 +59,15 @@ impl Carriers {
         Self::on(config, nats, stop).await
     }
 
+    /// Connects to everything, for tools that need it at once.
+    ///
+    /// # Errors
+    /// When Postgres or NATS cannot be reached, or the journal refuses to be read.
+    pub async fn connect(config: &JournalConfig, stop: CancellationToken) -> Result<Self> {
+        let nats = Nats::connect(config.nats_url.expose_secret()).await?;
+        Self::on(config, nats, stop).await
+    }
+
     async fn on(config: &JournalConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
         let pool = connect(&config.database_url, config.database_connections).await.context("Postgres")?;
         Ok(Self { journal: Journal::open(pool).await?, nats: nats.with_replicas(config.nats_replicas), stop })
@@ -125,17 +134,14 @@ impl Foundation {
         Self::on(config, nats, stop).await
     }
 
-    /// The same for roles that open nobody's data: orders and payments hold none, and the store's rules about accounts do
-    /// not concern them.
-    ///
-    /// # Errors
-    /// When Postgres cannot be reached, or the journal refuses to be appended to.
-    pub async fn connect_without_key(config: &TradeConfig, stop: CancellationToken) -> Result<Self> {
-        let carriers = Carriers::connect_role(&config.journal, stop).await?;
+    /// For roles that open nobody's data: games, orders and payments hold none, and the store's rules about accounts do not
+    /// concern them.
+    #[must_use]
+    pub fn without_key(carriers: Carriers, config: &TradeConfig) -> Self {
         let clock = Clock::default();
         let vault = Vault::closed(carriers.journal.pool().clone(), clock.clone());
         let commands = Commands::new(carriers.journal.clone(), vault.clone(), config.rules(), clock);
-        Ok(Self::of(carriers, vault, commands, String::new()))
+        Self::of(carriers, vault, commands, String::new())
     }
 
     async fn on(config: &StoreConfig, nats: Nats, stop: CancellationToken) -> Result<Self> {
@@ -191,7 +197,7 @@ impl Foundation {
 
     /// Turns events into commands.
     pub async fn checkout(&self) {
-        Checkout(self.shared.clone()).run(self.carriers.stop.clone()).await;
+        Checkout(self.trading()).run(self.carriers.stop.clone()).await;
     }
 
     /// Works off the payment queue.
@@ -200,7 +206,7 @@ impl Foundation {
     /// When the PSP's client cannot be made.
     pub async fn payments(&self, config: &PaymentConfig) -> Result<()> {
         let patience = config.queue.patience();
-        PaymentWorker::new(self.shared.clone(), self.desk(config)?, patience).run(self.carriers.stop.clone()).await;
+        PaymentWorker::new(self.trading(), self.desk(config)?, patience).run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
@@ -209,7 +215,7 @@ impl Foundation {
     /// # Errors
     /// When the PSP's client cannot be made.
     pub async fn webhooks(&self, config: &PaymentConfig) -> Result<()> {
-        let function = WebhookFunction { shared: self.shared.clone(), desk: self.desk(config)? };
+        let function = WebhookFunction { shared: self.trading(), desk: self.desk(config)? };
         function.run(self.carriers.stop.clone()).await;
         Ok(())
     }
@@ -225,7 +231,7 @@ impl Foundation {
             order_expiry: when.order_expiry,
             lists_every: when.reconcile_charges,
         };
-        Reconciler { shared: self.shared.clone(), desk: self.desk(config)?, vigilance }
+        Reconciler { shared: self.trading(), desk: self.desk(config)?, vigilance }
             .run(self.carriers.stop.clone())
             .await;
         Ok(())
@@ -234,8 +240,8 @@ impl Foundation {
     /// Brings payment work that nobody will be given again to where people see it.
     pub async fn dlq_watcher(&self, config: &WatcherConfig) {
         let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
-        let settlement = Settlement::new(self.shared.clone(), log);
-        DlqWatcher { shared: self.shared.clone(), settlement, every: config.sweep_every }
+        let settlement = Settlement::new(self.trading(), log);
+        DlqWatcher { shared: self.trading(), settlement, every: config.sweep_every }
             .run(self.carriers.stop.clone())
             .await;
     }
@@ -253,10 +259,16 @@ impl Foundation {
         Notifier { shared, mailer, from, store_url, patience, noted }.run(self.carriers.stop.clone()).await
     }
 
+    /// What carries orders and payments on: it opens nobody's data, also where the process could.
+    fn trading(&self) -> Shared {
+        let commands = self.shared.commands.clone().over(self.vault.close());
+        Shared { commands, nats: self.shared.nats.clone() }
+    }
+
     fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
         let psp = PspClient::new(&config.psp_url, config.psp_key.clone(), config.psp_timeout)?;
         let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
-        Ok(PaymentDesk { psp, settlement: Settlement::new(self.shared.clone(), log) })
+        Ok(PaymentDesk { psp, settlement: Settlement::new(self.trading(), log) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The search engine that the configuration names, its setup, and its index built anew.
 
 use anyhow::{Context as _, Result};
+use journal::Journal;
 use projections::search::reindex::{Progress, reindex};
 use projections::search::{Meili, MeiliKeys, PostgresSearch, SearchEngine, Words, words};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +9,6 @@ use sqlx::PgPool;
 
 use crate::config::{MeiliOwnerConfig, SearchConfig};
 use crate::progress;
-use crate::roles::Foundation;
 
 /// The engine as the gateway uses it.
 ///
@@ -68,11 +68,11 @@ pub async fn provision(owner: &MeiliOwnerConfig) -> Result<SearchConfig> {
 ///
 /// # Errors
 /// When the journal or the engine does not answer; the live index is as it was.
-pub async fn rebuild(foundation: &Foundation, config: &SearchConfig) -> Result<()> {
+pub async fn rebuild(journal: &Journal, config: &SearchConfig) -> Result<()> {
     let begun = std::time::Instant::now();
-    let engine = writing(config, foundation.journal().pool())?;
+    let engine = writing(config, journal.pool())?;
     let bar = progress::count("events folded, games indexed");
-    let indexed = reindex(foundation.journal(), &engine, |progress| match progress {
+    let indexed = reindex(journal, &engine, |progress| match progress {
         Progress::Folded(events) => bar.set_position(events.unsigned_abs()),
         Progress::Indexed(games, total) => {
             bar.set_length(total.unsigned_abs());

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use gateway::{Keys, Secrets, Tls, tls_config};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, SecretsConfig};
 use crate::reload::{self, read};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
 /// What stands in `.env.example`, to be replaced.
 const PLACEHOLDER: &str = "change-me";
 /// The key of 32 bytes that every tutorial uses, and what examples sign webhooks with.
 const KNOWN: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "whsec_test"];
 
-/// Whether a secret is none: a placeholder, one of documents and tests, or the same byte over and over.
+/// Whether a secret protects nothing: a placeholder, one from documents and examples, or the same byte over and over.
 #[must_use]
 pub fn everybody_knows(secret: &str) -> bool {
     let bytes = BASE64_STANDARD.decode(secret).unwrap_or_default();

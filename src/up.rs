@@ -101,7 +101,7 @@ async fn serve(args: &UpArgs, settings: &Settings, stop: CancellationToken) -> R
     let (password, analyst) = (settings.get("NATS_PASSWORD")?, settings.get("NATS_ANALYST_PASSWORD")?);
     let mut nats = NatsServer::start(&args.data.join("nats"), settings.port("NATS_PORT")?, password, analyst).await?;
     let foundation = Arc::new(Foundation::connect(&settings.shared()?, stop.clone()).await?);
-    provision::run(&foundation, &settings.config()?).await?;
+    provision::run(&foundation.carriers, &settings.config()?).await?;
     let mut roles = Roles::new(stop.clone());
     let started = async {
         start_roles(&mut roles, args, settings, &foundation, &stop).await?;
@@ -238,7 +238,7 @@ async fn index_where_empty(settings: &Settings, foundation: &Foundation) -> Resu
     let engine = search::writing(&config, pool)?;
     let games = projections::games::page(pool, false, 1, None).await?.items;
     if !games.is_empty() && engine.documents(0, 1).await?.is_empty() {
-        search::rebuild(foundation, &config).await?;
+        search::rebuild(foundation.journal(), &config).await?;
     }
     Ok(())
 }

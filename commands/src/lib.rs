@@ -93,6 +93,12 @@ impl Commands {
         Self { journal, vault, rules, hasher: password::Hasher::new(), passkeys: Passkeys::default(), clock }
     }
 
+    /// The same over another vault.
+    #[must_use]
+    pub fn over(self, vault: Vault) -> Self {
+        Self { vault, ..self }
+    }
+
     /// The same for people who find the store at an address, as passkeys are bound to it.
     #[must_use]
     pub fn found_at(self, store: &Url) -> Self {

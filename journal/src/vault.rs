@@ -77,7 +77,13 @@ impl Vault {
     #[must_use]
     pub fn closed(pool: PgPool, clock: Clock) -> Self {
         let opened = Arc::new(Mutex::new(LruCache::new(MOST_OPENED)));
-        Self { pool, keyring: Arc::new(Keyring::of_nobody()), opened, clock }
+        Self { pool, keyring: Arc::new(Keyring::throwaway()), opened, clock }
+    }
+
+    /// The same, closed: [`Vault::closed`].
+    #[must_use]
+    pub fn close(&self) -> Self {
+        Self::closed(self.pool.clone(), self.clock.clone())
     }
 
     /// A hash of `message` that only a holder of the master key can compute, different for each `purpose`. It stays the

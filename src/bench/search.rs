@@ -150,7 +150,7 @@ async fn serve(bench: &Bench, nats: &NatsServer, search: &SearchConfig) -> Resul
     };
     let (store, config): (StoreConfig, GatewayConfig) = (from_settings(setting)?, from_settings(setting)?);
     let foundation = Foundation::connect(&store, CancellationToken::new()).await?;
-    provision::run(&foundation, &from_settings(setting)?).await?;
+    provision::run(&foundation.carriers, &from_settings(setting)?).await?;
     let acceptor = bind(config.listen).await?;
     let search = search.clone();
     tokio::spawn(async move { foundation.gateway(&config, &search, acceptor).await });

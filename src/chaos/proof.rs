@@ -188,7 +188,7 @@ async fn rebuilt(stage: &Stage, pool: &PgPool) -> Result<Proof> {
             violations.push(format!("{name} is not what it was"));
         }
     }
-    search::rebuild(&stage.foundation, &SearchConfig::default()).await?;
+    search::rebuild(stage.foundation.journal(), &SearchConfig::default()).await?;
     violations.extend(different(&[verify::index(journal, &SearchConfig::default()).await?]));
     let what = "projections and index can be rebuilt to the same content";
     Ok(Proof {

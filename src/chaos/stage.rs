@@ -124,7 +124,7 @@ impl Stage {
 
         let foundation = Foundation::connect(&store, stop.clone()).await?;
         let queue: QueueConfig = config::from_settings(|name| settings.get(name).cloned())?;
-        provision::run(&foundation, &queue).await?;
+        provision::run(&foundation.carriers, &queue).await?;
         let admin_password: SecretString = new_secret("").into();
         stock::create_admin(&foundation, ADMIN, &admin_password).await?;
         let mut roles = Roles::new(stop.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::local::write_private;
 
@@ -40,13 +40,20 @@ pub fn write(data: &Path, values: &Values) -> Result<()> {
     write_private(&path(data), &std::iter::once(header).chain(lines).collect::<String>())
 }
 
-/// Writes secrets to the files where roles find them one by one, where those are named: `MASTER_KEY` to `MASTER_KEY_FILE`.
+/// Writes secrets to the files where roles find them one by one, where those are named: `PSP_KEY` to `PSP_KEY_FILE`. A master
+/// key that is there already stays: it may be the one that this one was exchanged for.
 ///
 /// # Errors
-/// When one cannot be written.
-pub fn lay_out(values: &Values) -> Result<()> {
-    let mut named = values.iter().filter_map(|(name, value)| Some((std::env::var_os(format!("{name}_FILE"))?, value)));
-    named.try_for_each(|(file, value)| write_private(Path::new(&file), value))
+/// When one cannot be written, or another master key is there.
+pub fn lay_out(secrets: &Values) -> Result<()> {
+    for (name, secret) in secrets {
+        let Some(file) = std::env::var_os(format!("{name}_FILE")).map(PathBuf::from) else { continue };
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        let is_other = name == "MASTER_KEY" && !there.is_empty() && there.trim_end() != secret;
+        ensure!(!is_other, "{} is not the {name} of the settings; put the one that counts into both", file.display());
+        write_private(&file, secret)?;
+    }
+    Ok(())
 }
 
 /// A value as a shell reads it: as it is where nothing in it is special, in single quotes otherwise.

@@ -74,44 +74,61 @@ fn every_service_is_pinned_hardened_and_knows_what_it_needs() {
     // `nats:2` itself has neither a shell nor wget.
     let nats = &services["nats"];
     assert!(nats["image"].as_str().unwrap().ends_with("-alpine") && nats["healthcheck"]["test"][1] == "wget");
-    let dockerfile = std::fs::read_to_string("Dockerfile").unwrap();
-    assert!(dockerfile.contains("USER 10001:10001") && dockerfile.contains("cd /var/lib/ludoteca && install -d"));
+    assert!(std::fs::read_to_string("Dockerfile").unwrap().contains("USER 10001:10001"));
 }
 
 /// Where the store's services have their volumes.
 const HOME: &str = "/var/lib/ludoteca/";
 
-/// The volumes of a service, and where it has them.
-fn mounts(service: &Value) -> Vec<(String, String)> {
+/// A volume of a service.
+struct Mount {
+    volume: String,
+    place: String,
+    writable: bool,
+}
+
+fn mounts(service: &Value) -> Vec<Mount> {
     let volumes = service["volumes"].as_array().into_iter().flatten().map(|volume| volume.as_str().unwrap());
-    let parts = volumes.map(|volume| volume.split_once(':').unwrap());
-    parts.map(|(name, place)| (name.to_owned(), place.split(':').next().unwrap().to_owned())).collect()
+    let mount = |text: &str| match *text.split(':').collect::<Vec<_>>() {
+        [volume, place] => Mount { volume: volume.to_owned(), place: place.to_owned(), writable: true },
+        [volume, place, "ro"] => Mount { volume: volume.to_owned(), place: place.to_owned(), writable: false },
+        _ => panic!("{text}"),
+    };
+    volumes.map(mount).collect()
+}
+
+/// The files of secrets that a service is told of.
+fn secret_files(service: &Value) -> Vec<String> {
+    let settings = service["environment"].as_object().unwrap().iter();
+    let files = settings.filter(|(name, _)| name.ends_with("_FILE")).map(|(_, file)| file.as_str().unwrap().to_owned());
+    files.filter(|file| file.starts_with(&format!("{HOME}keys/"))).collect()
 }
 
 #[test]
 fn a_service_mounts_the_keys_that_it_uses_and_no_others() {
-    for (name, service) in services().iter().filter(|(_, service)| service["image"] == "ludoteca") {
-        let settings = service["environment"].as_object().unwrap();
-        let files = settings.iter().filter(|(setting, _)| setting.ends_with("_FILE"));
-        let files: Vec<&str> =
-            files.map(|(_, file)| file.as_str().unwrap()).filter(|file| file.contains("/keys/")).collect();
-        let mounts: Vec<(String, String)> = mounts(service);
-        let keys = mounts.iter().filter(|(volume, _)| volume.starts_with("keys-"));
-        for (volume, place) in keys {
-            assert!(files.iter().any(|file| file.starts_with(&format!("{place}/"))), "{name} has no use for {volume}");
-        }
-        let makes_secrets = ["setup", "provision"].contains(&name.as_str());
-        assert_eq!(mounts.iter().any(|(volume, _)| volume == "settings"), makes_secrets, "{name}");
-        if !makes_secrets {
-            let is_there = |file: &&str| mounts.iter().any(|(_, place)| file.starts_with(&format!("{place}/")));
-            assert!(files.iter().all(is_there), "{name} lacks a volume of {files:?}");
-        }
-    }
     let services = services();
-    for role in ["relay", "indexer", "checkout", "payments", "webhooks", "reconciler", "dlq-watcher", "psp-sandbox"] {
-        let volumes = mounts(&services[role]);
-        assert!(volumes.iter().all(|(volume, _)| volume != "keys-master"), "{role} opens nobody's data");
+    let dockerfile = std::fs::read_to_string("Dockerfile").unwrap();
+    for (name, service) in services.iter().filter(|(_, service)| service["image"] == "ludoteca") {
+        let (files, mounts) = (secret_files(service), mounts(service));
+        let makes_secrets = ["setup", "provision"].contains(&name.as_str());
+        for file in &files {
+            let holds = |mount: &&Mount| file.strip_prefix(&mount.place).is_some_and(|rest| rest.starts_with('/'));
+            let mount = mounts.iter().find(holds).unwrap_or_else(|| panic!("{name} has no volume for {file}"));
+            assert_eq!(mount.writable, makes_secrets, "{name}: {file}");
+        }
+        for Mount { volume, place, .. } in &mounts {
+            assert!(
+                dockerfile.contains(&format!(" {}", place.strip_prefix(HOME).unwrap())),
+                "the image has no {place}"
+            );
+            let is_used = files.iter().any(|file| file.starts_with(&format!("{place}/")));
+            assert!(is_used || !volume.starts_with("keys-"), "{name} has no use for {volume}");
+            assert!(volume != "settings" || makes_secrets, "{name} has all secrets");
+        }
     }
+    let holders = services.iter().filter(|(_, service)| mounts(service).iter().any(|it| it.volume == "keys-master"));
+    let holders: Vec<&str> = holders.map(|(name, _)| name.as_str()).collect();
+    assert_eq!(holders, ["create-admin", "gateway", "notifier", "projector", "setup"]);
 }
 
 /// Servers as the file describes them, and the services that were started beside them.
@@ -143,10 +160,9 @@ impl Compose {
         let nats = NatsServer::start(&folder.path().join("nats"), nats_port, store, analyst).await.unwrap();
         let ports = services.keys().map(|name| (name.clone(), free_port().unwrap())).collect();
         let meili = std::env::var("MEILI_URL").ok().zip(std::env::var("MEILI_MASTER_KEY").ok());
-        for place in
-            services.values().flat_map(mounts).filter_map(|(_, place)| place.strip_prefix(HOME).map(str::to_owned))
+        for place in services.values().filter(|it| it["image"] == "ludoteca").flat_map(mounts).map(|mount| mount.place)
         {
-            std::fs::create_dir_all(folder.path().join(place)).unwrap();
+            std::fs::create_dir_all(folder.path().join(place.strip_prefix(HOME).unwrap())).unwrap();
         }
         let running = HashMap::new();
         Self { services, folder, postgres, postgres_port, _nats: nats, nats_port, ports, meili, running }
@@ -229,6 +245,9 @@ async fn the_services_of_the_compose_file_sell_a_game() {
     for name in compose.services.keys().cloned().collect::<Vec<_>>() {
         compose.bring_up(&name).await;
     }
+    // At the next start all secrets are there.
+    compose.running.remove("setup");
+    compose.bring_up("setup").await;
     let visitor = Api::visit(&format!("http://127.0.0.1:{}", compose.ports["gateway"])).unwrap();
     let games = visitor.priced_games().await.unwrap();
     assert!(games.len() > 30, "the demo catalogue is there");

@@ -48,13 +48,13 @@ async fn deliver(app: &TestApp, secret: &str) -> u16 {
 #[tokio::test]
 async fn webhook_secrets_are_rotated_and_no_delivery_is_lost() {
     let app = TestApp::start().await;
-    assert_eq!(deliver(&app, "whsec_fresh").await, 403);
-    app.keys(&["add-secret", "--secret", "whsec_fresh"]).await;
-    eventually("the fresh secret is believed", || async { (deliver(&app, "whsec_fresh").await, 200) }).await;
+    assert_eq!(deliver(&app, "whsec_fresh_and_long").await, 403);
+    app.keys(&["add-secret", "--secret", "whsec_fresh_and_long"]).await;
+    eventually("the fresh secret is believed", || async { (deliver(&app, "whsec_fresh_and_long").await, 200) }).await;
     assert_eq!(deliver(&app, "whsec_of_tests").await, 200, "and so is the old one");
 
     // The PSP signs with the fresh one from now on.
-    app.psp_behaves(json!({ "webhook_secret": "whsec_fresh" })).await;
+    app.psp_behaves(json!({ "webhook_secret": "whsec_fresh_and_long" })).await;
     let listed = app.keys(&["ls"]).await;
     let old = listed.lines().find(|line| line.starts_with("secret")).unwrap().split_whitespace().nth(1).unwrap();
     app.keys(&["retire-secret", old]).await;
@@ -159,6 +159,9 @@ async fn a_secret_may_stand_in_a_file() {
     let app = TestApp::start().await;
     app.game("Summit", 5_990).await;
     let (_, key) = app.environment().into_iter().find(|(name, _)| *name == "MASTER_KEY").unwrap();
+    let closed = journal::Vault::closed(app.pool().clone(), journal::Clock::default());
+    let refused = closed.subject(domain::UserId::parse(&app.admin.id).unwrap()).await.err();
+    assert!(matches!(refused, Some(journal::JournalError::WrongMasterKey)), "without the key nothing opens");
     let file = app.folder().join("master-key");
     std::fs::write(&file, format!("{key}\n")).unwrap();
     let (is_whole, said) = verify(&app, &[("MASTER_KEY_FILE", file.to_str().unwrap())]).await;

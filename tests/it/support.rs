@@ -177,7 +177,7 @@ impl TestApp {
             queue: QUEUE,
             text_log_folder: folder.path().join("logs"),
         };
-        ludoteca::provision::run(&foundation, &payment.queue).await.unwrap();
+        ludoteca::provision::run(&foundation.carriers, &payment.queue).await.unwrap();
         let reconcile = ReconcileConfig {
             order_expiry: EXPIRY,
             reconcile_every: Duration::from_millis(100),
@@ -275,7 +275,7 @@ impl TestApp {
 
     /// Streams and consumers, as `ludoteca provision` makes them.
     pub async fn provision(&self) {
-        ludoteca::provision::run(&self.foundation, &self.payment.queue).await.unwrap();
+        ludoteca::provision::run(&self.foundation.carriers, &self.payment.queue).await.unwrap();
     }
 
     /// Has readers of the mirror begin again with the first event.

@@ -74,8 +74,8 @@ impl Keyring {
         Ok(Self { predecessor: predecessor.map(Master::from_bytes).transpose()?, hashing, ours })
     }
 
-    /// Keys that nobody has ever wrapped anything by.
-    pub(super) fn of_nobody() -> Self {
+    /// Throwaway keys, by which nothing was ever wrapped.
+    pub(super) fn throwaway() -> Self {
         let new = || {
             let mut key = Key::default();
             rand::rngs::OsRng.fill_bytes(&mut key);

@@ -22,6 +22,7 @@ mod problem_page;
 mod progress;
 mod request_id;
 mod routes;
+mod schemas;
 mod scope;
 mod security_log;
 mod security_txt;
@@ -51,6 +52,7 @@ pub use edge::{Bounds, Edge, ProxyHeader, Tls, TlsError, TrustedProxies, serve a
 pub use limits::{Class, Quotas};
 pub use openapi::{document as openapi_document, operation as openapi_operation};
 pub use progress::Progress;
+pub use schemas::event_schema;
 
 /// Keys and secrets, as they are now.
 pub struct Secrets {
@@ -120,6 +122,8 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
     let routes = Route::new()
         .at("/docs", poem::get(openapi::explore).around(headers::explored))
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
+        .at("/schemas", poem::get(schemas::list).around(headers::kept))
+        .at("/schemas/:type/:version", poem::get(schemas::describe).around(headers::kept))
         .at("/problems/:code", poem::get(problem_page::explain))
         .at("/metrics", poem::get(metrics::scrape))
         .at("/.well-known/security.txt", poem::get(security_txt::tell))

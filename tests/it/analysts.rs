@@ -101,3 +101,20 @@ async fn the_replay_command_writes_a_file_of_events() {
     let text = std::fs::read_to_string(&file).unwrap();
     eventually("the file", || async { lines(&Value::String(text.clone())).len() == 1 }).await;
 }
+
+#[tokio::test]
+async fn every_event_names_the_schema_that_says_its_form() {
+    let app = TestApp::start().await;
+    app.game("Summit", 100).await;
+    let replayed = app.admin.get("/eventos").await.expect(200);
+    for event in lines(&replayed) {
+        let path = format!("/schemas/{}/{}", event["type"].as_str().unwrap(), event["eventversion"].as_str().unwrap());
+        let schema = app.visitor().get(&path).await;
+        assert!(schema.header("content-type").starts_with("application/schema+json"));
+        assert_eq!(schema.expect(200)["$id"], event["dataschema"]);
+    }
+    let listed = app.visitor().get("/schemas").await.expect(200);
+    assert!(listed["items"].as_array().unwrap().iter().any(|it| it["url"] == "/schemas/UserRegistered/1"));
+    app.visitor().get("/schemas/UserRegistered/9").await.refused(404, "not_found");
+    app.verify().await;
+}

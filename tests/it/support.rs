@@ -348,6 +348,7 @@ impl TestApp {
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
         ludoteca::verify::run(&self.foundation, &self.search, None, Output::default()).await.unwrap();
+        contract::hold_events(self.pool()).await;
     }
 
     /// Time passes for the store, and for nobody else.

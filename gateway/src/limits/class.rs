@@ -46,7 +46,7 @@ impl Class {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         Some(match (method, parts.as_slice()) {
             (_, ["webhooks" | "metrics", ..] | ["health", "live" | "ready"]) => return None,
-            (_, ["" | "loja" | "docs" | "problems" | "openapi.json" | ".well-known", ..]) => Self::Page,
+            (_, ["" | "loja" | "docs" | "problems" | "schemas" | "openapi.json" | ".well-known", ..]) => Self::Page,
             (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => Self::Login,
             (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
             | (&Method::PUT, ["users", _, "password"]) => Self::Reset,

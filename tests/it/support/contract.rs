@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 static DOCUMENT: LazyLock<&Value> = LazyLock::new(gateway::openapi_document);
 
@@ -51,4 +52,17 @@ fn validator(of: &str, schema: &Value) -> Arc<Validator> {
         Arc::new(jsonschema::options().should_validate_formats(true).build(&whole).unwrap())
     };
     known.entry(of.to_owned()).or_insert_with(build).clone()
+}
+
+/// Panics where an event is not as its schema says.
+pub async fn hold_events(pool: &PgPool) {
+    let events = "select event_type, event_version, payload from journal.events";
+    let events: Vec<(String, String, Value)> = sqlx::query_as(events).fetch_all(pool).await.unwrap();
+    for (event_type, version, payload) in events {
+        let name = format!("{event_type}.{version}");
+        let schema = gateway::event_schema(&event_type, &version).unwrap_or_else(|| panic!("{name} has no schema"));
+        let wrong: Vec<String> =
+            validator(&name, &schema).iter_errors(&payload).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:?}\n{payload}");
+    }
 }

@@ -104,7 +104,7 @@ const OWN = {
   ended: t('Your session has ended. Please log in again.'),
 };
 /** A problem in the visitor's language. What has no code is our own message, translated already. */
-export const said = ({ code, title, message, rule }) => (code ? OWN[code] || rule || title || OWN.error : message);
+export const said = ({ code, title, message, rule }) => (code ? OWN[code] || (code === 'invalid_field' && rule) || title || OWN.error : message);
 /** What went wrong, with a way to try again where there is one. */
 export const Failure = ({ error, again }) => (error ? html`<p class="note error" role="alert">${said(error)} ${again && html`<button class="button quiet small" onClick=${again}>${t('Try again')}</button>`}</p>` : null);
 

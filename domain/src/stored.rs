@@ -10,8 +10,6 @@ use serde_json::Value;
 use crate::event::UnreadableEvent;
 
 #[cfg(test)]
-mod schemas;
-#[cfg(test)]
 mod tests;
 
 /// Turns one version of an event type's stored form into the next.

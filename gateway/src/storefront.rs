@@ -45,12 +45,23 @@ async fn file<E: Endpoint>(files: Arc<E>, mut request: Request) -> Result<Respon
         return Err(poem::error::NotFoundError.into());
     }
     let bare = |tag: &HeaderValue| HeaderValue::from_str(tag.to_str().ok()?.trim_matches('"')).ok();
-    if let Some(tag) = request.headers().get(IF_NONE_MATCH).and_then(bare) {
-        request.headers_mut().insert(IF_NONE_MATCH, tag);
+    let seen = request.headers().get(IF_NONE_MATCH).and_then(bare);
+    if let Some(seen) = seen.clone() {
+        request.headers_mut().insert(IF_NONE_MATCH, seen);
     }
-    let mut response = files.call(request).await?.into_response();
-    let quoted = |tag: &HeaderValue| HeaderValue::from_str(&format!("\"{}\"", tag.to_str().ok()?)).ok();
-    if let Some(tag) = response.headers().get(ETAG).and_then(quoted) {
+    let (mut response, tag) = match files.call(request).await {
+        // To the library, what its client has already is an error.
+        Err(error) if error.status() == StatusCode::NOT_MODIFIED => {
+            (Response::builder().status(StatusCode::NOT_MODIFIED).finish(), seen)
+        }
+        answered => {
+            let response = answered?.into_response();
+            let tag = response.headers().get(ETAG).cloned();
+            (response, tag)
+        }
+    };
+    let quoted = |tag: HeaderValue| HeaderValue::from_str(&format!("\"{}\"", tag.to_str().ok()?)).ok();
+    if let Some(tag) = tag.and_then(quoted) {
         response.headers_mut().insert(ETAG, tag);
     }
     Ok(response)

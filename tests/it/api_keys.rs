@@ -67,12 +67,12 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else_of_what_its_owner_may(
     reader.get("/health/figures").await.expect(200);
     reader.get("/dlq").await.expect(200);
     // Whoever has the key learns nothing of its owner.
-    let summit = app.game("Summit", 0).await;
-    let order = app.admin.buy(&[&summit], "pm_card_visa").await;
+    let ark = app.game("Ark", 0).await;
+    let order = app.admin.buy(&[&ark], "pm_card_visa").await;
     app.admin.sees_order(&order, "completed").await;
-    app.admin.owns(&["Summit"]).await;
+    app.admin.owns(&["Ark"]).await;
     let found =
-        async |who: &Person| who.get("/jogos/busca?q=summit&exclude_owned=true").await.expect(200)["total"].clone();
+        async |who: &Person| who.get("/jogos/busca?q=ark&exclude_owned=true").await.expect(200)["total"].clone();
     eventually("who owns a game can leave it out", || async { (found(&app.admin).await, json!(0)) }).await;
     assert_eq!(found(&reader).await, 1);
     reader.post("/jogos", &game).await.refused(403, "insufficient_scope");
@@ -112,9 +112,9 @@ async fn a_key_is_made_by_its_owner_soon_after_a_login_within_their_role_and_for
     let listed = ana.get(&path).await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 20);
     assert!(!listed.to_string().contains("ludo_"), "a key is shown once");
+    eventually("she is told", || async { (mails_about(&app, "A key for a program").len(), 20) }).await;
     app.pass(Duration::from_mins(6));
     make(&ben, &wanted(&app, &["read_catalogue"], 30)).await.refused(401, "login_too_old");
-    eventually("she is told", || async { (mails_about(&app, "A key for a program").len(), 20) }).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! `domain/corpus` holds an example of every form that an event was ever stored in: `<type>.<version>[.<variant>].json`.
 //! It only grows.
 
+mod schemas;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -17,14 +19,14 @@ use crate::{Game, Order, Payment, StoreEvent, UnreadableEvent, User};
 
 const SOMEBODY: &str = "00000000-0000-0000-0000-000000000001";
 
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) event_type: String,
-    pub(super) version: usize,
-    pub(super) payload: String,
+struct Entry {
+    name: String,
+    event_type: String,
+    version: usize,
+    payload: String,
 }
 
-pub(super) fn corpus() -> Vec<Entry> {
+fn corpus() -> Vec<Entry> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let mut entries: Vec<Entry> = std::fs::read_dir(folder)
         .unwrap()

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::tests::corpus;
-use super::version;
+use super::super::version;
+use super::corpus;
 use crate::game::{self, GameEvent};
 use crate::order::{self, OrderEvent};
 use crate::payment::{self, PaymentEvent};

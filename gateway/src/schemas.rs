@@ -18,6 +18,11 @@ pub fn event_schema(event_type: &str, version: &str) -> Option<Value> {
     serde_json::from_slice(&Files::get(&format!("{event_type}.{version}.json"))?.data).ok()
 }
 
+/// Whether there are, or were, events of a name.
+pub(crate) fn is_event(name: &str) -> bool {
+    Files::get(&format!("{name}.1.json")).is_some()
+}
+
 /// Every schema that there is.
 #[handler]
 pub(crate) fn list() -> Json<Value> {

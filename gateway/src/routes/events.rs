@@ -20,8 +20,12 @@ use super::Tag;
 use crate::Store;
 use crate::auth::{Identity, SignedIn};
 use crate::problem::Problem;
+use crate::schemas;
 
 pub(crate) struct Events;
+
+/// Whose events there are.
+const AGGREGATES: [&str; 4] = ["user", "game", "order", "payment"];
 
 /// How often a follower looks for new events.
 const POLL: Duration = Duration::from_millis(50);
@@ -62,6 +66,12 @@ impl Events {
         actor.may_read_events()?;
         let wanted = (aggregate.as_deref(), kind.as_deref());
         let subject = nats::events_of(wanted.0, wanted.1).map_err(|rule| Problem::field(rule.name, rule))?;
+        if wanted.0.is_some_and(|aggregate| !AGGREGATES.contains(&aggregate)) {
+            return Err(Problem::field("aggregate", format!("must be one of {}", AGGREGATES.join(", "))));
+        }
+        if wanted.1.is_some_and(|kind| !schemas::is_event(kind)) {
+            return Err(Problem::field("type", "is no event of this store; /schemas lists them"));
+        }
         let (_, last) = store.nats.extent(EVENTS).await?;
         if let Some(id) = id.as_deref() {
             if from.is_some() || to.is_some() || follow.is_some() {

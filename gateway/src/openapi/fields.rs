@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::put;
 
-/// One line of text, with something in it.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// One line of text, with something in it that is seen.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*[^\s\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff][^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$";
 /// One line of text, or none.
-const LINE_OR_NOTHING: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+const LINE_OR_NOTHING: &str = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$";
+/// A file whose first line names a column that every catalogue has; all of them, in any order, no pattern tells.
+const CATALOGUE: &str = r"^[^\r\n]*title";
 /// What the store made, in base64 for URLs.
 const OPAQUE: &str = "^[A-Za-z0-9_-]+$";
 const ID: &str = "01920b5e-7c3a-7a10-9d5e-3f2b1c0d9e8f";
@@ -33,6 +35,13 @@ pub(super) fn refine(document: &mut Value) {
             }
             put(property, rule);
         }
+    }
+    let catalogue = "/paths/~1jogos~1importacao/post/requestBody/content/text~1csv/schema";
+    if let Some(catalogue) = document.pointer_mut(catalogue) {
+        put(
+            catalogue,
+            &json!({ "pattern": CATALOGUE, "example": "title,age_rating,price,currency\nArk,12,59.90,BRL\n" }),
+        );
     }
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     if let Some(schemas) = schemas {

@@ -206,7 +206,8 @@ impl Foundation {
     /// When the PSP's client cannot be made.
     pub async fn payments(&self, config: &PaymentConfig) -> Result<()> {
         let patience = config.queue.patience();
-        PaymentWorker::new(self.trading(), self.desk(config)?, patience).run(self.carriers.stop.clone()).await;
+        let (shared, desk) = self.with_desk(config)?;
+        PaymentWorker::new(shared, desk, patience).run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
@@ -215,8 +216,8 @@ impl Foundation {
     /// # Errors
     /// When the PSP's client cannot be made.
     pub async fn webhooks(&self, config: &PaymentConfig) -> Result<()> {
-        let function = WebhookFunction { shared: self.trading(), desk: self.desk(config)? };
-        function.run(self.carriers.stop.clone()).await;
+        let (shared, desk) = self.with_desk(config)?;
+        WebhookFunction { shared, desk }.run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
@@ -231,19 +232,17 @@ impl Foundation {
             order_expiry: when.order_expiry,
             lists_every: when.reconcile_charges,
         };
-        Reconciler { shared: self.trading(), desk: self.desk(config)?, vigilance }
-            .run(self.carriers.stop.clone())
-            .await;
+        let (shared, desk) = self.with_desk(config)?;
+        Reconciler { shared, desk, vigilance }.run(self.carriers.stop.clone()).await;
         Ok(())
     }
 
     /// Brings payment work that nobody will be given again to where people see it.
     pub async fn dlq_watcher(&self, config: &WatcherConfig) {
         let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
-        let settlement = Settlement::new(self.trading(), log);
-        DlqWatcher { shared: self.trading(), settlement, every: config.sweep_every }
-            .run(self.carriers.stop.clone())
-            .await;
+        let shared = self.trading();
+        let settlement = Settlement::new(shared.clone(), log);
+        DlqWatcher { shared, settlement, every: config.sweep_every }.run(self.carriers.stop.clone()).await;
     }
 
     /// Sends mail.
@@ -265,10 +264,13 @@ impl Foundation {
         Shared { commands, nats: self.shared.nats.clone() }
     }
 
-    fn desk(&self, config: &PaymentConfig) -> Result<PaymentDesk> {
+    /// The same, with what speaks with the PSP.
+    fn with_desk(&self, config: &PaymentConfig) -> Result<(Shared, PaymentDesk)> {
+        let shared = self.trading();
         let psp = PspClient::new(&config.psp_url, config.psp_key.clone(), config.psp_timeout)?;
         let log = TextLog::new(config.text_log_folder.clone(), self.shared.commands.clock().clone());
-        Ok(PaymentDesk { psp, settlement: Settlement::new(self.trading(), log) })
+        let settlement = Settlement::new(shared.clone(), log);
+        Ok((shared, PaymentDesk { psp, settlement }))
     }
 }
 

@@ -24,9 +24,6 @@ use crate::schemas;
 
 pub(crate) struct Events;
 
-/// Whose events there are.
-const AGGREGATES: [&str; 4] = ["user", "game", "order", "payment"];
-
 /// How often a follower looks for new events.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -66,8 +63,9 @@ impl Events {
         actor.may_read_events()?;
         let wanted = (aggregate.as_deref(), kind.as_deref());
         let subject = nats::events_of(wanted.0, wanted.1).map_err(|rule| Problem::field(rule.name, rule))?;
-        if wanted.0.is_some_and(|aggregate| !AGGREGATES.contains(&aggregate)) {
-            return Err(Problem::field("aggregate", format!("must be one of {}", AGGREGATES.join(", "))));
+        let kinds = AggregateKey::every_kind(Uuid::nil()).map(|key| key.kind);
+        if wanted.0.is_some_and(|aggregate| !kinds.contains(&aggregate)) {
+            return Err(Problem::field("aggregate", format!("must be one of {}", kinds.join(", "))));
         }
         if wanted.1.is_some_and(|kind| !schemas::is_event(kind)) {
             return Err(Problem::field("type", "is no event of this store; /schemas lists them"));

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::{Actor, KeyHolder, Session};
+use commands::{Actor, Assurance, KeyHolder, Session};
 use domain::user::{Requirement, UserEvent};
 use domain::{Role, SessionId, UserId};
 use journal::{Journal, JournalError};
@@ -34,12 +34,14 @@ struct Change {
     role: Option<Role>,
     /// Sessions of earlier generations are over.
     generation: u32,
+    /// They had one, and it is gone: no proof of two factors counts.
+    lacks_second_factor: bool,
     read: Instant,
 }
 
 impl Change {
     fn none(read: Instant) -> Self {
-        Self { erased: false, role: None, generation: 0, read }
+        Self { erased: false, role: None, generation: 0, lacks_second_factor: false, read }
     }
 
     fn note(&mut self, event: &UserEvent) {
@@ -132,6 +134,9 @@ impl Authority {
             change.note(&event);
             change.read = began;
         }
+        for (user, has_one) in found.second_factors {
+            known.people.entry(user).or_insert_with(|| Change::none(began)).lacks_second_factor = !has_one;
+        }
         known.ended.extend(found.ended.into_iter().map(|session| (session, began)));
         drop(known);
         *looked = found.as_of;
@@ -144,6 +149,7 @@ impl Authority {
         if let Some(change) = self.known().people.get_mut(&session.user) {
             change.role = Some(session.role);
             change.generation = change.generation.max(session.generation);
+            change.lacks_second_factor &= session.assurance == Assurance::OneFactor;
         }
     }
 
@@ -175,7 +181,8 @@ impl Authority {
             Some(change) if change.erased || identity.generation < change.generation => None,
             change => {
                 let role = change.and_then(|change| change.role).unwrap_or(role);
-                let assurance = (assurance, self.second_factor);
+                let is_weak = change.is_some_and(|change| change.lacks_second_factor);
+                let assurance = (if is_weak { Assurance::OneFactor } else { assurance }, self.second_factor);
                 Some(match key {
                     Some(key) => Actor::of_key(key, id, role, assurance),
                     None => Actor::of_user(id, role, assurance, proven_at),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use domain::user::Requirement;
 use ludoteca::stock::create_admin;
+use reqwest::Method;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
 
 use crate::api_keys;
+use crate::sessions::ends;
 use crate::support::{Answer, Person, TestApp, Wishes, eventually, mailed_token, mailed_tokens, mails_about};
 
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
@@ -219,10 +221,17 @@ async fn staff_without_a_second_factor_are_customers_where_the_store_wants_one_o
     let tokens = admin.post("/login/refresh", &json!({ "refresh_token": admin.refresh_token })).await.expect(200);
     let admin = with(&admin, &tokens);
     admin.post("/jogos", &game).await.expect(201);
+    let stream = admin.request(Method::GET, "/eventos?follow=true").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
 
     // Whoever becomes an analyst is one with the next login by two factors.
     admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "analyst" })).await.expect(204);
     ana.get("/eventos").await.refused(403, "second_factor_missing");
+
+    // What is open ends with the second of the factors that it was opened by.
+    remove_all(&admin).await.expect(204);
+    ends(stream).await;
+    admin.get("/users").await.refused(403, "second_factor_missing");
 }
 
 #[tokio::test]

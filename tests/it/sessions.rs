@@ -25,7 +25,8 @@ async fn stream(person: &Person) -> reqwest::Response {
     stream
 }
 
-async fn ends(mut stream: reqwest::Response) {
+/// Waits for the end of a stream.
+pub async fn ends(mut stream: reqwest::Response) {
     let to_its_end = async { while stream.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(Duration::from_secs(10), to_its_end).await.expect("the stream ends");
 }

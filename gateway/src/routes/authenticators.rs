@@ -177,6 +177,7 @@ impl AuthenticatorRoutes {
         let user = extract::account(actor, &id)?;
         let authenticator = extract::path_id(AuthenticatorId::parse(&authenticator))?;
         store.commands.remove_authenticator(&store.commands.context(actor), user, authenticator).await?;
+        store.authority.refresh().await;
         Ok(Removed::NoContent)
     }
 

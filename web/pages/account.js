@@ -9,14 +9,22 @@ import { NewPassword } from '../password.js';
 import { useLogin, useProof, WithPasskey } from '../proof.js';
 import { Failure, Field, Form, leave, Sure, Title, useLoaded } from '../ui.js';
 
+/** Where a session was opened, as far as its network tells that. */
+function place(session, here) {
+  if (!session.network) return t('from an unknown place');
+  if (session === here) return t('from here, network {network}', session);
+  return session.network === here?.network ? t('from the same network as this one') : t('from another network, {network}', session);
+}
+
 /** Where one is logged in. */
 function Sessions() {
   const [sessions, missing, reload] = useLoaded(() => api.get('/users/me/sessions'), 'sessions');
   const [error, setError] = useState(null);
+  const here = sessions?.items.find((session) => session.current);
   const end = (session) => api.del(`/users/me/sessions/${session.id}`).then(reload, setError);
   const endAll = async () => { await api.del('/users/me/sessions'); await leave(); };
   return html`<section class="panel" id="sessions"><h2>${t('Where you are logged in')}</h2><${Failure} error=${missing || error} again=${missing && reload} />
-    <ul class="lines">${sessions?.items.map((session) => html`<li key=${session.id}><span class="grow"><strong>${session.device || t('Unknown device')}</strong><br /><small>${t('Network')} ${session.network || '?'} · ${t('since')} ${moment(session.opened_at)} · ${t('last used')} ${moment(session.used_at)}</small></span>
+    <ul class="lines">${sessions?.items.map((session) => html`<li key=${session.id}><span class="grow"><strong>${session.device || t('Unknown device')}</strong><br /><small>${place(session, here)} · ${t('since')} ${moment(session.opened_at)} · ${t('last used')} ${moment(session.used_at)}</small></span>
       ${session.current ? html`<span class="tag">${t('This one')}</span>` : html`<button class="button quiet small" onClick=${() => end(session)} aria-label="${t('End')}: ${session.device}">${t('End')}</button>`}</li>`)}</ul>
     <p><button class="button quiet" id="leave-all" onClick=${() => endAll().catch(setError)}>${t('Log out everywhere')}</button></p></section>`;
 }

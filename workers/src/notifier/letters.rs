@@ -256,7 +256,11 @@ impl Reader<'_> {
         let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let device = place.and_then(|place| known(&place.device));
         let device = device.unwrap_or_else(|| self.say("a device without a name", "um aparelho sem nome"));
-        let network = place.and_then(|place| known(&place.network)).unwrap_or_else(|| "?".to_owned());
+        let network = place.and_then(|place| known(&place.network));
+        let network = network.map_or_else(
+            || self.say("an unknown network", "uma rede desconhecida"),
+            |network| format!("{} {network}", self.say("the network", "a rede")),
+        );
         self.letter(
             self.say("A login from a new device", "Um acesso de um novo aparelho"),
             vec![
@@ -266,7 +270,7 @@ impl Reader<'_> {
                         "someone logged in to your account from a device that has not done so before",
                         "alguém entrou na sua conta de um aparelho que ainda não tinha entrado nela"
                     ),
-                    self.say("network", "rede"),
+                    self.say("in", "em"),
                 ),
                 self.not_you(),
             ],

@@ -51,6 +51,23 @@ async fn purchases_streams_and_exports_are_limited() {
 }
 
 #[tokio::test]
+async fn addresses_of_one_ipv6_network_are_one_caller() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let app = TestApp::start_with(Wishes { rate_limits: "search=3", trusted_proxies, ..Wishes::default() }).await;
+    let from = async |address: &str| {
+        let request = app.visitor().request(Method::GET, "/jogos/busca?q=x").header("X-Forwarded-For", address);
+        Answer::of(request).await
+    };
+    for (address, left) in [("2001:db8:1:2::7", 2), ("2001:db8:1:2:ffff::1", 1), ("2001:db8:1:2:3:4:5:6", 0)] {
+        assert_eq!(from(address).await.header("ratelimit"), format!("\"search\";r={left}"), "{address}");
+    }
+    from("2001:db8:1:2::8").await.refused(429, "too_many_attempts");
+    for another in ["2001:db8:1:3::7", "192.0.2.7", "192.0.2.8"] {
+        assert_eq!(from(another).await.header("ratelimit"), "\"search\";r=2", "{another}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_tries_token_after_token_is_told_to_wait() {
     let app = store("token=3").await;
     let forger = Person { token: Some("not.a.token".to_owned()), ..app.visitor() };

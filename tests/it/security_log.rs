@@ -1,5 +1,6 @@
 //! What the gateway writes down for whoever looks for misuse.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use reqwest::Method;
@@ -8,27 +9,33 @@ use serde_json::{Value, json};
 use crate::support::{Person, TestApp, eventually};
 
 /// The lines of the security log, as far as they were written.
-fn lines(log: &std::path::Path) -> Vec<Value> {
+fn lines(log: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == "security").collect()
 }
 
-#[tokio::test]
-async fn logins_refusals_and_looks_at_others_are_logged_without_anybodys_data() {
-    let app = TestApp::start().await;
-    let ana = app.customer("ana").await;
+/// A gateway of its own, and the file that it writes its log to.
+async fn logging_gateway(app: &TestApp) -> (tokio::process::Child, Person, PathBuf) {
     let (port, log) = (ludoteca::local::free_port().unwrap(), app.folder().join("gateway.log"));
     let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
     gateway.arg("gateway").envs(app.environment()).env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"));
     gateway.env("JWT_KEY_FILE", app.folder().join("jwt.pem")).env("LOG_FORMAT", "json");
     gateway.env("PSP_WEBHOOK_SECRETS_FILE", app.folder().join("webhook-secrets"));
     gateway.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
-    let _gateway = gateway.kill_on_drop(true).spawn().unwrap();
-    let url = format!("http://127.0.0.1:{port}");
-    let visitor = Person::nobody(&url);
+    let gateway = gateway.kill_on_drop(true).spawn().unwrap();
+    let visitor = Person::nobody(&format!("http://127.0.0.1:{port}"));
     let is_there = || async { visitor.request(Method::GET, "/health/live").send().await.is_ok() };
     eventually("the gateway is there", is_there).await;
+    (gateway, visitor, log)
+}
+
+#[tokio::test]
+async fn logins_refusals_and_looks_at_others_are_logged_without_anybodys_data() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (_gateway, visitor, log) = logging_gateway(&app).await;
+    let url = visitor.url.clone();
 
     let login = json!({ "email": ana.email, "password": "a wrong umbrella kettle" });
     visitor.post("/login/auth", &login).await.refused(401, "wrong_credentials");
@@ -65,4 +72,30 @@ async fn logins_refusals_and_looks_at_others_are_logged_without_anybodys_data() 
     for secret in [ana.email.as_str(), &ana.password, "wrong umbrella", &ana.token.unwrap()] {
         assert!(!text.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_was_exchanged_and_a_token_that_came_back_are_logged() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let (_gateway, visitor, log) = logging_gateway(&app).await;
+    let is_logged = |event: &'static str| {
+        let log = log.clone();
+        async move { lines(&log).iter().any(|line| line["fields"]["event"] == event) }
+    };
+    assert!(!is_logged("key_change").await && !is_logged("token_reuse").await);
+
+    app.keys(&["rotate"]).await;
+    eventually("the exchange is logged", || is_logged("key_change")).await;
+
+    let refresh = async |token: &str| visitor.post("/login/refresh", &json!({ "refresh_token": token })).await;
+    let mut newest = ana.refresh_token.clone();
+    for _ in 0..2 {
+        newest = refresh(&newest).await.expect(200)["refresh_token"].as_str().unwrap().to_owned();
+    }
+    refresh(&ana.refresh_token).await.refused(401, "invalid_refresh_token");
+    eventually("the token is logged", || is_logged("token_reuse")).await;
+    refresh(&newest).await.refused(401, "invalid_refresh_token");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains(&ana.refresh_token) && !text.contains(&newest));
 }

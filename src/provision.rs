@@ -33,6 +33,7 @@ pub async fn run(carriers: &Carriers, queue: &QueueConfig) -> Result<()> {
         nats.replace_events().await?;
     }
     nats.provision().await?;
+    nats.provision_archive().await?;
     let progress = journal.progress().await?;
     catch_up(carriers, progress.values().copied().max().unwrap_or_default()).await?;
     for consumer in consumers(queue) {

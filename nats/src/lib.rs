@@ -4,6 +4,7 @@
 //! It knows nothing of games. Losing the server delays the store's readers; it never loses a fact, because every
 //! stream here can be rebuilt from the journal.
 
+mod archive;
 mod connect;
 mod consume;
 mod consumers;
@@ -21,7 +22,7 @@ pub use consume::{Delivery, Verdict};
 pub use consumers::ConsumerSpec;
 pub use dead_letter::{DeadLetter, MAIL_QUEUE, PAYMENTS_QUEUE, REDRIVEN_BY};
 pub use follow::Follower;
-pub use message::{Outgoing, Stored};
+pub use message::{Outgoing, Stored, numbered};
 pub use mirror::PublishError;
 pub use replay::{InvalidFilter, Replay, events_of};
 pub use streams::{

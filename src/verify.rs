@@ -1,9 +1,11 @@
 //! `ludoteca verify`: journal = mirror, event by event; claims and every read model = the fold of the journal;
 //! the search index = the catalogue; and the money: paid orders have their games, games have paid orders. Any difference is an error.
 
+mod models;
 pub(crate) mod money;
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -20,6 +22,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use workers::Mirrored;
 
+pub use self::models::models;
 use crate::config::SearchConfig;
 use crate::roles::Foundation;
 use crate::table::{Output, Table};
@@ -48,6 +51,7 @@ pub async fn run(
     foundation: &Foundation,
     search: &SearchConfig,
     psp: Option<&PspClient>,
+    export: Option<&Path>,
     output: Output,
 ) -> Result<()> {
     let mut findings = vec![journal_and_mirror(foundation).await?];
@@ -59,6 +63,9 @@ pub async fn run(
     match psp {
         Some(psp) => findings.extend(money::psp(foundation.journal(), psp).await?),
         None => eprintln!("SKIPPED: what the PSP charged and sent back (set PSP_URL and PSP_KEY)"),
+    }
+    if let Some(export) = export {
+        findings.extend(models(foundation.journal().pool(), export).await?);
     }
     let mut table = Table::new(["comparison", "compared", "differences"]);
     for Finding { what, compared, differences } in &findings {

@@ -17,9 +17,11 @@ mod consumers;
 mod epoch;
 mod history;
 mod lists;
+mod past;
 mod position;
 mod read;
 mod repository;
+mod schemas;
 pub mod vault;
 mod writer;
 
@@ -33,9 +35,11 @@ pub(crate) use connect::is_violation;
 pub use connect::{POOLED, broke_off, connect, connect_patiently, dedicated_pool, migrate, once_more};
 pub use epoch::rebase;
 pub use history::{AggregateKey, Histories, LoadError, Loaded};
+pub use past::{AsOf, Past};
 pub use position::{InvalidPosition, Position};
 pub use read::Recorded;
 pub use repository::Journal;
+pub use schemas::{event_forms, event_schema, is_event};
 pub use vault::Vault;
 
 /// What the database answered when it could not do what was asked.
@@ -67,6 +71,9 @@ pub enum JournalError {
     /// The master key is not this store's.
     #[error("MASTER_KEY does not match this store; use the key from its first start, or the one it was exchanged for")]
     WrongMasterKey,
+    /// What was read cannot be written as JSON.
+    #[error("cannot be written as JSON: {0}")]
+    Unwritable(#[from] serde_json::Error),
     /// The master key is being exchanged already.
     #[error("the master key is being exchanged already; finish that first: ludoteca keys rewrap-master")]
     ExchangeUnderWay,

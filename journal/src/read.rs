@@ -137,6 +137,23 @@ impl Journal {
         Ok(id)
     }
 
+    /// Where an event stands, if there is such a one: the `sequence`-th of an aggregate.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn position_of(
+        &self,
+        aggregate: &str,
+        id: &str,
+        sequence: i64,
+    ) -> Result<Option<Position>, JournalError> {
+        let query = "select epoch, tx_id::text as xid, position from journal.events
+                     where aggregate_type = $1 and aggregate_id = $2 and sequence = $3";
+        let found =
+            once_more(|| sqlx::query(query).bind(aggregate).bind(id).bind(sequence).fetch_optional(self.pool()));
+        Ok(found.await?.as_ref().map(position_of).transpose()?)
+    }
+
     /// How many events there are, and where the last one stands.
     ///
     /// # Errors

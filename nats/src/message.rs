@@ -49,8 +49,7 @@ impl Stored {
     /// The body, which must be a JSON object, as a line of NDJSON with the place in the stream as `position`.
     #[must_use]
     pub fn as_line(&self) -> Vec<u8> {
-        let fields = self.payload.strip_prefix(b"{").unwrap_or_default();
-        [format!("{{\"position\":{},", self.sequence).as_bytes(), fields, b"\n"].concat()
+        numbered(self.sequence, &self.payload)
     }
 
     /// One of its headers, as text.
@@ -58,6 +57,13 @@ impl Stored {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }
+}
+
+/// A JSON object as a line of NDJSON, with its place in the stream as `position`.
+#[must_use]
+pub fn numbered(sequence: u64, body: &[u8]) -> Vec<u8> {
+    let fields = body.strip_prefix(b"{").unwrap_or_default();
+    [format!("{{\"position\":{sequence},").as_bytes(), fields, b"\n"].concat()
 }
 
 impl Nats {

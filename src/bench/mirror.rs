@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -13,10 +13,11 @@ use workers::{Relay, Step};
 
 use super::fill::fill;
 use super::{Bench, per_second};
+use crate::export::{ExportArgs, From};
 use crate::local::{NatsServer, free_port, new_secret};
 use crate::replay::ReplayArgs;
 use crate::table::{Output, Table};
-use crate::{progress, replay};
+use crate::{export, progress, replay};
 
 /// How many raw messages are on their way at once, each with a confirmation of its own.
 const WINDOW: usize = 512;
@@ -35,7 +36,7 @@ pub struct MirrorArgs {
 }
 
 /// Mirrors a journal full of events by the relay, beside a raw pipelined publish of the same messages; replays the mirror
-/// to NDJSON, and rebuilds all read models from the journal.
+/// to NDJSON, exports it to Parquet, and rebuilds all read models from the journal.
 ///
 /// # Errors
 /// When the servers do not start or a message is not taken.
@@ -45,6 +46,7 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let mut server = NatsServer::start(&bench.folder.join("nats"), free_port()?, &new_secret("p"), "unused").await?;
     let nats = Nats::connect(&server.url()).await?;
     nats.provision().await?;
+    nats.provision_archive().await?;
 
     let begun = Instant::now();
     let mut relay = Relay::new(bench.journal.clone(), nats.clone());
@@ -62,6 +64,10 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let replayed = per_second(mirrored, begun.elapsed());
 
     let begun = Instant::now();
+    export::run(&into(&server, &bench.folder.join("export"))).await?;
+    let exported = per_second(mirrored, begun.elapsed());
+
+    let begun = Instant::now();
     let bar = progress::bar("events folded", mirrored);
     let all = projections::all(&bench.vault);
     let folded = rebuild(&bench.journal, &all, |events| bar.set_position(events.unsigned_abs())).await?;
@@ -70,9 +76,12 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let rebuilt = per_second(folded.events.unsigned_abs(), begun.elapsed());
 
     eprintln!("Events per second, {mirrored} events, file storage");
-    let mut table = Table::new(["relay", "raw_publish", "ratio", "replay_to_ndjson", "rebuild_of_all_read_models"]);
+    let columns =
+        ["relay", "raw_publish", "ratio", "replay_to_ndjson", "export_to_parquet", "rebuild_of_all_read_models"];
+    let mut table = Table::new(columns);
     let rounded = |rate: f64| json!(rate.round());
-    table.row([rounded(relayed), rounded(raw), json!(relayed / raw), rounded(replayed), rounded(rebuilt)]);
+    let ratio = json!(relayed / raw);
+    table.row([rounded(relayed), rounded(raw), ratio, rounded(replayed), rounded(exported), rounded(rebuilt)]);
     table.print(args.output);
     server.stop().await?;
     bench.stop().await
@@ -87,9 +96,16 @@ fn everything(server: &NatsServer, file: PathBuf) -> ReplayArgs {
         aggregate: None,
         id: None,
         kind: None,
+        flat: false,
         follow: false,
         output: Some(file),
     }
+}
+
+/// What `ludoteca export --to FOLDER` asks for.
+fn into(server: &NatsServer, folder: &Path) -> ExportArgs {
+    let (to, nats_url) = (folder.display().to_string(), Some(server.url().into()));
+    ExportArgs { to, from: From::Mirror, nats_url, database_url: None }
 }
 
 /// The first messages of the mirror, about so many.

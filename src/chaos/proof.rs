@@ -17,8 +17,10 @@ use self::money::Kept;
 use super::buyer::Tally;
 use super::stage::Stage;
 use crate::config::SearchConfig;
-use crate::search;
+use crate::export::{ExportArgs, From};
+use crate::local::find_program;
 use crate::verify::{self, Finding};
+use crate::{export, search};
 
 /// What of an invariant was looked at, and what contradicts it.
 pub(super) struct Proof {
@@ -58,6 +60,7 @@ pub(super) async fn prove(
     let mut models = verify::read_models(foundation).await?;
     models.push(verify::index(foundation.journal(), &SearchConfig::default()).await?);
     models.push(verify::claims(foundation).await?);
+    models.extend(analysts_models(stage).await?);
     let mut money = verify::money::recorded_alone(foundation.journal()).await?;
     money.extend(verify::money::psp(foundation.journal(), &stage.psp()?).await?);
     let kept = Kept::read(stage).await?;
@@ -113,6 +116,18 @@ pub(super) async fn prove(
         violations: (0..tally.leaks).map(|_| "a stranger was not refused".to_owned()).collect(),
     });
     Ok(proofs)
+}
+
+/// What analysts make of the mirror, where there is a `duckdb` to ask.
+async fn analysts_models(stage: &Stage) -> Result<Vec<Finding>> {
+    if find_program("duckdb", &[]).is_err() {
+        println!("SKIPPED: the models of an export (scripts/test installs duckdb)");
+        return Ok(vec![]);
+    }
+    let folder = stage.folder.join("export");
+    let (to, nats_url) = (folder.display().to_string(), Some(stage.nats_url()));
+    export::run(&ExportArgs { to, from: From::Mirror, nats_url, database_url: None }).await?;
+    verify::models(stage.foundation.journal().pool(), &folder).await
 }
 
 async fn sent(pool: &PgPool) -> Result<i64> {

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may use whom, as ARCHITECTURE.md draws it.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("journal", &["domain"]),
+    ("export", &["journal"]),
     ("nats", &[]),
     ("psp", &[]),
     ("commands", &["domain", "journal"]),
     ("projections", &["domain", "journal"]),
     ("workers", &["domain", "journal", "nats", "psp", "commands", "projections"]),
     ("gateway", &["domain", "journal", "nats", "psp", "commands", "projections"]),
-    ("ludoteca", &["domain", "journal", "nats", "psp", "commands", "projections", "workers", "gateway"]),
+    ("ludoteca", &["domain", "journal", "nats", "psp", "commands", "projections", "workers", "gateway", "export"]),
 ];
 
 #[test]

@@ -1,0 +1,224 @@
+//! Exports into folders, and what is read from their files again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{Export, ExportError, Manifest, Part};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+async fn open(folder: &TempDir) -> Export {
+    Export::open(folder.path().to_str().unwrap()).await.unwrap()
+}
+
+/// A line of a replay, at noon of a day of November 2026.
+fn line(position: u64, (event_type, version): (&str, &str), day: u32, data: &Value) -> Vec<u8> {
+    let id = Uuid::from_u128(position.into());
+    json!({
+        "position": position, "specversion": "1.0", "id": id, "source": "/ludoteca", "type": event_type,
+        "subject": format!("any/{id}"), "time": format!("2026-11-{day:02}T12:00:00.000001Z"), "aggregate": "any",
+        "aggregateid": id, "aggregateversion": 1, "eventversion": version, "partitionkey": id, "data": data,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+fn retired(position: u64, day: u32) -> Vec<u8> {
+    line(position, ("GameRetired", "1"), day, &json!({ "type": "GameRetired" }))
+}
+
+/// An export of its own for each of some events.
+async fn one_by_one(folder: &TempDir, events: &[Vec<u8>]) -> Manifest {
+    for event in events {
+        let mut export = open(folder).await;
+        export.push(event).unwrap();
+        export.finish().await.unwrap();
+    }
+    open(folder).await.manifest().clone()
+}
+
+fn read(folder: &Path, part: &Part) -> Vec<RecordBatch> {
+    let file = std::fs::File::open(folder.join(&part.path)).unwrap();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    batches.map(Result::unwrap).collect()
+}
+
+fn positions(folder: &Path, parts: &[&Part]) -> Vec<i64> {
+    let batches = parts.iter().flat_map(|part| read(folder, part));
+    batches.flat_map(|batch| batch["position"].as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+fn with_events(manifest: &Manifest) -> Vec<&Part> {
+    manifest.parts.iter().filter(|part| part.rows > 0).collect()
+}
+
+/// What of each event of a part is its own, as JSON.
+fn rows(folder: &Path, part: &Part) -> Vec<Value> {
+    let mut lines = arrow_json::LineDelimitedWriter::new(Vec::new());
+    for batch in read(folder, part) {
+        let own: Vec<_> = (10..batch.num_columns()).collect();
+        lines.write(&batch.project(&own).unwrap()).unwrap();
+    }
+    lines.finish().unwrap();
+    let lines = String::from_utf8(lines.into_inner()).unwrap();
+    lines.lines().map(|line| told(serde_json::from_str(line).unwrap())).collect()
+}
+
+/// Without what is empty, and ids without dashes, which is how the writer of JSON has bytes.
+fn told(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(name, value)| name != "type" || value == "card" || value == "pix");
+            fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, told(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(told).collect(),
+        Value::String(text) => match Uuid::try_parse(&text) {
+            Ok(id) => json!(id.simple().to_string()),
+            Err(_) => json!(text),
+        },
+        other => other,
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path().to_str().unwrap().to_owned());
+        }
+    }
+    found.retain(|file| file.ends_with(".parquet"));
+    found
+}
+
+#[tokio::test]
+async fn every_form_ever_stored_is_exported_with_nothing_of_it_lost() {
+    let (folder, mut export) = (folder(), None);
+    let mut expected = BTreeMap::<String, Vec<Value>>::new();
+    for (n, entry) in std::fs::read_dir("../domain/corpus").unwrap().enumerate() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let [event_type, version] = name.split('.').take(2).collect::<Vec<_>>().try_into().unwrap();
+        let data: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        if export.is_none() {
+            export = Some(open(&folder).await);
+        }
+        let position = u64::try_from(n).unwrap() + 1;
+        export.as_mut().unwrap().push(&line(position, (event_type, version), 30, &data)).unwrap();
+        expected.entry(event_type.to_owned()).or_default().push(told(data));
+    }
+    let manifest = export.unwrap().finish().await.unwrap();
+    let exported = with_events(&manifest).into_iter().map(|part| (part.event_type.clone(), rows(folder.path(), part)));
+    assert_eq!(exported.collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(manifest.rows(), manifest.last);
+}
+
+#[tokio::test]
+async fn ids_times_and_money_are_read_as_what_they_are() {
+    let (folder, order, buyer) = (folder(), Uuid::from_u128(7), Uuid::from_u128(8));
+    let data = json!({ "type": "PaymentInitiated", "order": order, "buyer": buyer, "attempt": 1,
+                       "amount": { "amount": 5_990, "currency": "BRL" }, "method": { "type": "pix" } });
+    let manifest = one_by_one(&folder, &[line(1, ("PaymentInitiated", "1"), 30, &data)]).await;
+    let batch = &read(folder.path(), with_events(&manifest)[0])[0];
+    assert_eq!(batch["order"].as_fixed_size_binary().value(0), order.as_bytes());
+    assert_eq!(batch["amount"].as_struct()["amount"].as_primitive::<Int64Type>().value(0), 5_990);
+    assert_eq!(batch["method"].as_struct()["type"].as_string::<i32>().value(0), "pix");
+    assert!(batch["method"].as_struct()["token"].is_null(0));
+    let noon = chrono::DateTime::parse_from_rfc3339("2026-11-30T12:00:00.000001Z").unwrap();
+    assert_eq!(batch["time"].as_primitive::<TimestampMicrosecondType>().value(0), noon.timestamp_micros());
+    assert!(batch.column_by_name("type").is_none(), "the table says it");
+}
+
+#[tokio::test]
+async fn an_export_goes_on_where_the_last_one_ended_and_brings_the_parts_of_a_day_together_once_it_is_over() {
+    let folder = folder();
+    let manifest = one_by_one(&folder, &[retired(1, 28), retired(2, 28), retired(3, 29), retired(4, 29)]).await;
+    let of_day = |day: &str| -> Vec<_> {
+        let is_of = |part: &&Part| part.day.is_some_and(|known| known.to_string() == day);
+        manifest.parts.iter().filter(is_of).collect()
+    };
+    let (over, today) = (of_day("2026-11-28"), of_day("2026-11-29"));
+    assert_eq!((over.len(), today.len()), (1, 2), "{manifest:?}");
+    assert_eq!(positions(folder.path(), &over), [1, 2]);
+    assert_eq!(positions(folder.path(), &today), [3, 4]);
+    assert_eq!(files(folder.path()).len(), manifest.parts.len(), "nothing else is left");
+}
+
+#[tokio::test]
+async fn a_day_of_many_exports_is_a_few_parts() {
+    let folder = folder();
+    let events: Vec<_> = (1..=20).map(|position| retired(position, 30)).collect();
+    let manifest = one_by_one(&folder, &events).await;
+    let parts = with_events(&manifest);
+    assert!(parts.len() < 8, "{parts:?}");
+    assert_eq!(positions(folder.path(), &parts), (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_export_that_was_killed_leaves_nothing_that_counts_and_the_next_one_removes_it() {
+    let folder = folder();
+    let before = one_by_one(&folder, &[retired(1, 30)]).await;
+    let mut killed = open(&folder).await;
+    killed.push(&retired(2, 30)).unwrap();
+    // It has written its part, and not yet the manifest.
+    let manifest = std::fs::read(folder.path().join("manifest.json")).unwrap();
+    killed.save().await.unwrap();
+    std::fs::write(folder.path().join("manifest.json"), manifest).unwrap();
+    drop(killed);
+    assert_eq!(files(folder.path()).len(), before.parts.len() + 1);
+
+    let next = open(&folder).await;
+    assert_eq!((next.last(), next.manifest()), (1, &before));
+    assert_eq!(files(folder.path()).len(), before.parts.len());
+    drop(next);
+    let after = one_by_one(&folder, &[retired(2, 30)]).await;
+    assert_eq!(positions(folder.path(), &with_events(&after)), [1, 2]);
+}
+
+#[tokio::test]
+async fn the_manifest_tells_the_hash_of_each_part() {
+    use sha2::Digest;
+    let folder = folder();
+    for part in &one_by_one(&folder, &[retired(1, 30)]).await.parts {
+        let file = std::fs::read(folder.path().join(&part.path)).unwrap();
+        let hash: String = sha2::Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((hash, file.len() as u64), (part.sha256.clone(), part.bytes));
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_new_or_of_another_stream_is_refused() {
+    let folder = folder();
+    one_by_one(&folder, &[retired(1, 30)]).await;
+    let mut export = open(&folder).await;
+    let gap = export.push(&retired(3, 30)).unwrap_err();
+    assert!(matches!(gap, ExportError::Gap { expected: 2, found: 3 }), "{gap}");
+    let newer = export.push(&line(2, ("GameRetired", "9"), 30, &json!({ "type": "GameRetired" }))).unwrap_err();
+    assert_eq!(
+        newer.to_string(),
+        "GameRetired, version 9, is newer than this program; export with the version that the store runs"
+    );
+    let unheard_of = export.push(&line(2, ("GameLent", "1"), 30, &json!({}))).unwrap_err();
+    assert!(matches!(unheard_of, ExportError::UnknownForm { .. }), "{unheard_of}");
+
+    export.must_continue(&retired(1, 30)).unwrap();
+    let other =
+        String::from_utf8(retired(1, 30)).unwrap().replace(&Uuid::from_u128(1).to_string(), &Uuid::nil().to_string());
+    let another = export.must_continue(other.as_bytes()).unwrap_err();
+    assert!(matches!(another, ExportError::AnotherStream { position: 1 }), "{another}");
+    for nowhere in ["", "ftp://host/path", "s3://"] {
+        assert!(matches!(Export::open(nowhere).await, Err(ExportError::NoDestination(_))), "{nowhere}");
+    }
+}

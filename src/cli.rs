@@ -12,10 +12,12 @@ use ludoteca::config::{
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
+use ludoteca::export::ExportArgs;
 use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
 use ludoteca::local::default_data;
 use ludoteca::replay::ReplayArgs;
+use ludoteca::state::StateArgs;
 use ludoteca::table::Output;
 use ludoteca::up::UpArgs;
 use secrecy::SecretString;
@@ -200,6 +202,9 @@ pub(crate) enum Command {
         search: SearchConfig,
         #[command(flatten)]
         psp: PspReaderConfig,
+        /// Compare as well what `duckdb` makes of the export in this folder, which must be of just now
+        #[arg(long)]
+        export: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -209,12 +214,18 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),
+    /// Print an aggregate as it is, or was at a version or time
+    State(StateArgs),
+    /// Write the event stream as Parquet, a typed table for each type of event, for DuckDB and the like
+    Export(ExportArgs),
     /// Make many purchases at once through the gateway, and print throughput and latencies
     Load(LoadArgs),
     /// Break a store of its own under load, let it settle, and prove the ten invariants
     Chaos(ChaosArgs),
     /// Print the description of the API (OpenAPI), for linters and for programs that make clients of it
     Openapi,
+    /// Print the document of the event streams (AsyncAPI)
+    Asyncapi,
     /// Print a completion script for a shell
     Completions {
         /// Which shell

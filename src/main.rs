@@ -4,6 +4,7 @@ mod arguments;
 mod cli;
 mod pipe;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,7 +24,8 @@ use ludoteca::table::{Output, Table};
 use ludoteca::up::UpArgs;
 use ludoteca::up::env_file::{self, Values};
 use ludoteca::{
-    bench, chaos, demo, dlq, doctor, keys, load, operations, progress, provision, replay, search, stock, up, verify,
+    bench, chaos, demo, dlq, doctor, export, keys, load, operations, progress, provision, replay, search, state, stock,
+    up, verify,
 };
 use projections::{Folded, ParkedEvent, rebuild};
 use secrecy::ExposeSecret;
@@ -108,6 +110,11 @@ fn refuse(error: &clap::Error, settings: &Path) -> ! {
     error.exit()
 }
 
+fn print_document(document: &serde_json::Value) -> Result<()> {
+    writeln!(std::io::stdout(), "{document:#}")?;
+    Ok(())
+}
+
 async fn run(command: Command) -> Result<()> {
     let stop = stop_on_signal()?;
     match command {
@@ -118,10 +125,8 @@ async fn run(command: Command) -> Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "ludoteca", &mut std::io::stdout());
             Ok(())
         }
-        Command::Openapi => {
-            println!("{:#}", gateway::openapi_document());
-            Ok(())
-        }
+        Command::Openapi => print_document(gateway::openapi_document()),
+        Command::Asyncapi => print_document(gateway::asyncapi_document()),
         Command::Demo(config) => demo::run(&config).await,
         Command::Gateway { store, gateway, search } => {
             let acceptor = bind(gateway.listen).await?;
@@ -181,13 +186,16 @@ async fn run(command: Command) -> Result<()> {
         Command::Reindex { journal, search } => {
             search::rebuild(Carriers::connect(&journal, stop).await?.journal(), &search).await
         }
-        Command::Verify { store, search, psp, output } => {
+        Command::Verify { store, search, psp, export, output } => {
             let psp = psp.client()?;
-            verify::run(&Foundation::connect(&store, stop).await?, &search, psp.as_ref(), output).await
+            let store = Foundation::connect(&store, stop).await?;
+            verify::run(&store, &search, psp.as_ref(), export.as_deref(), output).await
         }
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
+        Command::Export(args) => export::run(&args).await,
+        Command::State(args) => state::run(&args).await,
         Command::Load(args) => load::run(&args).await,
         Command::Chaos(args) => chaos::run(&args, stop).await,
         Command::Bench(Bench::Accept(args)) => bench::accept(&args).await,

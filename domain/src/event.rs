@@ -1,6 +1,7 @@
 //! Every event of the store as one type.
 
 use cqrs_es::Aggregate;
+use strum::VariantNames;
 
 use crate::game::{Game, GameEvent};
 use crate::order::{Order, OrderEvent};
@@ -19,6 +20,17 @@ pub enum StoreEvent {
     Order(OrderId, OrderEvent),
     /// About a payment attempt.
     Payment(PaymentId, PaymentEvent),
+}
+
+/// The names of all events, by the kind of aggregate that they are of.
+#[must_use]
+pub fn event_names() -> [(&'static str, &'static [&'static str]); 4] {
+    [
+        (User::TYPE, UserEvent::VARIANTS),
+        (Game::TYPE, GameEvent::VARIANTS),
+        (Order::TYPE, OrderEvent::VARIANTS),
+        (Payment::TYPE, PaymentEvent::VARIANTS),
+    ]
 }
 
 /// A stored event that this version of the store cannot read.

@@ -23,7 +23,7 @@ mod work;
 pub use aggregate::StoreAggregate;
 pub use claim::{Claim, ClaimChange, ClaimKind};
 pub use email::Email;
-pub use event::{StoreEvent, UnreadableEvent};
+pub use event::{StoreEvent, UnreadableEvent, event_names};
 pub use game::Game;
 pub use id::{
     ApiKeyId, AuthenticatorId, CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId,

@@ -97,7 +97,9 @@ pub(crate) async fn headed<E: Endpoint>(endpoint: Arc<E>, mut request: Request) 
 /// What anybody may read, and so keep. What a search finds is never twice the same: it says how long it took.
 fn is_public(path: &str) -> bool {
     let is_game = path.starts_with("/jogos/") && path != "/jogos/busca";
-    is_game || path.starts_with("/schemas") || ["/jogos", "/openapi.json", "/.well-known/jwks.json"].contains(&path)
+    is_game
+        || path.starts_with("/schemas")
+        || ["/jogos", "/openapi.json", "/asyncapi.json", "/.well-known/jwks.json"].contains(&path)
 }
 
 /// Lets whoever read something public before, and sends its `ETag`, hear that it is still so.

@@ -3,6 +3,7 @@
 //! Paths follow the store's brief (Portuguese nouns), everything else is English. Every error is
 //! `application/problem+json` (RFC 9457) with a stable `code`, the framework's own included.
 
+mod asyncapi;
 mod auth;
 mod authority;
 mod cors;
@@ -20,6 +21,7 @@ mod openapi;
 mod problem;
 mod problem_page;
 mod progress;
+mod reading;
 mod request_id;
 mod routes;
 mod schemas;
@@ -46,13 +48,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use asyncapi::asyncapi_document;
 pub use auth::{KeyError, Keys, LIFETIME, generate_key, key_id, split_keys};
 pub use authority::Authority;
 pub use edge::{Bounds, Edge, ProxyHeader, Tls, TlsError, TrustedProxies, serve as serve_routes, tls_config};
 pub use limits::{Class, Quotas};
 pub use openapi::{document as openapi_document, operation as openapi_operation};
 pub use progress::Progress;
-pub use schemas::event_schema;
 
 /// Keys and secrets, as they are now.
 pub struct Secrets {
@@ -122,6 +124,8 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
     let routes = Route::new()
         .at("/docs", poem::get(openapi::explore).around(headers::explored))
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
+        .at("/docs/events", poem::get(asyncapi::read))
+        .at("/asyncapi.json", poem::get(asyncapi::describe).around(headers::kept).around(middleware::compressed))
         .at("/schemas", poem::get(schemas::list).around(headers::kept))
         .at("/schemas/:type/:version", poem::get(schemas::describe).around(headers::kept))
         .at("/problems/:code", poem::get(problem_page::explain))

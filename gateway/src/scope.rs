@@ -28,7 +28,7 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
         (_, ["jogos", "compra"]) => return None,
         (&Method::GET | &Method::HEAD, ["jogos", ..]) => Scope::ReadCatalogue,
         (_, ["jogos", ..]) => Scope::WriteCatalogue,
-        (&Method::GET | &Method::HEAD, ["eventos"]) => Scope::ReadEvents,
+        (&Method::GET | &Method::HEAD, ["eventos", ..]) => Scope::ReadEvents,
         (_, ["dlq", ..]) | (&Method::GET | &Method::HEAD, ["health", "figures"]) => Scope::Operate,
         _ => return None,
     })

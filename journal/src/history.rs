@@ -36,6 +36,12 @@ impl AggregateKey {
     pub fn every_kind(id: Uuid) -> [Self; 4] {
         [Self::of::<User>(id), Self::of::<Game>(id), Self::of::<Order>(id), Self::of::<Payment>(id)]
     }
+
+    /// The key of an aggregate of a kind, if there is such a kind.
+    #[must_use]
+    pub fn of_kind(kind: &str, id: Uuid) -> Option<Self> {
+        Self::every_kind(id).into_iter().find(|key| key.kind == kind)
+    }
 }
 
 /// The histories of several aggregates, read at one moment; some of them cached, where that was
@@ -151,7 +157,7 @@ impl Histories {
     }
 }
 
-fn fold<A: StoreAggregate>(history: &[Recorded]) -> Result<A, UnreadableEvent> {
+pub(crate) fn fold<A: StoreAggregate>(history: &[Recorded]) -> Result<A, UnreadableEvent> {
     let mut aggregate = A::default();
     for Recorded { event_type, event_version, payload, .. } in history {
         aggregate.apply(stored::read(event_type, event_version, payload.get())?);
@@ -216,7 +222,7 @@ impl Journal {
     }
 
     /// Most commands read one aggregate, and this takes half as long.
-    async fn history(&self, key: AggregateKey) -> Result<Vec<Recorded>, JournalError> {
+    pub(crate) async fn history(&self, key: AggregateKey) -> Result<Vec<Recorded>, JournalError> {
         let query = format!(
             "select {COLUMNS} from journal.events where aggregate_type = $1 and aggregate_id = $2 order by sequence"
         );

@@ -1,5 +1,13 @@
+//! Events as analysts read them: through the gateway, and through NATS.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures::StreamExt;
 use nats::{EVENTS, Nats};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::{Person, TestApp, eventually};
 
@@ -69,7 +77,7 @@ async fn whoever_is_no_analyst_any_more_follows_no_longer() {
     let mut stream = ana.request(reqwest::Method::GET, "/eventos?follow=true").send().await.unwrap();
     app.admin.put(&format!("/users/{}/role", ana.id), &json!({ "role": "customer" })).await.expect(204);
     let to_the_end = async { while stream.chunk().await.unwrap().is_some() {} };
-    tokio::time::timeout(std::time::Duration::from_secs(20), to_the_end).await.expect("the stream ends");
+    tokio::time::timeout(Duration::from_secs(20), to_the_end).await.expect("the stream ends");
     ana.get("/eventos").await.refused(403, "forbidden");
 }
 
@@ -81,11 +89,125 @@ async fn events_are_for_analysts_and_admins() {
     assert_eq!(app.admin.get("/eventos").await.status, 200);
 }
 
+/// The server-sent events of a stream that has an end: ids, names, and data.
+fn server_sent(body: &str) -> Vec<(u64, String, Value)> {
+    let told = body.split("\n\n").filter(|told| !told.trim().is_empty());
+    told.map(|told| {
+        let field = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        (field("id: ").parse().unwrap(), field("event: "), serde_json::from_str(&field("data: ")).unwrap())
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn events_are_told_as_server_sent_events_as_well_and_go_on_where_they_were_left() {
+    let app = TestApp::start().await;
+    let ana = analyst(&app).await;
+    app.game("Summit", 100).await;
+    let ask = async |query: &str, seen: Option<&str>| {
+        let request =
+            ana.request(reqwest::Method::GET, &format!("/eventos{query}")).header("Accept", "text/event-stream");
+        let request = seen.into_iter().fold(request, |request, seen| request.header("Last-Event-ID", seen));
+        request.send().await.unwrap()
+    };
+    let answer = ask("", None).await;
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let all = server_sent(&answer.text().await.unwrap());
+    let names: Vec<_> =
+        all.iter().map(|(id, name, data)| (*id, name.as_str(), data["position"].as_u64().unwrap())).collect();
+    let (role, game) = ((3, "UserRoleChanged", 3), (4, "GameCreated", 4));
+    assert_eq!(names, [(1, "UserRegistered", 1), (2, "UserRegistered", 2), role, game]);
+    let rest = server_sent(&ask("?to=4", Some("3")).await.text().await.unwrap());
+    assert_eq!(rest, all[3..]);
+
+    let mut live = ask("?follow=true", Some("4")).await;
+    app.game("Tetris", 100).await;
+    let told = live.chunk().await.unwrap().unwrap();
+    assert!(told.starts_with(b"id: 5\nevent: GameCreated\n"), "{}", String::from_utf8_lossy(&told));
+}
+
+#[tokio::test]
+async fn a_replay_tells_what_belongs_to_a_request_or_a_time_and_no_more_than_was_asked_for() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 100).await);
+    let before = chrono::DateTime::parse_from_rfc3339(
+        lines(&app.admin.get("/eventos?type=GameCreated").await.expect(200))[0]["time"].as_str().unwrap(),
+    );
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    app.lanes_are_empty().await;
+    let replay = async |query: &str| lines(&app.admin.get(&format!("/eventos?{query}")).await.expect(200));
+    let all = replay("").await;
+    let created = all.iter().find(|event| event["type"] == "OrderCreated").unwrap();
+    let correlation = created["correlationid"].as_str().unwrap();
+    let belongs: Vec<_> = all.iter().filter(|event| event["correlationid"] == correlation).cloned().collect();
+    assert!(belongs.len() >= 5, "{belongs:?}");
+    assert_eq!(replay(&format!("correlation={correlation}")).await, belongs);
+    assert_eq!(replay(&format!("correlation={correlation}&count=2")).await, belongs[..2]);
+    assert_eq!(replay("from=2&count=1").await, all[1..2]);
+
+    let at = before.unwrap().to_utc().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let (earlier, later): (Vec<_>, Vec<_>) =
+        all.iter().cloned().partition(|event| event["time"].as_str().unwrap() < at.as_str());
+    assert_eq!(replay(&format!("until={at}")).await, earlier);
+    assert_eq!(replay(&format!("since={at}")).await, later);
+    for bad in ["correlation=7", "count=-1", "since=yesterday", "id=7&count=1"] {
+        let refused = app.admin.get(&format!("/eventos?{bad}")).await.status;
+        assert!([400, 422].contains(&refused), "{bad}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn staff_see_an_aggregate_as_it_was() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 5_990).await);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    let path = format!("/eventos/order/{order}");
+    let now = app.admin.get(&path).await.expect(200);
+    let kinds: Vec<_> = now["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["OrderCreated", "PurchaseCompleted", "OrderCompleted"]);
+    assert_eq!(now["version"], 3);
+
+    let first = app.admin.get(&format!("{path}?version=1")).await.expect(200);
+    assert_eq!((&first["version"], &first["events"][0]), (&json!(1), &now["events"][0]));
+    assert_ne!(first["state"], now["state"]);
+    let at = now["events"][0]["time"].as_str().unwrap();
+    assert_eq!(app.admin.get(&format!("{path}?at={at}")).await.expect(200), first);
+    app.admin.get(&format!("{path}?at=2020-01-01T00:00:00Z")).await.refused(404, "not_found");
+    app.admin.get(&format!("{path}?at={at}&version=1")).await.refused(422, "invalid_field");
+    app.admin.get(&format!("/eventos/basket/{order}")).await.refused(404, "not_found");
+    app.admin.get(&format!("/eventos/game/{order}")).await.refused(404, "not_found");
+    ana.get(&path).await.refused(403, "forbidden");
+
+    let mut state = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    state.args(["state", "order", &order, "--version", "1"]).envs(app.environment());
+    let told: Value = serde_json::from_slice(&state.output().await.unwrap().stdout).unwrap();
+    assert_eq!((&told["state"], &told["event"]), (&first["state"], &json!("OrderCreated")));
+}
+
+/// Any client of NATS, by a login alone.
+async fn any_client(url: &str) -> async_nats::Client {
+    let server: async_nats::ServerAddr = url.parse().unwrap();
+    let login = |text: Option<&str>| text.unwrap().to_owned();
+    let options =
+        async_nats::ConnectOptions::with_user_and_password(login(server.username()), login(server.password()));
+    options.connect(server).await.unwrap()
+}
+
+/// The analyst, once what has happened is in the archive.
+async fn caught_up(app: &TestApp) -> Nats {
+    let analyst = Nats::connect(&app.nats.analyst_url()).await.unwrap();
+    let (_, last) = app.foundation.shared.nats.extent(EVENTS).await.unwrap();
+    eventually("the archive has it", || async { (analyst.extent(EVENTS).await.unwrap().1, last) }).await;
+    analyst
+}
+
 #[tokio::test]
 async fn the_analysts_nats_account_can_read_events_and_nothing_else() {
     let app = TestApp::start().await;
     app.game("Summit", 100).await;
-    let analyst = Nats::connect(&app.nats.analyst_url()).await.unwrap();
+    let analyst = caught_up(&app).await;
 
     assert_eq!(analyst.replay(EVENTS, ">", 1).next_batch().await.unwrap().len(), 2);
     assert!(analyst.replay(nats::DLQ, "dlq.>", 1).next_batch().await.is_err(), "another stream");
@@ -93,13 +215,180 @@ async fn the_analysts_nats_account_can_read_events_and_nothing_else() {
         nats::Outgoing { subject: "events.game.Forged.0".into(), id: None, headers: vec![], payload: "{}".into() };
     assert!(analyst.publish(forged, false).await.is_err(), "publishing");
     assert!(analyst.provision().await.is_err(), "creating streams");
+    assert!(analyst.provision_archive().await.is_err(), "changing the archive");
     assert_eq!(app.foundation.shared.nats.extent(EVENTS).await.unwrap().0, 2);
+}
+
+/// What the store has at NATS: its streams with how much they hold, and the durable consumers of EVENTS as they are set up.
+async fn held(app: &TestApp) -> Vec<String> {
+    let jetstream = app.nats.jetstream().await.unwrap();
+    let mut held = Vec::new();
+    for stream in [EVENTS, nats::PAYMENTS, nats::DLQ] {
+        let stream = jetstream.get_stream(stream).await.unwrap();
+        held.push(format!("{} {}", stream.cached_info().config.name, stream.cached_info().state.messages));
+        let mut consumers: Vec<_> = stream.consumers().map(Result::unwrap).collect().await;
+        consumers.sort_by(|a, b| a.name.cmp(&b.name));
+        held.extend(consumers.iter().map(|consumer| format!("{} {:?}", consumer.name, consumer.config)));
+    }
+    held
+}
+
+#[tokio::test]
+async fn no_reply_that_an_analyst_asks_for_reaches_what_is_the_stores() {
+    let app = TestApp::start().await;
+    app.game("Summit", 100).await;
+    caught_up(&app).await;
+    app.queue_is_empty().await;
+    let before = held(&app).await;
+    let analyst = any_client(&app.nats.analyst_url()).await;
+    let asked = [
+        ("$JS.API.DIRECT.GET.EVENTS", r#"{"seq":999999}"#),
+        ("$JS.API.DIRECT.GET.EVENTS", r#"{"seq":1}"#),
+        ("$JS.API.DIRECT.GET.EVENTS", r#"{"seq":1,"batch":50,"next_by_subj":">"}"#),
+        ("$JS.API.STREAM.INFO.EVENTS", ""),
+    ];
+    for (subject, body) in asked {
+        for victim in [
+            "$JS.API.STREAM.DELETE.DLQ",
+            "$JS.API.STREAM.PURGE.DLQ",
+            "$JS.API.STREAM.DELETE.PAYMENTS",
+            "$JS.API.STREAM.DELETE.EVENTS",
+            "ARCHIVE.API.STREAM.DELETE.EVENTS",
+            "$JS.API.CONSUMER.DELETE.EVENTS.notifier",
+            "payments.process.9",
+            "events.game.Forged.0",
+            "dlq.forged",
+        ] {
+            analyst.publish_with_reply(subject, victim, body.into()).await.unwrap();
+        }
+    }
+    // Whoever is answered was heard, and so was everything before.
+    analyst.request("$JS.API.STREAM.INFO.EVENTS", "".into()).await.unwrap();
+    assert_eq!(held(&app).await, before);
+    assert_eq!(caught_up(&app).await.extent(EVENTS).await.unwrap().0, 2, "the archive as well");
+    app.verify().await;
+}
+
+#[tokio::test]
+async fn an_analysts_consumers_are_none_of_the_stores_and_deliver_to_analysts_only() {
+    let app = TestApp::start().await;
+    app.game("Summit", 100).await;
+    caught_up(&app).await;
+    app.queue_is_empty().await;
+    let (before, analyst) = (held(&app).await, any_client(&app.nats.analyst_url()).await);
+    let store = any_client(&app.nats.url()).await;
+    let mut heard = store.subscribe("made.up").await.unwrap();
+    store.flush().await.unwrap();
+
+    let mut inbox = analyst.subscribe("_INBOX.mine").await.unwrap();
+    for (subject, config) in [
+        ("$JS.API.CONSUMER.CREATE.EVENTS", json!({ "name": "notifier", "filter_subject": "events.none" })),
+        (
+            "$JS.API.CONSUMER.CREATE.EVENTS.notifier.events.none",
+            json!({ "name": "notifier", "filter_subject": "events.none" }),
+        ),
+        ("$JS.API.CONSUMER.CREATE.EVENTS", json!({ "deliver_subject": "made.up" })),
+        ("$JS.API.CONSUMER.CREATE.EVENTS", json!({ "deliver_subject": "events.game.Forged.0" })),
+        ("$JS.API.CONSUMER.CREATE.EVENTS", json!({ "deliver_subject": "_INBOX.mine", "ack_policy": "none" })),
+    ] {
+        let wish = json!({ "stream_name": "EVENTS", "config": config }).to_string();
+        analyst.request(subject, wish.into()).await.unwrap();
+    }
+    analyst.request("$JS.API.CONSUMER.DELETE.EVENTS.notifier", "".into()).await.unwrap();
+    for stream in ["PAYMENTS", "DLQ"] {
+        let subject = format!("$JS.API.CONSUMER.CREATE.{stream}");
+        let wish = json!({ "stream_name": stream, "config": {} }).to_string();
+        analyst.request(subject, wish.into()).await.unwrap_err();
+    }
+    // What goes to the analyst comes, after what would have gone elsewhere.
+    for _ in 0..2 {
+        inbox.next().await.unwrap();
+    }
+    store.publish("made.up", "the only one".into()).await.unwrap();
+    assert_eq!(heard.next().await.unwrap().payload, "the only one");
+    assert_eq!(held(&app).await, before);
+    app.verify().await;
+}
+
+/// What a script of ours prints, run by the Python that the tests install.
+async fn python(script: &str, arguments: &[&str], input: &[u8]) -> Option<String> {
+    let Some(peers) = std::env::var_os("PEERS").map(PathBuf::from) else {
+        println!("SKIPPED: {script} (scripts/test installs what it needs)");
+        return None;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/analysts").join(script);
+    let mut python = tokio::process::Command::new(peers.join("python"));
+    python.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = python.kill_on_drop(true).spawn().unwrap();
+    running.stdin.take().unwrap().write_all(input).await.unwrap();
+    let done = tokio::time::timeout(Duration::from_mins(1), running.wait_with_output()).await.unwrap().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Some(String::from_utf8(done.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn an_ordinary_ordered_consumer_follows_the_events_by_the_analysts_login_alone() {
+    let app = TestApp::start().await;
+    for n in 1..=3 {
+        app.game(&format!("Game {n}"), 100).await;
+    }
+    let Some(seen) = python("follow.py", &[&app.nats.analyst_url(), "4"], b"").await else { return };
+    assert_eq!(seen, "1\n2\n3\n4\n");
+}
+
+#[tokio::test]
+async fn the_official_sdk_reads_every_event() {
+    let app = TestApp::start().await;
+    let (ana, game) = (app.customer("ana").await, app.game("Summit", 100).await);
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    let replayed = app.admin.get("/eventos").await.expect(200);
+    let Some(read) = python("cloudevents_read.py", &[], replayed.as_str().unwrap().as_bytes()).await else { return };
+    let (read, events) = (lines(&Value::String(read)), lines(&replayed));
+    assert_eq!(read.len(), events.len());
+    for (read, event) in read.iter().zip(&events) {
+        for (name, value) in read.as_object().unwrap() {
+            assert_eq!(value, &event[name], "{name} of {event}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn programs_that_guess_a_table_from_its_first_lines_guess_right() {
+    let app = TestApp::start().await;
+    // More than they look at, and all of one type.
+    let made = "insert into journal.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+                select 'game', gen_random_uuid()::text, 1, 'GameRetired', '1', '{\"type\": \"GameRetired\"}', '{}'
+                from generate_series(1, 25000)";
+    sqlx::query(made).execute(app.pool()).await.unwrap();
+    app.game("Summit", 100).await;
+    let file = app.folder().join("events.ndjson");
+    let mut replay = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+    replay.args(["replay", "--flat", "--from", "2", "--output"]).arg(&file).env("NATS_URL", app.nats.url());
+    eventually("everything is mirrored", || async {
+        (app.foundation.shared.nats.extent(EVENTS).await.unwrap().1, 25_002)
+    })
+    .await;
+    let done = replay.output().await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let Some(guessed) = python("guess.py", &[file.to_str().unwrap()], b"").await else { return };
+    let guessed: Value = serde_json::from_str(&guessed).unwrap();
+    assert_eq!(guessed["kinds"], json!({ "GameRetired": 25_000, "GameCreated": 1 }));
+    assert_eq!(guessed["last"]["details"]["title"], "Summit");
+    let mut duckdb = tokio::process::Command::new(PathBuf::from(std::env::var_os("PEERS").unwrap()).join("duckdb"));
+    let question = format!(
+        "SELECT data->>'$.details.title' AS title, causationid FROM '{}' WHERE type = 'GameCreated'",
+        file.display()
+    );
+    let told = duckdb.args(["-json", "-c", &question]).output().await.unwrap();
+    assert_eq!(String::from_utf8(told.stdout).unwrap().trim(), r#"[{"title":"Summit","causationid":""}]"#);
 }
 
 #[tokio::test]
 async fn the_replay_command_writes_a_file_of_events() {
     let app = TestApp::start().await;
     app.game("Summit", 100).await;
+    caught_up(&app).await;
     let file = app.folder().join("events.ndjson");
     let mut replay = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
     replay.args(["replay", "--type", "GameCreated", "--output"]).arg(&file);

@@ -29,6 +29,7 @@ impl Workshop {
         }
         std::os::unix::fs::symlink(tools.join("node_modules"), folder.path().join("node_modules")).unwrap();
         std::fs::write(folder.path().join("openapi.json"), gateway::openapi_document().to_string()).unwrap();
+        std::fs::write(folder.path().join("asyncapi.json"), gateway::asyncapi_document().to_string()).unwrap();
         Some(Self { tools, folder })
     }
 
@@ -81,11 +82,13 @@ async fn store() -> TestApp {
 }
 
 #[tokio::test]
-async fn linters_find_nothing_in_the_document() {
+async fn linters_find_nothing_in_the_documents() {
     let Some(workshop) = Workshop::open() else { return };
     let said = workshop.run("redocly", &["lint", "--format", "json", "openapi.json"]).await;
     assert!(said.contains(r#""errors": 0"#) && said.contains(r#""warnings": 0"#), "{said}");
-    workshop.run("spectral", &["lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", "openapi.json"]).await;
+    for (rules, document) in [("spectral.yaml", "openapi.json"), ("spectral-asyncapi.yaml", "asyncapi.json")] {
+        workshop.run("spectral", &["lint", "--ruleset", rules, "--fail-severity", "hint", document]).await;
+    }
 }
 
 /// The API as it was last released.
@@ -119,6 +122,50 @@ async fn a_change_that_breaks_clients_is_found_and_one_that_does_not_is_let_pass
     ] {
         std::fs::write(workshop.folder.path().join("changed.json"), document.to_string()).unwrap();
         let (passes, said) = workshop.ask("node", &["breaking.js", "openapi.json", "changed.json"]).await;
+        assert_eq!(passes, !breaks, "{what}: {said}");
+    }
+}
+
+/// The event streams as they were last released.
+const RELEASED_EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/asyncapi.json");
+
+/// The forms of events as answers of an API: what breaks readers of the one breaks readers of the other.
+fn as_answers(events: &Value) -> String {
+    let answer = |(name, schema): (&String, &Value)| {
+        let content = json!({ "application/json": { "schema": schema } });
+        let answers = json!({ "200": { "description": "", "content": content } });
+        (format!("/{name}"), json!({ "get": { "operationId": name, "responses": answers } }))
+    };
+    let paths: serde_json::Map<_, _> =
+        events["components"]["schemas"].as_object().unwrap().iter().map(answer).collect();
+    json!({ "openapi": "3.1.0", "info": { "title": "Events", "version": "1" }, "paths": paths }).to_string()
+}
+
+#[tokio::test]
+async fn no_reader_of_the_events_of_the_last_release_breaks() {
+    let Some(workshop) = Workshop::open() else { return };
+    let file = |name: &str| workshop.folder.path().join(name);
+    let released = serde_json::from_str(&std::fs::read_to_string(RELEASED_EVENTS).unwrap()).unwrap();
+    std::fs::write(file("released.json"), as_answers(&released)).unwrap();
+    std::fs::write(file("today.json"), as_answers(gateway::asyncapi_document())).unwrap();
+    workshop.run("node", &["breaking.js", "released.json", "today.json"]).await;
+
+    for (what, breaks, change) in [
+        ("a form is gone", true, (|forms| remove(forms, "OrderCreated.1")) as fn(&mut Value)),
+        ("a field is gone", true, |forms| remove(&mut forms["OrderCreated.1"]["properties"], "total")),
+        ("a field is of another type", true, |forms| {
+            forms["OrderCreated.1"]["properties"]["buyer"]["type"] = json!("integer");
+        }),
+        ("a field may be missing", true, |forms| forms["OrderCreated.1"]["required"] = json!(["type"])),
+        ("a field is added", false, |forms| {
+            forms["OrderCreated.1"]["properties"]["gift"] = json!({ "type": "boolean" });
+        }),
+        ("another form is added", false, |forms| forms["OrderCreated.2"] = forms["OrderCreated.1"].clone()),
+    ] {
+        let mut changed = gateway::asyncapi_document().clone();
+        change(&mut changed["components"]["schemas"]);
+        std::fs::write(file("changed.json"), as_answers(&changed)).unwrap();
+        let (passes, said) = workshop.ask("node", &["breaking.js", "today.json", "changed.json"]).await;
         assert_eq!(passes, !breaks, "{what}: {said}");
     }
 }

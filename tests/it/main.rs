@@ -25,6 +25,7 @@ mod confirmations;
 mod dead_letters;
 mod disputes;
 mod edge;
+mod export;
 mod faults;
 mod forgetting;
 mod games;

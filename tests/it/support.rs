@@ -347,8 +347,9 @@ impl TestApp {
 
     /// Proves the store whole, as `ludoteca verify` does.
     pub async fn verify(&self) {
-        ludoteca::verify::run(&self.foundation, &self.search, None, Output::default()).await.unwrap();
-        contract::hold_events(self.pool()).await;
+        ludoteca::verify::run(&self.foundation, &self.search, None, None, Output::default()).await.unwrap();
+        contract::hold_events(self).await;
+        contract::hold_models(self).await;
     }
 
     /// Time passes for the store, and for nobody else.
@@ -359,7 +360,7 @@ impl TestApp {
     /// Proves as well that the PSP lists what is recorded.
     pub async fn verify_with_psp(&self) {
         let psp = PspClient::new(&self.payment.psp_url, self.payment.psp_key.clone(), Duration::from_secs(5)).unwrap();
-        ludoteca::verify::run(&self.foundation, &self.search, Some(&psp), Output::default()).await.unwrap();
+        ludoteca::verify::run(&self.foundation, &self.search, Some(&psp), None, Output::default()).await.unwrap();
     }
 
     /// How many events of a name (or a pattern of one) the journal holds.

@@ -184,7 +184,7 @@ fn one_of(name: &str) -> Value {
 fn parameter(name: &str) -> Option<Value> {
     let label = || json!({ "maxItems": Labels::MAX, "items": with(line(1, Label::MAX), &json!({ "type": "string" })) });
     Some(match name {
-        "id" | "session" | "authenticator" | "key" | "user" => json!({ "format": "uuid" }),
+        "id" | "session" | "authenticator" | "key" | "user" | "correlation" => json!({ "format": "uuid" }),
         "limit" => json!({ "minimum": 1, "maximum": 100 }),
         "offset" => json!({ "minimum": 0, "maximum": 10_000 }),
         "cursor" => json!({ "pattern": OPAQUE }),

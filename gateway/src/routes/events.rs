@@ -1,35 +1,36 @@
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use commands::CommandError;
 use domain::InvalidId;
-use futures::{StreamExt, stream};
-use journal::AggregateKey;
-use nats::{EVENTS, NatsError, Replay, Stored};
+use futures::stream;
+use journal::{AggregateKey, AsOf, JournalError, is_event};
+use nats::EVENTS;
 use poem::Body;
-use poem::web::Data;
-use poem_openapi::param::Query;
-use poem_openapi::payload::Binary;
-use poem_openapi::{ApiResponse, OpenApi};
+use poem::web::{Accept, Data};
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::{Binary, Json, Response};
+use poem_openapi::types::Any;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Tag;
 use crate::Store;
 use crate::auth::{Identity, SignedIn};
+use crate::extract;
 use crate::problem::Problem;
-use crate::schemas;
+use crate::reading::{Form, Reader, Wanted};
 
 pub(crate) struct Events;
 
-/// How often a follower looks for new events.
-const POLL: Duration = Duration::from_millis(50);
+const SERVER_SENT: &str = "text/event-stream";
 
 #[derive(ApiResponse)]
 enum Replayed {
-    /// CloudEvents, one to a line.
+    /// CloudEvents, one to a line; or as server-sent events, where `text/event-stream` is accepted.
     #[oai(status = 200, content_type = "application/x-ndjson")]
     Events(
         Binary<Body>,
@@ -39,61 +40,135 @@ enum Replayed {
     ),
 }
 
+/// An aggregate as some of its events left it.
+#[derive(Object)]
+struct History {
+    aggregate: String,
+    id: String,
+    /// How many events led here.
+    version: u64,
+    /// Its state, as commands decide on it; what is a person's own is sealed.
+    state: Any<Value>,
+    /// Those events, as CloudEvents.
+    events: Vec<Any<Value>>,
+}
+
 #[OpenApi(tag = "Tag::Events")]
 impl Events {
-    /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included.
+    /// Replay events in global order, for analysts and admins. `from` and `to` are positions, both included; `since` and
+    /// `until` times, of which the second is not included. As server-sent events it resumes after `Last-Event-ID`.
     ///
     /// Whoever follows does so for as long as their access token is good, and goes on from the last position with the next.
     ///
-    /// With `id`, the whole history of one aggregate; that has no positions, and does not go with `from`, `to` or `follow`.
+    /// With `id`, the whole history of one aggregate; that has no positions, and goes with `aggregate` and `type` only.
     #[oai(path = "/eventos", method = "get", operation_id = "replayEvents")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     async fn replay(
         &self,
         store: Data<&Arc<Store>>,
         SignedIn(actor): SignedIn,
+        accept: Accept,
         from: Query<Option<u64>>,
         to: Query<Option<u64>>,
         aggregate: Query<Option<String>>,
         id: Query<Option<String>>,
         #[oai(name = "type")] kind: Query<Option<String>>,
+        /// Only what follows from one request.
+        correlation: Query<Option<String>>,
+        since: Query<Option<DateTime<Utc>>>,
+        until: Query<Option<DateTime<Utc>>>,
+        /// How many events at most.
+        count: Query<Option<u64>>,
         follow: Query<Option<bool>>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<u64>>,
         identity: Data<&Identity>,
-    ) -> Result<Replayed, Problem> {
+    ) -> Result<Response<Replayed>, Problem> {
         actor.may_read_events()?;
-        let wanted = (aggregate.as_deref(), kind.as_deref());
-        let subject = nats::events_of(wanted.0, wanted.1).map_err(|rule| Problem::field(rule.name, rule))?;
+        let (aggregate, kind) = (aggregate.as_deref(), kind.as_deref());
+        let subject = nats::events_of(aggregate, kind).map_err(|rule| Problem::field(rule.name, rule))?;
         let kinds = AggregateKey::every_kind(Uuid::nil()).map(|key| key.kind);
-        if wanted.0.is_some_and(|aggregate| !kinds.contains(&aggregate)) {
+        if aggregate.is_some_and(|aggregate| !kinds.contains(&aggregate)) {
             return Err(Problem::field("aggregate", format!("must be one of {}", kinds.join(", "))));
         }
-        if wanted.1.is_some_and(|kind| !schemas::is_event(kind)) {
+        if kind.is_some_and(|kind| !is_event(kind)) {
             return Err(Problem::field("type", "is no event of this store; /schemas lists them"));
         }
+        let parse = |name: &str, id: &String| Uuid::try_parse(id).map_err(|_| Problem::field(name, InvalidId));
+        let correlation = correlation.as_ref().map(|id| parse("correlation", id)).transpose()?;
         let (_, last) = store.nats.extent(EVENTS).await?;
-        if let Some(id) = id.as_deref() {
-            if from.is_some() || to.is_some() || follow.is_some() {
+        let wanted = Wanted {
+            to: to.unwrap_or(u64::MAX),
+            left: count.unwrap_or(u64::MAX),
+            correlation,
+            since: since.0,
+            until: until.0,
+        };
+        if let Some(id) = id.as_ref() {
+            let id = parse("id", id)?;
+            let others = [from.is_some(), to.is_some(), follow.is_some(), count.is_some(), wanted.looks_inside()];
+            if others.contains(&true) {
                 return Err(Problem::field("id", "goes with `aggregate` and `type` only"));
             }
-            let id = Uuid::try_parse(id).map_err(|_| Problem::field("id", InvalidId))?;
-            return Ok(Replayed::Events(Binary(history(&store, id, wanted).await?.into()), last));
+            let lines = history(&store, id, (aggregate, kind)).await?;
+            return Ok(Response::new(Replayed::Events(Binary(lines.into()), last)));
         }
-        let follow = follow.unwrap_or(false);
+        let form =
+            if accept.0.iter().any(|kind| kind.essence_str() == SERVER_SENT) { Form::ServerSent } else { Form::Lines };
+        let from = last_event_id.map_or_else(|| from.unwrap_or(1), |seen| seen.saturating_add(1));
+        let follows = follow.unwrap_or(false);
         let mut reader = Reader {
             store: store.clone(),
             identity: *identity.0,
-            until: follow.then(|| Instant::now().checked_add(identity.life)).flatten(),
-            replay: store.nats.replay(EVENTS, subject, from.unwrap_or(1)).bodies_only(),
-            to: to.unwrap_or(u64::MAX),
-            follow,
+            replay: store.nats.replay(EVENTS, subject, from).bodies_only(),
+            wanted,
+            form,
+            follows_until: follows.then(|| Instant::now().checked_add(identity.life)).flatten(),
+            told: Instant::now(),
         };
         // The first batch now: a server that does not answer is a 503, not a broken stream.
         let first = reader.read().await?;
         let rest = stream::try_unfold(reader, |mut reader| async move {
-            Ok::<_, io::Error>(reader.next().await?.map(|lines| (lines, reader)))
+            Ok::<_, io::Error>(reader.next().await?.map(|told| (told, reader)))
         });
-        let lines = stream::iter([Ok(first)]).chain(rest);
-        Ok(Replayed::Events(Binary(Body::from_bytes_stream(lines)), last))
+        let events = Body::from_bytes_stream(futures::StreamExt::chain(stream::iter([Ok(first)]), rest));
+        let replayed = Response::new(Replayed::Events(Binary(events), last));
+        Ok(if form == Form::ServerSent { replayed.header("Content-Type", SERVER_SENT) } else { replayed })
+    }
+
+    /// An aggregate as it is, or as it was with `version` events or at a time: its state, and the events that led there.
+    /// For analysts and admins.
+    #[oai(path = "/eventos/:aggregate/:id", method = "get", operation_id = "readHistory")]
+    async fn history(
+        &self,
+        store: Data<&Arc<Store>>,
+        SignedIn(actor): SignedIn,
+        /// `user`, `game`, `order` or `payment`.
+        aggregate: Path<String>,
+        id: Path<String>,
+        version: Query<Option<u64>>,
+        at: Query<Option<DateTime<Utc>>>,
+    ) -> Result<Json<History>, Problem> {
+        actor.may_read_events()?;
+        let id = extract::path_id(Uuid::try_parse(&id).map_err(|_| InvalidId))?;
+        let key = AggregateKey::of_kind(&aggregate, id).ok_or_else(Problem::not_found)?;
+        let as_of = match (version.0, at.0) {
+            (Some(_), Some(_)) => return Err(Problem::field("at", "does not go with `version`")),
+            (Some(version), None) => AsOf::Version(usize::try_from(version).unwrap_or(usize::MAX)),
+            (None, Some(time)) => AsOf::Time(time),
+            (None, None) => AsOf::Now,
+        };
+        let past = store.commands.journal().past(key, as_of).await.map_err(CommandError::from)?;
+        let past = past.ok_or_else(Problem::not_found)?;
+        let events: Result<Vec<Value>, _> =
+            past.events.iter().map(|event| serde_json::to_value(event.to_cloud_event())).collect();
+        let events = events.map_err(JournalError::from).map_err(CommandError::from)?;
+        Ok(Json(History {
+            aggregate: key.kind.to_owned(),
+            id: id.to_string(),
+            version: events.len().try_into().unwrap_or(u64::MAX),
+            state: Any(past.state),
+            events: events.into_iter().map(Any).collect(),
+        }))
     }
 }
 
@@ -111,59 +186,4 @@ async fn history(store: &Store, id: Uuid, wanted: (Option<&str>, Option<&str>)) 
         }
     }
     Ok(lines)
-}
-
-struct Reader {
-    store: Arc<Store>,
-    identity: Identity,
-    /// Until when the token of whoever follows is good.
-    until: Option<Instant>,
-    replay: Replay,
-    to: u64,
-    follow: bool,
-}
-
-impl Reader {
-    /// The next lines; nothing at the end. A follower waits there for more, for as long as they may; a replay that has an end
-    /// and may not go on to it breaks off, or it would look whole.
-    async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        while self.replay.next_sequence() <= self.to {
-            let is_endless = self.follow && self.to == u64::MAX;
-            match (self.may_go_on().await, is_endless) {
-                (true, _) => (),
-                (false, true) => return Ok(None),
-                (false, false) => return Err(io::ErrorKind::PermissionDenied.into()),
-            }
-            let lines = self.read().await.map_err(io::Error::other)?;
-            if !lines.is_empty() {
-                return Ok(Some(lines));
-            }
-            if !self.follow {
-                return Ok(None);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(None)
-    }
-
-    /// Whether the reader may read on; waits for as long as that is not known.
-    async fn may_go_on(&self) -> bool {
-        while self.until.is_none_or(|until| Instant::now() < until) {
-            match self.store.authority.now(&self.identity) {
-                Ok(actor) => return actor.is_some_and(|actor| actor.may_read_events().is_ok()),
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
-        }
-        false
-    }
-
-    /// The lines that are there now.
-    async fn read(&mut self) -> Result<Bytes, NatsError> {
-        if self.replay.next_sequence() > self.to {
-            return Ok(Bytes::new());
-        }
-        let batch = self.replay.next_batch().await?;
-        let wanted = batch.iter().filter(|event| event.sequence <= self.to);
-        Ok(wanted.flat_map(Stored::as_line).collect())
-    }
 }

@@ -4,9 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use journal::Position;
 use jsonschema::Validator;
+use ludoteca::export::{ExportArgs, From};
+use ludoteca::verify::Finding;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+
+use super::TestApp;
 
 static DOCUMENT: LazyLock<&Value> = LazyLock::new(gateway::openapi_document);
 
@@ -48,21 +52,45 @@ fn validator(of: &str, schema: &Value) -> Arc<Validator> {
     let mut known = KNOWN.lock().unwrap();
     let known = known.get_or_insert_default();
     let build = || {
+        let is_whole = schema["components"].is_object();
         let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
-        Arc::new(jsonschema::options().should_validate_formats(true).build(&whole).unwrap())
+        let whole = if is_whole { schema } else { &whole };
+        Arc::new(jsonschema::options().should_validate_formats(true).build(whole).unwrap())
     };
     known.entry(of.to_owned()).or_insert_with(build).clone()
 }
 
-/// Panics where an event is not as its schema says.
-pub async fn hold_events(pool: &PgPool) {
-    let events = "select event_type, event_version, payload from journal.events";
-    let events: Vec<(String, String, Value)> = sqlx::query_as(events).fetch_all(pool).await.unwrap();
-    for (event_type, version, payload) in events {
-        let name = format!("{event_type}.{version}");
-        let schema = gateway::event_schema(&event_type, &version).unwrap_or_else(|| panic!("{name} has no schema"));
-        let wrong: Vec<String> =
-            validator(&name, &schema).iter_errors(&payload).map(|error| error.to_string()).collect();
-        assert!(wrong.is_empty(), "{name}: {wrong:?}\n{payload}");
+/// Panics where an event is not as the schema of its form and the description of the stream say.
+pub async fn hold_events(app: &TestApp) {
+    let events = app.foundation.journal().committed_after(Position::default(), i64::MAX).await.unwrap();
+    for event in &events {
+        let name = format!("{}.{}", event.event_type, event.event_version);
+        let schema = journal::event_schema(&event.event_type, &event.event_version);
+        let schema = schema.unwrap_or_else(|| panic!("{name} has no schema"));
+        let payload = serde_json::from_str(event.payload.get()).unwrap();
+        hold_to(&name, &schema, &payload);
+        let described = gateway::asyncapi_document();
+        let message = &described["components"]["messages"][&event.event_type]["payload"];
+        let whole = json!({ "allOf": [message], "components": described["components"] });
+        hold_to(&format!("message {name}"), &whole, &serde_json::to_value(event.to_cloud_event()).unwrap());
+    }
+}
+
+fn hold_to(name: &str, schema: &Value, value: &Value) {
+    let wrong: Vec<String> = validator(name, schema).iter_errors(value).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{name}: {wrong:?}\n{value}");
+}
+
+/// What DuckDB makes of an export is what the read models say.
+pub async fn hold_models(app: &TestApp) {
+    if std::env::var_os("PEERS").is_none() {
+        // `export.rs` says that it is skipped.
+        return;
+    }
+    let folder = app.folder().join("export");
+    let (to, nats_url) = (folder.display().to_string(), Some(app.nats.url().into()));
+    ludoteca::export::run(&ExportArgs { to, from: From::Mirror, nats_url, database_url: None }).await.unwrap();
+    for Finding { what, differences, .. } in ludoteca::verify::models(app.pool(), &folder).await.unwrap() {
+        assert_eq!(differences, 0, "{what}");
     }
 }

@@ -26,6 +26,8 @@ impl Commands {
     ) -> Result<Receipt<User>, CommandError> {
         // Not even an admin knows somebody else's.
         context.actor.must_be(user)?;
+        // The old password is the proof; where there is a second factor, it goes with that.
+        context.actor.must_have_shown(self.counting_authenticators(user).await?.has_second_factor())?;
         let is_same = old.expose_secret() == new;
         let believed_in = self.generation_known_by(user, old).await?.ok_or(CommandError::WrongPassword)?;
         if is_same {

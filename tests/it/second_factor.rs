@@ -107,6 +107,8 @@ async fn an_app_guards_the_password_from_its_first_code_on_and_each_code_opens_o
     // Another phone takes its place; a session from before the first one has no say in that.
     ana.post("/users/me/totp/setup", &json!({})).await.refused(401, "login_too_old");
     remove_all(&ana).await.refused(401, "login_too_old");
+    let another = json!({ "current_password": ana.password, "password": "fourteen kettles of rain" });
+    ana.put("/users/me/password", &another).await.refused(401, "login_too_old");
     ana.post("/users/me/recovery-codes", &json!({})).await.refused(401, "login_too_old");
     let other = set_up(&app, &strong).await;
     app.pass(HALF_A_MINUTE);
@@ -168,6 +170,8 @@ async fn what_opens_an_account_is_its_owners_soon_after_a_login_and_an_admin_tak
         ana.post(&format!("/users/me/{what}"), &json!({})).await.refused(401, "login_too_old");
     }
     ana.delete(&format!("{root}/{lost}")).await.refused(401, "login_too_old");
+    let seen = json!({ "birth_date": "1990-05-18", "evidence": "identity_document" });
+    app.admin.put(&format!("/users/{}/birth-date", ana.id), &seen).await.refused(401, "login_too_old");
 
     // She has lost her phone and has no recovery codes; the staff knows her.
     log_in(&ana, None).await.refused(401, "second_factor_needed");
@@ -181,14 +185,16 @@ async fn what_opens_an_account_is_its_owners_soon_after_a_login_and_an_admin_tak
 async fn eight_characters_are_enough_beside_a_second_factor_and_keep_it() {
     let app = TestApp::start().await;
     let ana = app.customer("ana").await;
-    let choose = async |old: &str, new: &str| {
-        ana.put("/users/me/password", &json!({ "current_password": old, "password": new })).await
+    let choose = async |by: &Person, new: &str| {
+        by.put("/users/me/password", &json!({ "current_password": ana.password, "password": new })).await
     };
     let short = "tk7#Vq2m";
-    choose(&ana.password, short).await.refused(422, "invalid_field");
+    choose(&ana, short).await.refused(422, "invalid_field");
     let secret = set_up(&app, &ana).await;
-    choose(&ana.password, "tk7#Vq2").await.refused(422, "invalid_field");
-    choose(&ana.password, short).await.expect(204);
+    app.pass(HALF_A_MINUTE);
+    let strong = log_in_with(&app, &ana, &secret).await;
+    choose(&strong, "tk7#Vq2").await.refused(422, "invalid_field");
+    choose(&strong, short).await.expect(204);
 
     app.pass(HALF_A_MINUTE);
     let shorter = Person { password: short.to_owned(), ..ana.clone() };

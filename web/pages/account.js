@@ -56,7 +56,7 @@ export function Account() {
     tell(t('A link is on its way to {email}.', { email: user.email }));
   };
   const choose = async ({ current_password, password }, form) => {
-    await api.put('/users/me/password', { current_password, password });
+    await proven(() => api.put('/users/me/password', { current_password, password }));
     form.reset();
   };
   const download = async () => {

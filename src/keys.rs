@@ -158,6 +158,7 @@ async fn add_master(config: &VaultConfig, given: Option<&SecretString>, lost: bo
     let new = given.or(made.as_ref()).context("no key")?;
     let (vault, owner) = config.open().await?;
     let id = vault.add_master(&owner, new, lost).await?;
+    tracing::info!(target: "security", event = "key_change", outcome = "success", key = %id, "a master key was added");
     println!("Master key {id} opens the store as well.");
     if let Some(made) = &made {
         println!("It is {}", made.expose_secret());
@@ -177,6 +178,8 @@ async fn rewrap_master(config: &VaultConfig) -> Result<()> {
     let bar = progress::bar("wrapping keys", people.unsigned_abs());
     let wrapped = vault.rewrap(&owner, |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
+    let key = vault.master_id();
+    tracing::info!(target: "security", event = "key_change", outcome = "success", %key, "only one master key is left");
     println!("{wrapped} keys are wrapped by master key {}; no other opens the store any more.", vault.master_id());
     Ok(())
 }

@@ -364,9 +364,13 @@ fn log_to(cli: &Cli) -> Result<()> {
 
 /// Says what it did.
 async fn make_admin(foundation: &Foundation, email: &str, password: &secrecy::SecretString) -> Result<()> {
+    let made = stock::create_admin(foundation, email, password).await?;
+    if !matches!(made, MadeAdmin::Known) {
+        tracing::info!(target: "security", event = "role_change", outcome = "success", "an admin's account was set up");
+    }
     println!(
         "{}",
-        match stock::create_admin(foundation, email, password).await? {
+        match made {
             MadeAdmin::Created => format!("Created the account of {email}; it is an admin's."),
             MadeAdmin::Changed => format!("{email} is an admin with this password now; its sessions are over."),
             MadeAdmin::Known => format!("{email} is an admin with this password already."),

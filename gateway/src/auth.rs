@@ -97,7 +97,7 @@ pub struct Keys {
 
 /// An invalid key.
 #[derive(Debug, thiserror::Error)]
-#[error("the JWT keys must be Ed25519 private keys in PKCS #8 PEM")]
+#[error("the JWT keys must be Ed25519 private keys in PKCS #8 PEM, and none that everybody knows")]
 pub struct KeyError;
 
 /// A new private key, as PEM.
@@ -126,9 +126,20 @@ pub fn key_id(pem: &SecretString) -> Result<String, KeyError> {
     Ok(Key::from_pem(pem)?.id)
 }
 
+/// The private key of the examples in RFC 8037 (A.1) and RFC 8032 (7.1, test 1), in base64.
+const EXAMPLE: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+
+/// Whether a private key is from documents, or the same byte over and over.
+fn everybody_knows(key: &[u8; 32]) -> bool {
+    BASE64_URL_SAFE_NO_PAD.encode(key) == EXAMPLE || key.iter().all(|byte| Some(byte) == key.first())
+}
+
 impl Key {
     fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let key = SigningKey::from_pkcs8_pem(pem.expose_secret()).map_err(|_| KeyError)?;
+        if everybody_knows(key.as_bytes()) {
+            return Err(KeyError);
+        }
         let der = key.to_pkcs8_der().map_err(|_| KeyError)?;
         let public = key.verifying_key();
         let thumbprint = Sha256::digest(public.as_bytes());

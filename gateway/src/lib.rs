@@ -126,8 +126,11 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
         .at("/openapi.json", poem::get(openapi::describe).around(headers::kept).around(middleware::compressed))
         .at("/docs/events", poem::get(asyncapi::read))
         .at("/asyncapi.json", poem::get(asyncapi::describe).around(headers::kept).around(middleware::compressed))
-        .at("/schemas", poem::get(schemas::list).around(headers::kept))
-        .at("/schemas/:type/:version", poem::get(schemas::describe).around(headers::kept))
+        .at("/schemas", poem::get(schemas::list).around(headers::kept).around(middleware::compressed))
+        .at(
+            "/schemas/:type/:version",
+            poem::get(schemas::describe).around(headers::kept).around(middleware::compressed),
+        )
         .at("/problems/:code", poem::get(problem_page::explain))
         .at("/metrics", poem::get(metrics::scrape))
         .at("/.well-known/security.txt", poem::get(security_txt::tell))

@@ -123,7 +123,7 @@ pub(crate) async fn compressed<E: Endpoint>(endpoint: Arc<E>, request: Request) 
     let asked = if request.method() == Method::GET { request.header(ACCEPT_ENCODING).map(str::to_owned) } else { None };
     let mut response = endpoint.call(request).await?.into_response();
     let Some(asked) =
-        asked.filter(|_| response.content_type().is_some_and(|kind| kind.starts_with("application/json")))
+        asked.filter(|_| response.content_type().is_some_and(|kind| kind.contains("json") && !kind.contains("ndjson")))
     else {
         return Ok(response);
     };

@@ -34,6 +34,24 @@ async fn every_answer_says_that_it_is_kept_framed_and_taken_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn nobody_on_the_way_keeps_what_opens_an_account() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let credentials = json!({ "email": ana.email, "password": ana.password });
+    let expires_at = app.foundation.shared.commands.clock().now() + chrono::TimeDelta::days(7);
+    let key = json!({ "name": "a script", "scopes": ["read_catalogue"], "expires_at": expires_at.to_rfc3339() });
+    for (path, body) in [
+        ("/login/auth", credentials),
+        ("/login/refresh", json!({ "refresh_token": ana.refresh_token })),
+        ("/users/me/api-keys", key),
+    ] {
+        let answer = ana.post(path, &body).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}: {}", answer.status);
+        assert!(answer.status < 300, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn every_text_says_that_it_is_utf_8() {
     let app = TestApp::start().await;
     for path in ["/", "/docs", "/metrics", "/loja/main.js", "/loja/app.css", "/.well-known/security.txt"] {
@@ -46,7 +64,9 @@ async fn every_text_says_that_it_is_utf_8() {
 async fn what_is_public_is_not_sent_again_to_whoever_has_it() {
     let app = TestApp::start().await;
     let game = app.game("Summit", 5_990).await;
-    for path in ["/jogos", &format!("/jogos/{game}"), "/openapi.json", "/.well-known/jwks.json"] {
+    let game = format!("/jogos/{game}");
+    let documents = ["/openapi.json", "/asyncapi.json", "/schemas", "/schemas/OrderCreated/1"];
+    for path in ["/jogos", game.as_str(), "/.well-known/jwks.json"].into_iter().chain(documents) {
         let first = app.visitor().get(path).await;
         assert_eq!((first.status, first.header("cache-control")), (200, "no-cache".to_owned()), "{path}");
         let tag = first.header("etag");

@@ -181,6 +181,7 @@ async fn secrets_that_everybody_knows_are_refused() {
         ("DATABASE_URL", "postgres://ludoteca:change-me-too@localhost/ludoteca"),
         ("NATS_URL", "nats://ludoteca:change-me@localhost"),
         ("MASTER_KEY", zeros.as_str()),
+        ("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
     ] {
         let (is_taken, said) = verify(&app, &[("MASTER_KEY", &key), (name, value)]).await;
         assert!(!is_taken && said.contains(&format!("{name} is one that everybody knows")), "{said}");

@@ -140,7 +140,8 @@ async fn files_and_documents_are_limited_apart_from_the_api() {
     let app = store("page=2").await;
     app.visitor().get("/").await.expect(200);
     assert_eq!(app.visitor().get("/loja/main.js").await.header("ratelimit"), "\"page\";r=0");
-    for path in ["/", "/loja/main.js", "/docs", "/openapi.json", "/.well-known/jwks.json"] {
+    for path in ["/", "/loja/main.js", "/docs", "/openapi.json", "/asyncapi.json", "/schemas", "/.well-known/jwks.json"]
+    {
         app.visitor().get(path).await.refused(429, "too_many_attempts");
     }
     for path in ["/jogos", "/health/ready"] {

@@ -194,6 +194,9 @@ async fn what_is_read_is_compressed_and_what_is_secret_is_not() {
     let plain = app.visitor().request(Method::GET, "/jogos").send().await.unwrap().bytes().await.unwrap().len();
     let (is_small, size) = compressed(app.visitor().request(Method::GET, "/jogos")).await;
     assert!(is_small && size < plain / 4, "{size} of {plain} bytes");
+    for document in ["/openapi.json", "/asyncapi.json", "/schemas", "/schemas/OrderCreated/1"] {
+        assert!(compressed(app.visitor().request(Method::GET, document)).await.0, "{document}");
+    }
     assert!(!compressed(app.visitor().request(Method::GET, "/health/live")).await.0, "too small to be worth it");
     let credentials = json!({ "email": app.admin.email, "password": app.admin.password });
     assert!(!compressed(app.visitor().request(Method::POST, "/login/auth").json(&credentials)).await.0);

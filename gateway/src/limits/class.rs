@@ -46,7 +46,10 @@ impl Class {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         Some(match (method, parts.as_slice()) {
             (_, ["webhooks" | "metrics", ..] | ["health", "live" | "ready"]) => return None,
-            (_, ["" | "loja" | "docs" | "problems" | "schemas" | "openapi.json" | ".well-known", ..]) => Self::Page,
+            (
+                _,
+                ["" | "loja" | "docs" | "problems" | "schemas" | "openapi.json" | "asyncapi.json" | ".well-known", ..],
+            ) => Self::Page,
             (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) => Self::Login,
             (_, ["login", "forgotten" | "reset" | "confirm"] | ["users", _, "email", "confirmation"])
             | (&Method::PUT, ["users", _, "password"]) => Self::Reset,
@@ -107,6 +110,7 @@ mod tests {
             (Method::GET, "/users/me/export", Some(Class::Export)),
             (Method::GET, "/loja/main.js", Some(Class::Page)),
             (Method::GET, "/", Some(Class::Page)),
+            (Method::GET, "/asyncapi.json", Some(Class::Page)),
             (Method::GET, "/health/ready", None),
             (Method::POST, "/webhooks/psp", None),
         ] {

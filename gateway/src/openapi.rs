@@ -180,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn every_list_has_one_shape() {
+        let described = document();
+        let lists = described["paths"].as_object().unwrap().values().filter_map(|path| path.get("get"));
+        let of_items = |operation: &&Value| {
+            let id = operation["operationId"].as_str().unwrap();
+            id.starts_with("list") || id.starts_with("search")
+        };
+        let mut seen = 0;
+        for list in lists.filter(of_items) {
+            let answer = &list["responses"]["200"]["content"];
+            let kind = answer.as_object().unwrap().keys().find(|kind| kind.contains("json")).unwrap();
+            let reference = answer[kind]["schema"]["$ref"].as_str().unwrap();
+            let schema = described.pointer(reference.trim_start_matches('#')).unwrap();
+            assert_eq!(schema["properties"]["items"]["type"], "array", "{}", list["operationId"]);
+            seen += 1;
+        }
+        assert!(seen > 8, "{seen}");
+    }
+
+    #[test]
     fn no_query_string_holds_personal_data_or_a_reason() {
         let harmless = [
             "after",

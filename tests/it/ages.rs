@@ -71,3 +71,13 @@ async fn only_admins_confirm_birth_dates_and_not_their_own() {
     let guessed = json!({ "birth_date": "1980-05-17", "evidence": "he looks old" });
     app.admin.put(&format!("/users/{}/birth-date", ana.id), &guessed).await.refused(400, "invalid_request");
 }
+
+#[tokio::test]
+async fn an_order_keeps_how_the_buyers_age_was_known() {
+    let app = TestApp::start().await;
+    let game = app.admin.create_game("Grown-ups only", 5_990, 18).await;
+    let ana = Person::register(&app.url, "ana", "1990-05-17").await;
+    let order = ana.buy(&[&game], "pm_card_visa").await;
+    ana.sees_order(&order, "completed").await;
+    assert_eq!(ana.order(&order).await.unwrap()["age_source"], "self_declared");
+}

@@ -196,3 +196,26 @@ async fn a_key_is_worth_no_more_than_its_owner_had_proven_where_the_store_wants_
     second_factor::remove_all(&admin).await.expect(204);
     strong.get("/dlq").await.refused(403, "second_factor_missing");
 }
+
+#[tokio::test]
+async fn nobody_reads_a_key_from_where_it_is_kept() {
+    let app = TestApp::start().await;
+    let key = program(&app, &app.admin, &["operate"]).await.token.unwrap();
+    let kept: Vec<String> =
+        sqlx::query_scalar("select t::text from vault.api_keys t").fetch_all(app.pool()).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    let part = key.rsplit(['_', '.']).next().unwrap();
+    assert!(part.len() > 20 && !kept[0].contains(part) && !kept[0].contains("a script"), "{}", kept[0]);
+}
+
+#[tokio::test]
+async fn the_tools_take_a_key_in_the_place_of_a_persons_login() {
+    let app = TestApp::start().await;
+    for (scope, is_taken) in [("operate", true), ("read_catalogue", false)] {
+        let key = program(&app, &app.admin, &[scope]).await.token.unwrap();
+        let mut dlq = tokio::process::Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+        dlq.args(["dlq", "ls"]).env("LUDOTECA_DATA", app.folder()).env("LUDOTECA_URL", &app.url);
+        let done = dlq.env("LUDOTECA_API_KEY", key).output().await.unwrap();
+        assert_eq!(done.status.success(), is_taken, "{scope}: {done:?}");
+    }
+}

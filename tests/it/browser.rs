@@ -186,6 +186,10 @@ async fn a_person_forgets_a_password_changes_it_with_address_and_birth_date_and_
     log_in(&browser, &forgetful).await;
     browser.open("#/account").await;
     eventually("both sessions are shown", || async { (browser.count("#sessions li").await, 2) }).await;
+    let places = browser.text("#sessions").await;
+    for place in ["from here, network 127.0.0.0/24", "from the same network as this one"] {
+        assert!(places.contains(place), "{places}");
+    }
     browser.click("#sessions li button").await;
     eventually("one is left", || async { (browser.count("#sessions li").await, 1) }).await;
     eventually("the other is out", || async { (elsewhere.get("/users/me").await.status, 401) }).await;

@@ -1,6 +1,7 @@
 //! The ten invariants of the store, one test each, by name.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,6 +9,7 @@ use sqlx::Row;
 use tokio::process::{Child, Command};
 
 use crate::support::{Answer, Person, TestApp, eventually, payment_method};
+use crate::{api_keys, second_factor};
 
 /// A role as a process of its own, which can be killed for real.
 fn process(app: &TestApp, role: &str) -> Child {
@@ -165,9 +167,21 @@ async fn invariant_06_no_personal_data_in_clear_outside_the_vault_the_read_model
     let change = json!({ "name": "Zenobia of Palmyra", "email": "queen@palmyra.example", "birth_date": "1987-03-30" });
     ana.put_profile("/users/me", &change).await.expect(204);
     eventually("it is projected", || async { ana.get("/users/me").await.body["name"] == "Zenobia of Palmyra" }).await;
+    let secret = second_factor::set_up(&app, &ana).await;
+    app.pass(Duration::from_secs(30));
+    let queen = Person { email: "queen@palmyra.example".into(), ..ana.clone() };
+    let strong = second_factor::log_in_with(&app, &queen, &secret).await;
+    let key = api_keys::program(&app, &strong, &["read_catalogue"]).await.token.unwrap();
+    app.visitor().post("/login/forgotten", &json!({ "email": "queen@palmyra.example" })).await.expect(202);
+    eventually("it is all recorded", || async {
+        (app.events("UserApiKeyMade").await, app.events("UserPasswordResetRequested").await) == (1, 1)
+    })
+    .await;
     let all = facts(&app).await.to_lowercase();
-    assert!(all.contains("userprofilechanged"), "the control: the events are there");
-    for secret in ["zenobia", "palmyra", "1987-03", "password", "argon2"] {
+    assert!(all.contains("userprofilechanged") && all.contains("userapikeymade"), "the control: the events are there");
+    let typed = [ana.password.to_lowercase(), secret.to_lowercase(), key.to_lowercase()];
+    let named = ["zenobia", "palmyra", "1987-03", "argon2", "my phone", "a script"].map(str::to_owned);
+    for secret in typed.iter().chain(&named) {
         assert!(!all.contains(secret), "{secret} stands in journal, claims or mirror");
     }
     let logs = std::fs::read_dir(app.folder().join("logs")).unwrap().filter_map(Result::ok);

@@ -5,6 +5,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+use crate::sessions::{ends, stream};
 use crate::support::{Answer, Person, TestApp, Wishes};
 
 #[tokio::test]
@@ -172,7 +173,12 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
     let status = |claims: Value, kid: &str| {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let person = Person { token: Some(jsonwebtoken::encode(&header, &claims, &own).unwrap()), ..app.visitor() };
-        async move { person.get("/users/me").await.status }
+        async move {
+            // What is public is not told to whoever shows a token that is not good.
+            let (own, public) = (person.get("/users/me").await.status, person.get("/jogos").await.status);
+            assert_eq!(own, public);
+            own
+        }
     };
     assert_eq!(status(good(), &kid).await, 200, "the control");
     assert_eq!(status(good(), "another").await, 401, "wrong kid");
@@ -196,4 +202,21 @@ async fn a_token_without_its_claims_or_out_of_time_is_not_believed() {
         claims[claim] = value;
         assert_eq!(status(claims, &kid).await, 401, "{claim}");
     }
+}
+
+#[tokio::test]
+async fn what_is_open_ends_with_the_life_of_its_token() {
+    let app = TestApp::start().await;
+    let own = signing_key(&std::fs::read_to_string(app.folder().join("jwt.pem")).unwrap());
+    let jwks = app.visitor().get("/.well-known/jwks.json").await.expect(200);
+    let header = Header { kid: jwks["keys"][0]["kid"].as_str().map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
+    let now = journal::Clock::default().now().timestamp();
+    let claims = json!({ "iss": "ludoteca", "aud": "ludoteca-gateway", "sub": app.admin.id, "role": "admin", "sid": app.admin.id, "generation": 0, "acr": "aal1", "auth_time": now, "iat": now, "nbf": now, "exp": now + 3 });
+    let token = Some(jsonwebtoken::encode(&header, &claims, &own).unwrap());
+    let admin = Person { token, ..app.admin.clone() };
+    let notices = stream(&admin).await;
+    let events = admin.request(reqwest::Method::GET, "/eventos?follow=true").send().await.unwrap();
+    assert_eq!(events.status(), 200);
+    ends(notices).await;
+    ends(events).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::sessions;
 use crate::support::{Answer, Person, TestApp, Wishes, eventually, mailed_token, mailed_tokens, mails_about};
 
 const NEW: &str = "fourteen kettles of rain";
@@ -70,8 +71,10 @@ async fn another_password_needs_the_old_one_and_ends_all_other_sessions() {
     assert_eq!(short.body["field"], "password");
     short.refused(422, "invalid_field");
 
+    let open = sessions::stream(&other).await;
     change(&ana, &ana.password, NEW).await.expect(204);
 
+    sessions::ends(open).await;
     log_in(&app, &ana.email, &ana.password).await.refused(401, "wrong_credentials");
     log_in(&app, &ana.email, NEW).await.expect(200);
     eventually("the other's token is refused elsewhere", || async { (other.get("/users/me").await.status, 401) }).await;

@@ -18,7 +18,7 @@ async fn refresh(app: &TestApp, token: &str) -> Answer {
 }
 
 /// A stream of notices of somebody, which is open.
-async fn stream(person: &Person) -> reqwest::Response {
+pub async fn stream(person: &Person) -> reqwest::Response {
     let mut stream = person.request(Method::GET, "/notificacoes").send().await.unwrap();
     assert_eq!(stream.status(), 200);
     stream.chunk().await.unwrap().expect("it begins with a notice");
@@ -145,6 +145,17 @@ async fn sessions_of_others_do_not_exist() {
     eve.delete(&format!("/users/me/sessions/{session}")).await.refused(404, "not_found");
     eve.delete("/users/me/sessions/first").await.refused(400, "invalid_id");
     ana.get("/users/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_staff_end_somebodys_sessions() {
+    let app = TestApp::start().await;
+    let ana = app.customer("ana").await;
+    let stream = stream(&ana).await;
+    app.admin.delete(&format!("/users/{}/sessions", ana.id)).await.expect(204);
+    ana.get("/users/me").await.refused(401, "unauthenticated");
+    ends(stream).await;
+    Person::log_in(&app.url, &ana.email, &ana.password).await;
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ enum Source {
 /// When the events cannot be read or the export cannot be written; what was written stays, and the next one goes on there.
 pub async fn run(args: &ExportArgs) -> Result<()> {
     let begun = Instant::now();
+    // Buckets are spoken to over TLS; a provider that is there already stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut export = Export::open(&args.to).await.with_context(|| format!("--to {}", args.to))?;
     let before = export.last();
     let (source, end) = Source::open(args, &export).await?;
@@ -71,12 +73,17 @@ pub async fn run(args: &ExportArgs) -> Result<()> {
         }
         bar.inc(u64::try_from(batch.len())?);
         if export.is_full() {
-            export.save().await?;
+            export.save().await.with_context(|| format!("--to {}", args.to))?;
         }
     }
-    reader.await??;
+    let read = reader.await?;
+    if read.is_err() {
+        // What came is not asked for again.
+        export.save().await?;
+    }
+    read?;
     bar.set_message("bringing parts together");
-    let manifest = export.finish().await?;
+    let manifest = export.finish().await.with_context(|| format!("--to {}", args.to))?;
     bar.finish_and_clear();
     tell(&args.to, before, &manifest, begun);
     Ok(())
@@ -94,7 +101,10 @@ fn tell(to: &str, before: u64, manifest: &Manifest, begun: Instant) {
         manifest.parts.len(),
         HumanBytes(bytes)
     );
-    println!("Next, in {to}: duckdb -init views.sql");
+    match to.strip_prefix("s3://") {
+        None => println!("Next, in {to}: duckdb -init views.sql"),
+        Some(_) => println!("Next: fetch {to}/views.sql, then duckdb -init views.sql (docs/analysts.md)"),
+    }
 }
 
 impl Source {
@@ -111,6 +121,7 @@ impl Source {
     async fn mirror(nats: &Nats, export: &Export) -> Result<(Self, u64)> {
         let (_, end) = nats.extent(EVENTS).await?;
         let last = export.last();
+        ensure!(end >= last, "the mirror ends at event {end}, and event {last} is exported; try again later");
         if last > 0 {
             let known = nats.replay(EVENTS, ">", last).next_batch().await?;
             let known = known.first().ok_or(ExportError::AnotherStream { position: last })?;
@@ -155,7 +166,8 @@ impl Source {
                 Ok(batch.iter().filter(|event| event.sequence <= end).map(Stored::as_line).collect())
             }
             Self::Journal(journal, after, last) => {
-                let batch = journal.committed_after(*after, BATCH).await?;
+                let left = i64::try_from(end.saturating_sub(*last)).unwrap_or(BATCH);
+                let batch = journal.committed_after(*after, left.min(BATCH)).await?;
                 let mut lines = Vec::with_capacity(batch.len());
                 for event in &batch {
                     *last = last.saturating_add(1);

@@ -1,11 +1,7 @@
 //! Small parts, brought together: an export a minute would otherwise leave a thousand files a day for each type of event.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, new_null_array};
-use arrow_schema::SchemaRef;
-use bytes::Bytes;
 use chrono::NaiveDate;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -34,57 +30,67 @@ pub(crate) async fn compact(
         }
     }
     small.retain(|(_, day), parts| parts.len() >= if Some(*day) == today { SMALL_ONES } else { 2 });
-    let mut merged = Vec::new();
+    let mut replaced = Vec::new();
     for ((event_type, day), parts) in small {
         let Some(columns) = columns.get(&event_type) else { continue };
-        let part = merge(to, columns, event_type, day, &parts).await?;
-        let gone = |known: &str| parts.iter().any(|part| part.path == known);
-        manifest.parts.retain(|known| !gone(&known.path));
-        merged.extend(parts.iter().map(|old| old.path.clone()).filter(|old| *old != part.path));
-        manifest.add(part);
+        for parts in in_groups(parts) {
+            let (old, part) = merge(to, columns, (&event_type, day), &parts).await?;
+            let Some(part) = part else { continue };
+            manifest.parts.retain(|known| !old.contains(&known.path));
+            manifest.add(part);
+            replaced.extend(old);
+        }
     }
-    Ok(merged)
+    Ok(replaced)
 }
 
+/// Parts that make one large one, and no more than that is in memory at once.
+fn in_groups(parts: Vec<Part>) -> Vec<Vec<Part>> {
+    let (mut groups, mut bytes) = (vec![vec![]], 0_u64);
+    for part in parts {
+        bytes = bytes.saturating_add(part.bytes);
+        if bytes > LARGE {
+            bytes = part.bytes;
+            groups.push(vec![]);
+        }
+        groups.last_mut().into_iter().for_each(|group| group.push(part.clone()));
+    }
+    groups
+}
+
+/// Puts those parts into one that have the columns of today; their paths, and the one. What was written with others stays as
+/// it is: an older form of a column is none of today, and a newer one this program would lose.
 async fn merge(
     to: &Destination,
     columns: &Columns,
-    event_type: String,
-    day: NaiveDate,
+    (event_type, day): (&str, NaiveDate),
     parts: &[Part],
-) -> Result<Part, ExportError> {
-    let mut batches = Vec::new();
+) -> Result<(Vec<String>, Option<Part>), ExportError> {
+    let (mut alike, mut batches) = (Vec::new(), Vec::new());
     for part in parts {
         // One that the manifest names and that is gone is an error, and not nothing.
         let missing =
             || object_store::Error::NotFound { path: part.path.clone(), source: "the manifest names it".into() };
-        batches.extend(read(to.get(&part.path).await?.ok_or_else(missing)?, &columns.table)?);
+        let file = to.get(&part.path).await?.ok_or_else(missing)?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        if reader.schema().fields() == columns.table.fields() {
+            batches.extend(reader.build()?.collect::<Result<Vec<_>, _>>()?);
+            alike.push(part);
+        }
     }
-    let file = write(&columns.table, &batches)?;
-    let content = Content {
-        event_type,
-        day: Some(day),
-        first: parts.iter().map(|part| part.first).min().unwrap_or_default(),
-        last: parts.iter().map(|part| part.last).max().unwrap_or_default(),
-        rows: parts.iter().fold(0, |rows, part| rows.saturating_add(part.rows)),
-        versions: parts.iter().flat_map(|part| part.versions.clone()).collect(),
+    let (Some(first), Some(last), true) = (alike.first(), alike.last(), alike.len() > 1) else {
+        return Ok((vec![], None));
     };
+    let content = Content {
+        event_type: event_type.to_owned(),
+        day: Some(day),
+        first: first.first,
+        last: last.last,
+        rows: alike.iter().fold(0, |rows, part| rows.saturating_add(part.rows)),
+        versions: alike.iter().flat_map(|part| part.versions.clone()).collect(),
+    };
+    let file = write(&columns.table, &batches)?;
     let part = Part::new(content, &file);
     to.put(&part.path, file).await?;
-    Ok(part)
-}
-
-/// The events of a part, in the columns of today.
-fn read(file: Bytes, table: &SchemaRef) -> Result<Vec<RecordBatch>, ExportError> {
-    let batches = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
-    batches.map(|batch| in_columns(&batch?, table)).collect()
-}
-
-/// Columns that there were not yet are empty.
-fn in_columns(batch: &RecordBatch, table: &SchemaRef) -> Result<RecordBatch, ExportError> {
-    let column = |name: &str, of: &arrow_schema::DataType| -> ArrayRef {
-        batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(of, batch.num_rows()))
-    };
-    let columns = table.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
-    Ok(RecordBatch::try_new(Arc::clone(table), columns)?)
+    Ok((alike.iter().map(|part| part.path.clone()).collect(), Some(part)))
 }

@@ -27,6 +27,12 @@ pub enum ExportError {
     /// Where to export to is no folder and no URL.
     #[error("{0:?} is neither a folder nor s3://BUCKET/PATH")]
     NoDestination(String),
+    /// Another export writes there.
+    #[error("another export is writing to {}; wait for it", .0.display())]
+    Busy(std::path::PathBuf),
+    /// The manifest is of another version of this program.
+    #[error("manifest.json is of format {0}, which this program does not write; export into a folder of its own")]
+    AnotherFormat(u32),
     /// The manifest is none, or of another program.
     #[error("manifest.json cannot be read: {0}")]
     Manifest(#[from] serde_json::Error),

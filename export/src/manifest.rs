@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::ExportError;
 use crate::rows::Content;
 
 /// Which kind of manifest this program writes and reads.
@@ -68,6 +69,11 @@ impl Default for Manifest {
 }
 
 impl Manifest {
+    /// Refuses what another version has written, and would read otherwise.
+    pub(crate) fn must_be_ours(&self) -> Result<(), ExportError> {
+        if self.format == FORMAT { Ok(()) } else { Err(ExportError::AnotherFormat(self.format)) }
+    }
+
     /// How many events were exported.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -82,6 +88,15 @@ impl Manifest {
 }
 
 impl Part {
+    /// Whether a path is called as parts with events are: `TYPE/day=DAY/FIRST-LAST.parquet`.
+    pub(crate) fn is_named_like(path: &str) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        let [_, day, file] = parts.as_slice() else { return false };
+        let is_day = day.strip_prefix("day=").is_some_and(|day| day.parse::<NaiveDate>().is_ok());
+        let range = file.strip_suffix(".parquet").and_then(|range| range.split_once('-'));
+        is_day && range.is_some_and(|(first, last)| [first, last].iter().all(|at| at.parse::<u64>().is_ok()))
+    }
+
     pub(crate) fn new(content: Content, file: &[u8]) -> Self {
         let Content { event_type, day, first, last, rows, versions } = content;
         let path = match day {

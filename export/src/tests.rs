@@ -1,5 +1,6 @@
 //! Exports into folders, and what is read from their files again.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,6 +13,22 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{Export, ExportError, Manifest, Part};
+
+thread_local! {
+    /// How many writes there may still be before the export is killed; nothing while it lives.
+    static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Burns the fuse of this thread's export, which every write and removal asks.
+pub(crate) fn write() -> Result<(), ExportError> {
+    let left = FUSE.get();
+    if left == Some(0) {
+        let killed = std::io::Error::other("killed");
+        return Err(ExportError::Storage(object_store::Error::Generic { store: "test", source: Box::new(killed) }));
+    }
+    FUSE.set(left.map(|left| left.saturating_sub(1)));
+    Ok(())
+}
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -99,7 +116,7 @@ fn files(folder: &Path) -> Vec<String> {
             found.push(entry.path().to_str().unwrap().to_owned());
         }
     }
-    found.retain(|file| file.ends_with(".parquet"));
+    found.retain(|file| file.contains(".parquet"));
     found
 }
 
@@ -166,25 +183,99 @@ async fn a_day_of_many_exports_is_a_few_parts() {
     assert_eq!(positions(folder.path(), &parts), (1..=20).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn an_export_that_was_killed_leaves_nothing_that_counts_and_the_next_one_removes_it() {
-    let folder = folder();
-    let before = one_by_one(&folder, &[retired(1, 30)]).await;
-    let mut killed = open(&folder).await;
-    killed.push(&retired(2, 30)).unwrap();
-    // It has written its part, and not yet the manifest.
-    let manifest = std::fs::read(folder.path().join("manifest.json")).unwrap();
-    killed.save().await.unwrap();
-    std::fs::write(folder.path().join("manifest.json"), manifest).unwrap();
-    drop(killed);
-    assert_eq!(files(folder.path()).len(), before.parts.len() + 1);
+/// An order with lists, amounts and ids, so that what is brought together has all of them.
+fn ordered(position: u64, day: u32) -> Vec<u8> {
+    let price = json!({ "amount": 5_990, "currency": "BRL" });
+    let lines = json!([{ "game": Uuid::from_u128(9), "title": "Summit", "price": price }]);
+    let method = json!({ "type": "card", "token": "pm_card_visa" });
+    let buyer = Uuid::from_u128(7);
+    let data =
+        json!({ "type": "OrderCreated", "buyer": buyer, "lines": lines, "total": price, "payment_method": method });
+    line(position, ("OrderCreated", "1"), day, &data)
+}
 
-    let next = open(&folder).await;
-    assert_eq!((next.last(), next.manifest()), (1, &before));
-    assert_eq!(files(folder.path()).len(), before.parts.len());
-    drop(next);
-    let after = one_by_one(&folder, &[retired(2, 30)]).await;
-    assert_eq!(positions(folder.path(), &with_events(&after)), [1, 2]);
+/// What DuckDB would read: the files that `views.sql` names, each of which has to be there.
+fn named_by_views(folder: &Path) -> usize {
+    let views = std::fs::read_to_string(folder.join("views.sql")).unwrap();
+    let named: Vec<_> = views.split('\'').filter(|part| part.ends_with(".parquet")).collect();
+    for file in &named {
+        assert!(folder.join(file).is_file(), "{file} is named, and gone");
+    }
+    named.len()
+}
+
+#[tokio::test]
+async fn an_export_that_is_killed_at_any_write_loses_nothing_and_leaves_nothing() {
+    let events: Vec<_> = (1..=10).map(|n| ordered(n, 28)).chain((11..=12).map(|n| ordered(n, 29))).collect();
+    for fuse in 0.. {
+        let folder = folder();
+        // Eight parts of a day that is not over, and then one more, which brings them together.
+        one_by_one(&folder, &events[..9]).await;
+        FUSE.set(Some(fuse));
+        let killed = async {
+            let mut export = Export::open(folder.path().to_str().unwrap()).await?;
+            for event in &events[9..] {
+                export.push(event)?;
+            }
+            export.finish().await
+        };
+        let survived = killed.await.is_ok();
+        FUSE.set(None);
+
+        let next = open(&folder).await;
+        named_by_views(folder.path());
+        let rest = events[usize::try_from(next.last()).unwrap()..].to_vec();
+        drop(next);
+        one_by_one(&folder, &rest).await;
+        let manifest = open(&folder).await.manifest().clone();
+        assert_eq!(positions(folder.path(), &with_events(&manifest)), (1..=12).collect::<Vec<_>>(), "after {fuse}");
+        assert_eq!(named_by_views(folder.path()), manifest.parts.len());
+        assert_eq!(files(folder.path()).len(), manifest.parts.len(), "nothing else is left after {fuse}");
+        if survived {
+            assert!(fuse > 8, "{fuse} writes");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_exports_is_alone_and_leaves_others_files() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("GameRetired")).unwrap();
+    let (own, unfinished) = ("GameRetired/mine.parquet", "GameRetired/columns.parquet#1");
+    for file in [own, unfinished] {
+        std::fs::write(folder.path().join(file), "something").unwrap();
+    }
+    let export = open(&folder).await;
+    let busy = Export::open(folder.path().to_str().unwrap()).await.err().unwrap();
+    assert!(matches!(busy, ExportError::Busy(_)), "{busy}");
+    export.finish().await.unwrap();
+    assert!(folder.path().join(own).exists() && !folder.path().join(unfinished).exists());
+
+    let manifest = std::fs::read_to_string(folder.path().join("manifest.json")).unwrap();
+    let newer = manifest.replace("\"format\": 1", "\"format\": 2");
+    std::fs::write(folder.path().join("manifest.json"), newer).unwrap();
+    let refused = Export::open(folder.path().to_str().unwrap()).await.err().unwrap();
+    assert!(matches!(refused, ExportError::AnotherFormat(2)), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_written_with_other_columns_stays_as_it_is() {
+    let folder = folder();
+    let events: Vec<_> = (1..=2).map(|n| ordered(n, 28)).collect();
+    one_by_one(&folder, &events).await;
+    // As a program would have written it that knew a column less.
+    let manifest: Manifest =
+        serde_json::from_slice(&std::fs::read(folder.path().join("manifest.json")).unwrap()).unwrap();
+    let part = with_events(&manifest)[0].clone();
+    let batch = read(folder.path(), &part).remove(0);
+    let fewer: Vec<_> = (0..batch.num_columns() - 1).collect();
+    let batch = batch.project(&fewer).unwrap();
+    std::fs::write(folder.path().join(&part.path), crate::rows::write(&batch.schema(), &[batch]).unwrap()).unwrap();
+    let after = one_by_one(&folder, &[ordered(3, 28), ordered(4, 29)]).await;
+    let parts = with_events(&after);
+    assert!(parts.iter().any(|known| known.path == part.path), "{parts:?}");
+    assert_eq!(positions(folder.path(), &parts), [1, 2, 3, 4]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const MODELS: &str = include_str!("models.sql");
 pub(crate) fn of(manifest: &Manifest, prefix: &str) -> String {
     let mut parts = BTreeMap::<&str, Vec<String>>::new();
     for part in &manifest.parts {
-        parts.entry(&part.event_type).or_default().push(format!("'{prefix}{}'", part.path));
+        parts.entry(&part.event_type).or_default().push(format!("'{}{}'", prefix.replace('\'', "''"), part.path));
     }
     let mut sql = format!(
         "-- Events 1 to {} of {}, as of this export; the next export writes this file anew.\n\

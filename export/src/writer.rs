@@ -49,12 +49,17 @@ impl Export {
         let manifest = to.get(MANIFEST).await?;
         let manifest: Manifest =
             manifest.map_or_else(|| Ok(Manifest::default()), |file| serde_json::from_slice(&file))?;
+        manifest.must_be_ours()?;
         let (last, last_event) = (manifest.last, manifest.last_event.clone());
         let mut columns = HashMap::new();
         for (event_type, _) in event_forms() {
             columns.insert(event_type.clone(), Columns::of(&event_type)?);
         }
         let export = Self { to, manifest, columns, waiting: BTreeMap::new(), last, last_event };
+        if export.last > 0 {
+            // One that was killed may have left the views of before.
+            export.publish_views().await?;
+        }
         export.sweep().await?;
         Ok(export)
     }
@@ -123,6 +128,9 @@ impl Export {
     /// # Errors
     /// When they cannot be written; what the manifest names stays as it was.
     pub async fn save(&mut self) -> Result<(), ExportError> {
+        if self.manifest.parts.iter().all(|part| part.day.is_some()) {
+            self.name_columns().await?;
+        }
         for rows in std::mem::take(&mut self.waiting).into_values().flat_map(HashMap::into_values) {
             let (content, file) = rows.into_part()?;
             self.put(content, file).await?;
@@ -151,8 +159,10 @@ impl Export {
 
     async fn put(&mut self, content: Content, file: Vec<u8>) -> Result<(), ExportError> {
         let part = Part::new(content, &file);
-        self.to.put(&part.path, file).await?;
-        self.manifest.add(part);
+        if !self.manifest.parts.contains(&part) {
+            self.to.put(&part.path, file).await?;
+            self.manifest.add(part);
+        }
         Ok(())
     }
 
@@ -171,15 +181,20 @@ impl Export {
         let mut manifest = serde_json::to_vec_pretty(&self.manifest)?;
         manifest.push(b'\n');
         self.to.put(MANIFEST, manifest).await?;
+        self.publish_views().await
+    }
+
+    async fn publish_views(&self) -> Result<(), ExportError> {
         self.to.put(views::FILE, views::of(&self.manifest, &self.to.prefix)).await
     }
 
-    /// Removes parts that no manifest names: what an export left that was killed.
+    /// Removes parts that no manifest names: what an export left that was killed. Files that are called otherwise are others'.
     async fn sweep(&self) -> Result<(), ExportError> {
         let known: BTreeSet<&str> = self.manifest.parts.iter().map(|part| part.path.as_str()).collect();
         for event_type in self.columns.keys() {
+            self.to.remove_unfinished(event_type)?;
             for path in self.to.list(event_type).await? {
-                if path.ends_with(".parquet") && !known.contains(path.as_str()) {
+                if Part::is_named_like(&path) && !known.contains(path.as_str()) {
                     self.to.delete(&path).await?;
                 }
             }

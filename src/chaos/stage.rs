@@ -192,12 +192,12 @@ impl Stage {
         Ok(())
     }
 
-    /// The PSP itself, past the wire.
-    /// Of the cluster, past the wires that are cut.
+    /// Past the wires that are cut.
     pub(super) fn nats_url(&self) -> SecretString {
         self.cluster.url().into()
     }
 
+    /// The PSP itself, past the wire.
     pub(super) fn psp(&self) -> Result<PspClient> {
         Ok(PspClient::new(&self.psp_url, PSP_KEY.to_owned().into(), PATIENCE)?)
     }

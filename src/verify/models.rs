@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use export::Manifest;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -65,6 +66,16 @@ const MODELS: [Model; 3] = [
 /// # Errors
 /// When there is no `duckdb` or no export, or the database does not answer.
 pub async fn models(pool: &PgPool, export: &Path) -> Result<Vec<Finding>> {
+    let manifest = std::fs::read(export.join("manifest.json"))
+        .with_context(|| format!("there is no export in {}", export.display()))?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).context("manifest.json")?;
+    let events: i64 = sqlx::query_scalar("select count(*) from journal.events").fetch_one(pool).await?;
+    ensure!(
+        u64::try_from(events) == Ok(manifest.last),
+        "the export in {} ends at event {}, and there are {events}; export again, and compare while nothing happens",
+        export.display(),
+        manifest.last
+    );
     let asked = asked(export).await?;
     ensure!(asked.len() == MODELS.len(), "duckdb answered {} of {} questions", asked.len(), MODELS.len());
     let mut findings = Vec::new();
@@ -89,7 +100,8 @@ pub async fn models(pool: &PgPool, export: &Path) -> Result<Vec<Finding>> {
 
 /// The rows of each view.
 async fn asked(export: &Path) -> Result<Vec<Vec<String>>> {
-    let mut duckdb = Command::new(find_program("duckdb", &[])?);
+    let program = find_program("duckdb", &[]).context("DuckDB is missing; scripts/analyst installs it")?;
+    let mut duckdb = Command::new(program);
     duckdb.current_dir(export).args(["-json", "-init", "views.sql", "-bail"]);
     for model in &MODELS {
         duckdb.args(["-c", &model.question()]);

@@ -5,9 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
-use journal::CloudEvent;
+use journal::{AggregateKey, CloudEvent, is_event};
 use nats::{EVENTS, Nats, Stored};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -56,6 +56,10 @@ pub struct ReplayArgs {
 /// # Errors
 /// When the server does not answer or the output cannot be written.
 pub async fn run(args: &ReplayArgs) -> Result<()> {
+    let kinds = AggregateKey::every_kind(Uuid::nil()).map(|key| key.kind);
+    let is_kind = args.aggregate.as_deref().is_none_or(|aggregate| kinds.contains(&aggregate));
+    ensure!(is_kind, "--aggregate must be one of {}", kinds.join(", "));
+    ensure!(args.kind.as_deref().is_none_or(is_event), "--type is no event of this store; docs/analysts.md lists them");
     let nats = Nats::connect(args.nats_url.expose_secret()).await?;
     let subject = nats::events_of(args.aggregate.as_deref(), args.kind.as_deref())
         .map_err(|rule| anyhow!("--{} {rule}", rule.name))?;

@@ -1,6 +1,6 @@
 //! `ludoteca state`: an aggregate as it is, or was.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use journal::{AggregateKey, AsOf, Journal, connect};
@@ -38,9 +38,12 @@ pub async fn run(args: &StateArgs) -> Result<()> {
         (None, None) => AsOf::Now,
     };
     let journal = Journal::open(connect(&args.database_url, 1).await?).await?;
-    let past = journal.past(key, as_of).await?;
-    ensure!(past.is_some() || as_of == AsOf::Now, "{} {} had not begun by then", args.aggregate, args.id);
-    let past = past.with_context(|| format!("there is no {} {}", args.aggregate, args.id))?;
+    let what = format!("{} {}", args.aggregate, args.id);
+    let Some(past) = journal.past(key, as_of).await? else {
+        let now = journal.past(key, AsOf::Now).await?.with_context(|| format!("there is no {what}"))?;
+        let begun = now.events.first().map(|first| first.recorded_at.to_rfc3339()).unwrap_or_default();
+        bail!("{what} begins at {begun} and has {} events", now.events.len());
+    };
     let last = past.events.last().context("no event")?;
     let told = json!({
         "aggregate": args.aggregate, "id": args.id, "version": past.events.len(), "event": last.event_type,

@@ -218,8 +218,8 @@ fn fields(schema: &Value, path: &str, rows: &mut String) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let is_list = field["items"].is_object();
-        let kind =
-            field["format"].as_str().or(field["type"].as_str()).unwrap_or(if is_list { "array" } else { "one of" });
+        let types = field["type"].as_array().into_iter().flatten().chain([&field["type"]]).filter_map(Value::as_str);
+        let kind = field["format"].as_str().or(types.into_iter().find(|name| *name != "null")).unwrap_or("one of");
         let meaning = escaped(field["description"].as_str().unwrap_or_default());
         // Writing to a text cannot fail.
         let _ = write!(rows, "<tr><td><code>{path}</code></td><td>{kind}</td><td>{meaning}</td></tr>");

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use journal::CloudEvent;
 use nats::{NatsError, Replay, Stored};
 use tokio::time::{Duration, Instant};
@@ -17,8 +17,6 @@ use crate::auth::Identity;
 const POLL: Duration = Duration::from_millis(50);
 /// How long a stream of server-sent events is silent at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// By how much times may lag behind the order of commits: a transaction lasts no longer.
-const LAG: TimeDelta = TimeDelta::minutes(1);
 
 /// In which form events are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,18 +40,18 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether an event is; nothing once none will be any more.
-    fn takes(&self, event: &CloudEvent<'_>) -> Option<bool> {
+    /// Whether an event is. Times have only nearly the order of commits, so a later one may still be.
+    fn takes(&self, event: &CloudEvent<'_>) -> bool {
         let time = event.recorded_at().unwrap_or_default();
-        if self.until.is_some_and(|until| until.checked_add_signed(LAG).is_some_and(|end| time > end)) {
-            return None;
-        }
         let is_of = |wanted: Uuid| event.correlationid.as_deref().and_then(|id| id.parse().ok()) == Some(wanted);
-        Some(
-            self.since.is_none_or(|since| time >= since)
-                && self.until.is_none_or(|until| time < until)
-                && self.correlation.is_none_or(is_of),
-        )
+        self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time < until)
+            && self.correlation.is_none_or(is_of)
+    }
+
+    /// Whether there is an end to come to, beside that of the right to read.
+    fn has_end(&self) -> bool {
+        self.to < u64::MAX || self.left < u64::MAX || self.until.is_some()
     }
 
     /// Whether an event must be read to know.
@@ -80,7 +78,7 @@ impl Reader {
     /// and may not go on to it breaks off, or it would look whole.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         while self.is_open() {
-            let is_endless = self.follows_until.is_some() && self.wanted.to == u64::MAX;
+            let is_endless = self.follows_until.is_some() && !self.wanted.has_end();
             match (self.may_go_on().await, is_endless) {
                 (true, _) => (),
                 (false, true) => return Ok(None),
@@ -91,16 +89,19 @@ impl Reader {
             if !told.is_empty() {
                 return Ok(Some(told));
             }
-            // Nothing of a batch may be wanted; only where there is none is the end.
-            if self.replay.next_sequence() > before {
-                continue;
-            }
-            if self.follows_until.is_none() {
+            let is_at_end = self.replay.next_sequence() == before;
+            if is_at_end && self.follows_until.is_none() {
                 return Ok(None);
             }
             if self.form == Form::ServerSent && self.told.elapsed() >= HEARTBEAT {
                 self.told = Instant::now();
-                return Ok(Some(Bytes::from_static(b": still here\n\n")));
+                // Whoever comes back need not look again at what was looked at.
+                let looked_at = self.replay.next_sequence().saturating_sub(1);
+                return Ok(Some(format!("id: {looked_at}\n\n").into()));
+            }
+            // Nothing of a batch may be wanted; only where there is none is the end.
+            if !is_at_end {
+                continue;
             }
             tokio::time::sleep(POLL).await;
         }
@@ -133,10 +134,8 @@ impl Reader {
             if self.wanted.left == 0 {
                 break;
             }
-            match self.tell(event, &mut told) {
-                Some(was_told) => self.wanted.left = self.wanted.left.saturating_sub(u64::from(was_told)),
-                None => self.wanted.left = 0,
-            }
+            let was_told = self.tell(event, &mut told);
+            self.wanted.left = self.wanted.left.saturating_sub(u64::from(was_told));
         }
         if !told.is_empty() {
             self.told = Instant::now();
@@ -144,24 +143,24 @@ impl Reader {
         Ok(told.into())
     }
 
-    /// Tells an event if it is wanted, and whether it was; nothing once none will be any more.
-    fn tell(&self, event: &Stored, told: &mut Vec<u8>) -> Option<bool> {
+    /// Tells an event if it is wanted, and whether it was.
+    fn tell(&self, event: &Stored, told: &mut Vec<u8>) -> bool {
         if self.form == Form::Lines && !self.wanted.looks_inside() {
             told.extend(event.as_line());
-            return Some(true);
+            return true;
         }
         // What is no event of ours is nobody's wish.
-        let Ok(known) = serde_json::from_slice::<CloudEvent<'_>>(&event.payload) else { return Some(false) };
-        if !self.wanted.takes(&known)? {
-            return Some(false);
-        }
+        let Some(known) = serde_json::from_slice(&event.payload).ok().filter(|known| self.wanted.takes(known)) else {
+            return false;
+        };
+        let CloudEvent { kind, .. } = known;
         if self.form == Form::ServerSent {
-            told.extend(format!("id: {}\nevent: {}\ndata: ", event.sequence, known.kind).into_bytes());
+            told.extend(format!("id: {}\nevent: {kind}\ndata: ", event.sequence).into_bytes());
         }
         told.extend(event.as_line());
         if self.form == Form::ServerSent {
             told.push(b'\n');
         }
-        Some(true)
+        true
     }
 }

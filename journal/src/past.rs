@@ -31,7 +31,7 @@ pub struct Past {
 }
 
 impl Journal {
-    /// How an aggregate stood; nothing where it had not begun.
+    /// How an aggregate stood; nothing where it had not begun, or has not come so far.
     ///
     /// # Errors
     /// When the database does not answer, or holds what this program cannot read.
@@ -39,8 +39,13 @@ impl Journal {
         let mut events = self.history(key).await?;
         match as_of {
             AsOf::Now => (),
+            AsOf::Version(version) if version > events.len() => return Ok(None),
             AsOf::Version(version) => events.truncate(version),
-            AsOf::Time(time) => events.retain(|event| event.recorded_at <= time),
+            // A history has one order, also where a clock was put back.
+            AsOf::Time(time) => {
+                let until = events.iter().take_while(|event| event.recorded_at <= time).count();
+                events.truncate(until);
+            }
         }
         if events.is_empty() {
             return Ok(None);

@@ -16,7 +16,7 @@ const DELIVERED: &str = "mirror.events";
 /// How long a consumer stays that nobody reads by.
 const UNREAD: Duration = Duration::from_mins(5);
 /// How many consumers there may be at once.
-const CONSUMERS: i32 = 64;
+const CONSUMERS: i32 = 1_000;
 
 impl Nats {
     fn archive(&self) -> Context {

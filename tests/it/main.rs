@@ -15,6 +15,7 @@ mod ages;
 mod analysts;
 mod api_keys;
 mod architecture;
+mod archive;
 mod bad_input;
 mod browser;
 mod cache;

@@ -112,9 +112,11 @@ impl Events {
             let lines = history(&store, id, (aggregate, kind)).await?;
             return Ok(Response::new(Replayed::Events(Binary(lines.into()), last)));
         }
-        let form =
-            if accept.0.iter().any(|kind| kind.essence_str() == SERVER_SENT) { Form::ServerSent } else { Form::Lines };
-        let from = last_event_id.map_or_else(|| from.unwrap_or(1), |seen| seen.saturating_add(1));
+        // What is liked best comes first.
+        let best = accept.0.first().filter(|kind| kind.essence_str() == SERVER_SENT);
+        let form = if best.is_some() { Form::ServerSent } else { Form::Lines };
+        let seen = last_event_id.0.filter(|_| form == Form::ServerSent);
+        let from = seen.map_or_else(|| from.unwrap_or(1), |seen| seen.saturating_add(1));
         let follows = follow.unwrap_or(false);
         let mut reader = Reader {
             store: store.clone(),

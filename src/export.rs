@@ -103,7 +103,10 @@ fn tell(to: &str, before: u64, manifest: &Manifest, begun: Instant) {
     );
     match to.strip_prefix("s3://") {
         None => println!("Next, in {to}: duckdb -init views.sql"),
-        Some(_) => println!("Next: fetch {to}/views.sql, then duckdb -init views.sql (docs/analysts.md)"),
+        Some(_) => println!(
+            "Next: fetch {}/views.sql, then duckdb -init views.sql (docs/analysts.md)",
+            to.trim_end_matches('/')
+        ),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The event stream as tables, and what analysts make of them.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -171,6 +171,37 @@ async fn nobodys_data_is_in_an_export() {
     let Some(duckdb) = duckdb() else { return };
     let told = ask(&duckdb, &folder, "SELECT * FROM UserRegistered").await.to_string();
     assert!(told.contains("profile") && !told.contains(&ana.email) && !told.contains("1990-"), "{told}");
+}
+
+#[tokio::test]
+async fn a_bucket_takes_an_export_as_a_folder_does() {
+    let Some(duckdb) = duckdb() else { return };
+    let app = TestApp::start().await;
+    app.game("Summit", 5_990).await;
+    let port = ludoteca::local::free_port().unwrap();
+    let mut moto = Command::new(duckdb.with_file_name("moto_server"));
+    let moto = moto.args(["-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let _moto = moto.kill_on_drop(true).spawn().unwrap();
+    let (url, client) = (format!("http://127.0.0.1:{port}"), reqwest::Client::new());
+    let make =
+        || async { client.put(format!("{url}/a-bucket")).send().await.is_ok_and(|made| made.status().is_success()) };
+    eventually("there is a bucket", make).await;
+    let export = async || {
+        let mut export = Command::new(env!("CARGO_BIN_EXE_ludoteca"));
+        export.args(["export", "--to", "s3://a-bucket/store"]).env("NATS_URL", app.nats.url());
+        export.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any").env("AWS_REGION", "us-east-1");
+        let done = export.env("AWS_ENDPOINT_URL", &url).env("AWS_ALLOW_HTTP", "true").output().await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let manifest = client.get(format!("{url}/a-bucket/store/manifest.json")).send().await.unwrap();
+        manifest.json::<Value>().await.unwrap()
+    };
+    eventually("the game is exported", || async { (export().await["last"].clone(), json!(2)) }).await;
+    app.game("Tetris", 1_000).await;
+    eventually("and the next one", || async { (export().await["last"].clone(), json!(3)) }).await;
+    for part in export().await["parts"].as_array().unwrap() {
+        let file = client.get(format!("{url}/a-bucket/store/{}", part["path"].as_str().unwrap())).send().await.unwrap();
+        assert_eq!(file.content_length(), part["bytes"].as_u64(), "{part}");
+    }
 }
 
 /// What stands between two marks.

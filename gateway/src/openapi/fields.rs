@@ -114,7 +114,9 @@ fn accounts() -> Value {
         "TotpSetup": { "ceremony": id },
         "User": { "id": id },
         "Session": { "id": id },
-        "TypedPassword": { "known": { "maxItems": 8 } },
+        "TypedPassword": { "known": { "maxItems": 8 }, "password": known_password },
+        "EmailConfirmation": { "token": { "example": "AZIL…" } },
+        "Refresh": { "refresh_token": { "example": "AZIL…" } },
         "Strength": { "score": { "minimum": 0, "maximum": 4 } },
     })
 }
@@ -128,8 +130,8 @@ fn trade() -> Value {
         "NewGame": {
             "title": with(line(Title::MIN, Title::MAX), &json!({ "example": "Ark" })),
             "description": { "maxLength": Description::MAX, "example": "Two of every animal." },
-            "developer": line(Name::MIN, Name::MAX),
-            "publisher": line(Name::MIN, Name::MAX),
+            "developer": with(line(Name::MIN, Name::MAX), &json!({ "example": "Small Team" })),
+            "publisher": with(line(Name::MIN, Name::MAX), &json!({ "example": "Seven Gulls" })),
             "genres": labels(),
             "tags": labels(),
             "platforms": labels(),
@@ -227,6 +229,20 @@ fn walk(part: &mut Value) {
 mod tests {
     use super::*;
     use crate::openapi::document;
+
+    #[test]
+    fn every_value_that_is_sent_has_an_example() {
+        let schemas = document()["components"]["schemas"].as_object().unwrap();
+        let sent = schemas.iter().filter(|(_, schema)| schema["additionalProperties"] == false);
+        for (name, schema) in sent {
+            for (field, form) in schema["properties"].as_object().unwrap() {
+                let kinds = form["type"].as_array().into_iter().flatten().chain([&form["type"]]);
+                let is_value = kinds.into_iter().any(|kind| *kind == "string" || *kind == "integer");
+                let is_told = form["example"].is_string() || form["example"].is_number() || form["enum"].is_array();
+                assert!(!is_value || is_told, "{name}.{field}");
+            }
+        }
+    }
 
     #[test]
     fn every_field_that_has_a_rule_here_is_one() {

@@ -25,7 +25,8 @@ impl Commands {
         (old, new): (SecretString, &str),
     ) -> Result<Receipt<User>, CommandError> {
         // Not even an admin knows somebody else's.
-        context.actor.must_be(user)?;
+        context.actor.must_own(user)?;
+        context.actor.must_be(user).map_err(|_| CommandError::Forbidden)?;
         // The old password is the proof; where there is a second factor, it goes with that.
         context.actor.must_have_shown(self.counting_authenticators(user).await?.has_second_factor())?;
         let is_same = old.expose_secret() == new;

@@ -1,9 +1,9 @@
 //! What many routes read from a request: the context of a command, versions, tokens, pages.
 
 use chrono::NaiveDate;
-use commands::{Actor, Context};
+use commands::{Actor, CommandError, Context};
 use domain::{BirthDate, InvalidPerson, UserId};
-use journal::Position;
+use journal::{AggregateKey, Position};
 use poem::http::StatusCode;
 use poem_openapi::Object;
 use poem_openapi::param::{Header, Query};
@@ -130,6 +130,15 @@ pub(crate) async fn caught_up(store: &Store, token: &ConsistencyToken, projectio
             Err(Problem::new(StatusCode::CONFLICT, "unknown_consistency_token", detail))
         }
     }
+}
+
+/// Waits until a projection has all that the journal has of an aggregate.
+pub(crate) async fn known(store: &Store, key: AggregateKey, projection: &str) -> Result<(), Problem> {
+    let histories = store.commands.journal().histories(&[key]).await.map_err(CommandError::from)?;
+    if let Some(last) = histories.of(key).last() {
+        store.progress.wait(store.pool(), projection, last.position).await?;
+    }
+    Ok(())
 }
 
 /// The token of a command; nothing where nothing changed.

@@ -32,8 +32,8 @@ pub(crate) enum Form {
 pub(crate) struct Wanted {
     /// The last position.
     pub(crate) to: u64,
-    /// How many there may still be.
-    pub(crate) left: u64,
+    /// How many there may still be, where that is bounded.
+    pub(crate) left: Option<u64>,
     pub(crate) correlation: Option<Uuid>,
     pub(crate) since: Option<DateTime<Utc>>,
     pub(crate) until: Option<DateTime<Utc>>,
@@ -51,7 +51,7 @@ impl Wanted {
 
     /// Whether there is an end to come to, beside that of the right to read.
     fn has_end(&self) -> bool {
-        self.to < u64::MAX || self.left < u64::MAX || self.until.is_some()
+        self.to < u64::MAX || self.left.is_some() || self.until.is_some()
     }
 
     /// Whether an event must be read to know.
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     fn is_open(&self) -> bool {
-        self.wanted.left > 0 && self.replay.next_sequence() <= self.wanted.to
+        self.wanted.left != Some(0) && self.replay.next_sequence() <= self.wanted.to
     }
 
     /// Whether the reader may read on; waits for as long as that is not known.
@@ -131,11 +131,11 @@ impl Reader {
         let batch = self.replay.next_batch().await?;
         let mut told = Vec::new();
         for event in batch.iter().take_while(|event| event.sequence <= self.wanted.to) {
-            if self.wanted.left == 0 {
+            if self.wanted.left == Some(0) {
                 break;
             }
             let was_told = self.tell(event, &mut told);
-            self.wanted.left = self.wanted.left.saturating_sub(u64::from(was_told));
+            self.wanted.left = self.wanted.left.map(|left| left.saturating_sub(u64::from(was_told)));
         }
         if !told.is_empty() {
             self.told = Instant::now();

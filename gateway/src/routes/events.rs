@@ -96,13 +96,7 @@ impl Events {
         let parse = |name: &str, id: &String| Uuid::try_parse(id).map_err(|_| Problem::field(name, InvalidId));
         let correlation = correlation.as_ref().map(|id| parse("correlation", id)).transpose()?;
         let (_, last) = store.nats.extent(EVENTS).await?;
-        let wanted = Wanted {
-            to: to.unwrap_or(u64::MAX),
-            left: count.unwrap_or(u64::MAX),
-            correlation,
-            since: since.0,
-            until: until.0,
-        };
+        let wanted = Wanted { to: to.unwrap_or(u64::MAX), left: count.0, correlation, since: since.0, until: until.0 };
         if let Some(id) = id.as_ref() {
             let id = parse("id", id)?;
             let others = [from.is_some(), to.is_some(), follow.is_some(), count.is_some(), wanted.looks_inside()];

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::GameId;
 use domain::game::{Discount, Percent, Promotion};
+use domain::{Game, GameId};
+use journal::AggregateKey;
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -79,7 +80,13 @@ impl Promotions {
     ) -> Result<Json<PromotionList>, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
-        let promotions = projections::games::promotions(store.pool(), game).await?.ok_or_else(Problem::not_found)?;
+        let mut promotions = projections::games::promotions(store.pool(), game).await?;
+        if promotions.is_none() {
+            // It may be on its way.
+            extract::known(&store, AggregateKey::of::<Game>(game.as_uuid()), "games").await?;
+            promotions = projections::games::promotions(store.pool(), game).await?;
+        }
+        let promotions = promotions.ok_or_else(Problem::not_found)?;
         Ok(Json(PromotionList { items: promotions.into_iter().map(PromotionDto::from).collect() }))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use commands::CommandError;
 use domain::InvalidId;
-use futures::stream;
+use futures::{StreamExt, stream};
 use journal::{AggregateKey, AsOf, JournalError, is_event};
 use nats::EVENTS;
 use poem::Body;
@@ -126,7 +126,7 @@ impl Events {
         let rest = stream::try_unfold(reader, |mut reader| async move {
             Ok::<_, io::Error>(reader.next().await?.map(|told| (told, reader)))
         });
-        let events = Body::from_bytes_stream(futures::StreamExt::chain(stream::iter([Ok(first)]), rest));
+        let events = Body::from_bytes_stream(stream::iter([Ok(first)]).chain(rest));
         let replayed = Response::new(Replayed::Events(Binary(events), last));
         Ok(if form == Form::ServerSent { replayed.header("Content-Type", SERVER_SENT) } else { replayed })
     }

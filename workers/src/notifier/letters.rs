@@ -256,21 +256,19 @@ impl Reader<'_> {
         let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let device = place.and_then(|place| known(&place.device));
         let device = device.unwrap_or_else(|| self.say("a device without a name", "um aparelho sem nome"));
-        let network = place.and_then(|place| known(&place.network));
-        let network = network.map_or_else(
-            || self.say("an unknown network", "uma rede desconhecida"),
-            |network| format!("{} {network}", self.say("the network", "a rede")),
-        );
+        let from = match place.and_then(|place| known(&place.network)) {
+            Some(network) => format!("{} {network}", self.say("in the network", "na rede")),
+            None => self.say("in an unknown network", "em uma rede desconhecida"),
+        };
         self.letter(
             self.say("A login from a new device", "Um acesso de um novo aparelho"),
             vec![
                 format!(
-                    "{}: {device}, {} {network}.",
+                    "{}: {device}, {from}.",
                     self.say(
                         "someone logged in to your account from a device that has not done so before",
                         "alguém entrou na sua conta de um aparelho que ainda não tinha entrado nela"
                     ),
-                    self.say("in", "em"),
                 ),
                 self.not_you(),
             ],

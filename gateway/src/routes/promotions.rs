@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use domain::game::{Discount, Percent, Promotion};
 use domain::{Game, GameId};
 use journal::AggregateKey;
@@ -102,7 +102,8 @@ impl Promotions {
     ) -> Result<Scheduled, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
-        let (discount, window) = (body.discount(&store)?, (body.starts_at, body.ends_at));
+        let (discount, window) =
+            (body.discount(&store)?, (body.starts_at.trunc_subsecs(6), body.ends_at.trunc_subsecs(6)));
         let route = format!("/jogos/{game}/promocoes");
         let context = extract::context(&store, actor, &route, &idempotency_key, &body.0)?;
         let receipt = store.commands.schedule_promotion(&context, game, discount, window).await?;

@@ -56,7 +56,7 @@ pub struct ReplayArgs {
 /// # Errors
 /// When the server does not answer or the output cannot be written.
 pub async fn run(args: &ReplayArgs) -> Result<()> {
-    let kinds = AggregateKey::every_kind(Uuid::nil()).map(|key| key.kind);
+    let kinds = AggregateKey::kinds();
     let is_kind = args.aggregate.as_deref().is_none_or(|aggregate| kinds.contains(&aggregate));
     ensure!(is_kind, "--aggregate must be one of {}", kinds.join(", "));
     ensure!(args.kind.as_deref().is_none_or(is_event), "--type is no event of this store; docs/analysts.md lists them");

@@ -37,6 +37,12 @@ impl AggregateKey {
         [Self::of::<User>(id), Self::of::<Game>(id), Self::of::<Order>(id), Self::of::<Payment>(id)]
     }
 
+    /// What kinds of aggregates there are.
+    #[must_use]
+    pub fn kinds() -> [&'static str; 4] {
+        Self::every_kind(Uuid::nil()).map(|key| key.kind)
+    }
+
     /// The key of an aggregate of a kind, if there is such a kind.
     #[must_use]
     pub fn of_kind(kind: &str, id: Uuid) -> Option<Self> {

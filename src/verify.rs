@@ -54,6 +54,8 @@ pub async fn run(
     export: Option<&Path>,
     output: Output,
 ) -> Result<()> {
+    let begun = Instant::now();
+    let (events, _) = foundation.journal().extent().await?;
     let mut findings = vec![journal_and_mirror(foundation).await?];
     findings.push(claims(foundation).await?);
     findings.push(stock(foundation.journal()).await?);
@@ -75,9 +77,17 @@ pub async fn run(
     let differences = findings.iter().map(|finding| finding.differences).fold(0_i64, i64::saturating_add);
     if !output.json {
         println!("{differences} differences");
+        tell_rate(events.unsigned_abs(), begun.elapsed());
     }
     ensure!(differences == 0, "the store contradicts its journal");
     Ok(())
+}
+
+/// How fast all of it was, by the events that there were when it began.
+#[expect(clippy::cast_precision_loss, reason = "a rate to read")]
+fn tell_rate(events: u64, took: Duration) {
+    let seconds = took.as_secs_f64();
+    eprintln!("{events} events in {seconds:.1} s ({:.0} a second)", events as f64 / seconds.max(0.001));
 }
 
 /// Journal and mirror side by side, once the read models have what the journal has.
@@ -184,7 +194,7 @@ async fn settle(foundation: &Foundation, last: Position) -> Result<()> {
 }
 
 /// Journal and mirror side by side, both in their own order, up to where the journal ended when we began.
-async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<Finding> {
+pub(crate) async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64, Position)) -> Result<Finding> {
     let bar = progress::bar("journal = mirror", events.unsigned_abs());
     let mut replay = nats.replay(EVENTS, ">", 1);
     let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);

@@ -17,7 +17,7 @@ use crate::export::{ExportArgs, From};
 use crate::local::{NatsServer, free_port, new_secret};
 use crate::replay::ReplayArgs;
 use crate::table::{Output, Table};
-use crate::{export, progress, replay};
+use crate::{export, progress, replay, verify};
 
 /// How many raw messages are on their way at once, each with a confirmation of its own.
 const WINDOW: usize = 512;
@@ -36,7 +36,7 @@ pub struct MirrorArgs {
 }
 
 /// Mirrors a journal full of events by the relay, beside a raw pipelined publish of the same messages; replays the mirror
-/// to NDJSON, exports it to Parquet, and rebuilds all read models from the journal.
+/// to NDJSON, exports it to Parquet, compares it with the journal, and rebuilds all read models from the journal.
 ///
 /// # Errors
 /// When the servers do not start or a message is not taken.
@@ -68,6 +68,11 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let exported = per_second(mirrored, begun.elapsed());
 
     let begun = Instant::now();
+    let compared = verify::mirror(&bench.journal, &nats, bench.journal.extent().await?).await?;
+    ensure!(compared.differences == 0, "{} events are not mirrored as they are", compared.differences);
+    let verified = per_second(mirrored, begun.elapsed());
+
+    let begun = Instant::now();
     let bar = progress::bar("events folded", mirrored);
     let all = projections::all(&bench.vault);
     let folded = rebuild(&bench.journal, &all, |events| bar.set_position(events.unsigned_abs())).await?;
@@ -76,12 +81,20 @@ pub async fn run(args: &MirrorArgs) -> Result<()> {
     let rebuilt = per_second(folded.events.unsigned_abs(), begun.elapsed());
 
     eprintln!("Events per second, {mirrored} events, file storage");
-    let columns =
-        ["relay", "raw_publish", "ratio", "replay_to_ndjson", "export_to_parquet", "rebuild_of_all_read_models"];
+    let columns = [
+        "relay",
+        "raw_publish",
+        "ratio",
+        "replay_to_ndjson",
+        "export_to_parquet",
+        "verify_of_the_mirror",
+        "rebuild_of_all_read_models",
+    ];
     let mut table = Table::new(columns);
     let rounded = |rate: f64| json!(rate.round());
     let ratio = json!(relayed / raw);
-    table.row([rounded(relayed), rounded(raw), ratio, rounded(replayed), rounded(exported), rounded(rebuilt)]);
+    let (relayed, raw) = (rounded(relayed), rounded(raw));
+    table.row([relayed, raw, ratio, rounded(replayed), rounded(exported), rounded(verified), rounded(rebuilt)]);
     table.print(args.output);
     server.stop().await?;
     bench.stop().await

@@ -90,9 +90,3 @@ async fn wait_for_port(port: u16) -> Result<()> {
     };
     Ok(tokio::time::timeout(Duration::from_secs(10), listens).await?)
 }
-
-fn per_second(count: u64, took: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a count of some seconds fits a float")]
-    let count = count as f64;
-    count / took.as_secs_f64()
-}

@@ -89,14 +89,14 @@ pub async fn run(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate to read")]
 fn tell(to: &str, before: u64, manifest: &Manifest, begun: Instant) {
     let new = manifest.last.saturating_sub(before);
-    let took = begun.elapsed().as_secs_f64();
+    let took = begun.elapsed();
     let bytes = manifest.parts.iter().fold(0_u64, |bytes, part| bytes.saturating_add(part.bytes));
     println!(
-        "Exported {new} events in {took:.1} s ({:.0} a second). {to} holds {} events in {} parts, {}.",
-        new as f64 / took.max(0.001),
+        "Exported {new} events in {:.1} s ({:.0} a second). {to} holds {} events in {} parts, {}.",
+        took.as_secs_f64(),
+        progress::per_second(new, took),
         manifest.rows(),
         manifest.parts.len(),
         HumanBytes(bytes)

@@ -1,6 +1,7 @@
 //! Progress that people can see: a bar on a terminal, nothing elsewhere.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -30,4 +31,11 @@ fn with_rate(style: ProgressStyle) -> ProgressStyle {
         // A key that cannot be written is left out; there is nobody to tell.
         let _ = write!(out, "{:.0}", state.per_sec());
     })
+}
+
+/// A rate to read: how many a second.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a count of some seconds fits a float")]
+pub fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(0.001)
 }

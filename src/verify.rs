@@ -84,10 +84,8 @@ pub async fn run(
 }
 
 /// How fast all of it was, by the events that there were when it began.
-#[expect(clippy::cast_precision_loss, reason = "a rate to read")]
 fn tell_rate(events: u64, took: Duration) {
-    let seconds = took.as_secs_f64();
-    eprintln!("{events} events in {seconds:.1} s ({:.0} a second)", events as f64 / seconds.max(0.001));
+    eprintln!("{events} events in {:.1} s ({:.0} a second)", took.as_secs_f64(), progress::per_second(events, took));
 }
 
 /// Journal and mirror side by side, once the read models have what the journal has.

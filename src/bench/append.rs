@@ -16,7 +16,8 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
-use super::{Bench, per_second};
+use super::Bench;
+use crate::progress::per_second;
 use crate::table::{Output, Table};
 
 /// How many commands are in flight in each round.

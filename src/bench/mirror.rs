@@ -11,10 +11,11 @@ use projections::rebuild;
 use serde_json::json;
 use workers::{Relay, Step};
 
+use super::Bench;
 use super::fill::fill;
-use super::{Bench, per_second};
 use crate::export::{ExportArgs, From};
 use crate::local::{NatsServer, free_port, new_secret};
+use crate::progress::per_second;
 use crate::replay::ReplayArgs;
 use crate::table::{Output, Table};
 use crate::{export, progress, replay, verify};

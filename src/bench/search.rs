@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::question::{Kind, Question};
 use self::sample::Sample;
-use super::{Bench, per_second};
+use super::Bench;
 use crate::config::{GatewayConfig, MeiliOwnerConfig, SearchConfig, StoreConfig, from_settings};
 use crate::local::{NatsServer, free_port, new_secret};
+use crate::progress::per_second;
 use crate::roles::{Foundation, bind};
 use crate::table::{Output, Table};
 use crate::{client, progress, provision, search};

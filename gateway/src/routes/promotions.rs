@@ -102,6 +102,7 @@ impl Promotions {
     ) -> Result<Scheduled, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
+        // To the microsecond, as the clock tells times: the answer and every column have the same.
         let (discount, window) =
             (body.discount(&store)?, (body.starts_at.trunc_subsecs(6), body.ends_at.trunc_subsecs(6)));
         let route = format!("/jogos/{game}/promocoes");

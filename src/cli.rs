@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
-    ClientConfig, GatewayConfig, JournalConfig, MailConfig, MeiliOwnerConfig, OperationsConfig, OwnerConfig,
-    PaymentConfig, PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig, TradeConfig,
-    WatcherConfig,
+    ClientConfig, GatewayConfig, JournalConfig, MailConfig, MeiliOwnerConfig, NotaryConfig, OperationsConfig,
+    OwnerConfig, PaymentConfig, PspReaderConfig, QueueConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
+    TradeConfig, WatcherConfig,
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
@@ -117,6 +117,13 @@ pub(crate) enum Command {
         keyholder: Keyholder,
         #[command(flatten)]
         mail: MailConfig,
+    },
+    /// Role: sign what the mirror holds, so that nobody can change it unseen
+    Notary {
+        #[command(flatten)]
+        trader: Trader,
+        #[command(flatten)]
+        notary: NotaryConfig,
     },
     /// Role: a PSP to try the store with; moves no money
     PspSandbox(SandboxArgs),

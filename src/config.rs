@@ -279,6 +279,17 @@ pub struct MailConfig {
     pub mail_from: String,
 }
 
+/// The notary.
+#[derive(Debug, Clone, Args)]
+pub struct NotaryConfig {
+    /// The Ed25519 key that tree heads are signed with, as `ludoteca setup` makes it: PRIVATE+KEY+ludoteca/journal+ID+BASE64
+    #[arg(long, env = "TREE_HEAD_KEY", hide_env_values = true)]
+    pub tree_head_key: SecretString,
+    /// How often the tree of all events is signed, in milliseconds, where something has happened
+    #[arg(long, env = "TREE_HEAD_EVERY_MS", default_value = "60000", value_parser = millis)]
+    pub tree_head_every: Duration,
+}
+
 /// The sandbox PSP.
 #[derive(Debug, Clone, Args)]
 pub struct SandboxArgs {

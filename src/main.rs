@@ -155,6 +155,7 @@ async fn run(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Notifier { keyholder, mail } => keyholder.start(stop).await?.notifier(&mail).await,
+        Command::Notary { trader, notary } => trader.start(stop).await?.notary(&notary).await,
         Command::PspSandbox(args) => psp_sandbox(&args, bind(args.sandbox_listen).await?, stop).await,
         Command::Migrate(owner) => {
             migrate(&owner.database_owner_url, &owner.database_url).await?;

@@ -31,7 +31,7 @@ pub struct ReplayArgs {
     /// The last position
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     pub to: u64,
-    /// Only this kind of aggregate: user, game, order, payment
+    /// Only this kind of aggregate: user, game, order, payment, treehead
     #[arg(long)]
     pub aggregate: Option<String>,
     /// Only the aggregate of this id; all events of its kind are read for it

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use commands::{Commands, Rules};
 use gateway::{Authority, Progress, Store};
-use journal::{Clock, Journal, Vault, connect, dedicated_pool};
+use journal::{Clock, HeadKey, Journal, Vault, connect, dedicated_pool};
 use nats::{JOURNAL_WAKE, Nats};
 use poem::listener::TcpAcceptor;
 use projections::Projector;
@@ -22,13 +22,13 @@ use workers::{
 
 use crate::beside::beside;
 use crate::config::{
-    GatewayConfig, JournalConfig, MailConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig, StoreConfig,
-    TradeConfig, WatcherConfig,
+    GatewayConfig, JournalConfig, MailConfig, NotaryConfig, PaymentConfig, ReconcileConfig, SandboxArgs, SearchConfig,
+    StoreConfig, TradeConfig, WatcherConfig,
 };
 use crate::{search, secrets};
 
 /// What each role of the store is called, as a subcommand and in logs; the sandbox PSP is no part of the store.
-pub const ROLES: [&str; 10] = [
+pub const ROLES: [&str; 11] = [
     "gateway",
     "relay",
     "projector",
@@ -39,6 +39,7 @@ pub const ROLES: [&str; 10] = [
     "reconciler",
     "dlq-watcher",
     "notifier",
+    "notary",
 ];
 
 /// What the roles lean on that carry events without looking into anybody's data: they need no key.
@@ -258,6 +259,17 @@ impl Foundation {
         Notifier { shared, mailer, from, store_url, patience, noted }.run(self.carriers.stop.clone()).await
     }
 
+    /// Signs what the mirror holds.
+    ///
+    /// # Errors
+    /// When the key is invalid.
+    pub async fn notary(&self, config: &NotaryConfig) -> Result<()> {
+        let key = HeadKey::parse(&config.tree_head_key).context("TREE_HEAD_KEY")?;
+        let Shared { commands, nats } = self.trading();
+        workers::sign_heads(commands, nats, key, config.tree_head_every, self.carriers.stop.clone()).await;
+        Ok(())
+    }
+
     /// What carries orders and payments on: it opens nobody's data, also where the process could.
     fn trading(&self) -> Shared {
         let commands = self.shared.commands.clone().over(self.vault.close());
@@ -345,7 +357,7 @@ pub fn start_all(
     gateway: (GatewayConfig, TcpListener),
     search: SearchConfig,
     (payment, reconcile, watcher): (PaymentConfig, ReconcileConfig, WatcherConfig),
-    mail: MailConfig,
+    (mail, notary): (MailConfig, NotaryConfig),
 ) {
     let base = || foundation.clone();
     let (config, listener) = gateway;
@@ -381,6 +393,8 @@ pub fn start_all(
     roles.start("webhooks", async move { role.webhooks(&config).await });
     let role = base();
     roles.start("notifier", async move { role.notifier(&mail).await });
+    let role = base();
+    roles.start("notary", async move { role.notary(&notary).await });
 }
 
 async fn wake_the_relay(journal: Journal, nats: Nats, stop: CancellationToken) {

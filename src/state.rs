@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Which aggregate, and when.
 #[derive(Debug, Args)]
 pub struct StateArgs {
-    /// Its kind: user, game, order, payment
+    /// Its kind: user, game, order, payment, treehead
     pub aggregate: String,
     /// Its id
     pub id: Uuid,
@@ -31,7 +31,8 @@ pub struct StateArgs {
 /// # Errors
 /// When there is no such aggregate, there was none then, or the journal cannot be read.
 pub async fn run(args: &StateArgs) -> Result<()> {
-    let key = AggregateKey::of_kind(&args.aggregate, args.id).context("AGGREGATE is user, game, order or payment")?;
+    let key = AggregateKey::of_kind(&args.aggregate, args.id)
+        .context("AGGREGATE is user, game, order, payment or treehead")?;
     let as_of = match (args.version, args.at) {
         (Some(version), _) => AsOf::Version(version),
         (None, Some(time)) => AsOf::Time(time),

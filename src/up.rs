@@ -27,7 +27,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    GatewayConfig, MailConfig, MeiliOwnerConfig, PaymentConfig, ReconcileConfig, SandboxArgs, WatcherConfig,
+    GatewayConfig, MailConfig, MeiliOwnerConfig, NotaryConfig, PaymentConfig, ReconcileConfig, SandboxArgs,
+    WatcherConfig,
 };
 use crate::local::{NatsServer, Postgres, default_data};
 use crate::roles::{Foundation, ROLES, Roles, bind, psp_sandbox, start_all};
@@ -136,7 +137,9 @@ async fn start_roles(
     let acceptor = bind(gateway.listen).await.context("choose another port with --port")?;
     let (payment, reconcile): (PaymentConfig, ReconcileConfig) = (settings.config()?, settings.config()?);
     let (watcher, mail): (WatcherConfig, MailConfig) = (settings.config()?, settings.config()?);
-    start_all(roles, foundation, (gateway, acceptor), settings.search()?, (payment, reconcile, watcher), mail);
+    let notary: NotaryConfig = settings.config()?;
+    let (search, payments) = (settings.search()?, (payment, reconcile, watcher));
+    start_all(roles, foundation, (gateway, acceptor), search, payments, (mail, notary));
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
-use domain::{Game, Order, Payment, StoreAggregate, User};
-use journal::{AggregateKey, ClaimsFold, Journal, Position, Recorded};
+use domain::{Game, Order, Payment, StoreAggregate, TreeHead, User};
+use journal::{AggregateKey, Chain, ClaimsFold, Journal, Position, Recorded};
 use nats::{EVENTS, Nats, Stored};
 use postgres_es::PostgresEventRepository;
 use projections::search::{digests, reindex};
@@ -129,6 +129,7 @@ async fn stock(journal: &Journal) -> Result<Finding> {
             Game::TYPE => read_by::<Game>(&repository, id).await?,
             Order::TYPE => read_by::<Order>(&repository, id).await?,
             Payment::TYPE => read_by::<Payment>(&repository, id).await?,
+            TreeHead::TYPE => read_by::<TreeHead>(&repository, id).await?,
             unknown => bail!("unknown aggregate type {unknown:?}"),
         });
     }
@@ -196,7 +197,7 @@ pub(crate) async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64,
     let bar = progress::bar("journal = mirror", events.unsigned_abs());
     let mut replay = nats.replay(EVENTS, ">", 1);
     let (mut position, mut compared, mut differences) = (Position::default(), 0_i64, 0_i64);
-    let mut mirrored: VecDeque<Stored> = VecDeque::new();
+    let (mut mirrored, mut chain) = (VecDeque::<Stored>::new(), Chain::default());
     while position < last {
         let recorded = journal.committed_after(position, 1_000).await?;
         let Some(end) = recorded.last() else { break };
@@ -206,7 +207,7 @@ pub(crate) async fn mirror(journal: &Journal, nats: &Nats, (events, last): (i64,
                 mirrored.extend(replay.next_batch().await?);
             }
             compared = compared.saturating_add(1);
-            let expected = serde_json::to_vec(&event.to_cloud_event())?;
+            let expected = chain.body(event.to_cloud_event())?;
             let same = mirrored.pop_front().is_some_and(|stored| {
                 let placed = Mirrored::try_from(&stored).is_ok_and(|m| m.envelope.position == event.position);
                 placed && u64::try_from(compared) == Ok(stored.sequence) && stored.payload == expected

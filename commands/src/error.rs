@@ -1,6 +1,7 @@
 use domain::game::GameError;
 use domain::order::OrderError;
 use domain::payment::PaymentError;
+use domain::tree_head::TreeHeadError;
 use domain::user::UserError;
 use domain::{ClaimKind, GameId, InvalidMoney, Money, UnreadableEvent};
 use journal::{ClaimKey, JournalError, LoadError};
@@ -22,6 +23,9 @@ pub enum CommandError {
     /// A payment refused.
     #[error(transparent)]
     Payment(#[from] PaymentError),
+    /// A tree head refused.
+    #[error(transparent)]
+    TreeHead(#[from] TreeHeadError),
     /// A price that the store does not ask.
     #[error("price {0}")]
     Price(#[from] InvalidMoney),

@@ -28,6 +28,7 @@ mod refund;
 mod report;
 mod session;
 mod totp;
+mod tree_head;
 mod user;
 
 use chrono::{NaiveDate, TimeDelta};

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::{Game, GameId, Order, OrderId, Payment, PaymentId, StoreEvent, User, UserId};
+use crate::{Game, GameId, Order, OrderId, Payment, PaymentId, StoreEvent, TreeHead, TreeHeadId, User, UserId};
 
-/// One of the four aggregates.
+/// One of the five aggregates.
 pub trait StoreAggregate: cqrs_es::Aggregate<Services = (), Event: Clone> + Clone + 'static {
     /// One of its events, as one of the store's.
     fn store_event(id: Uuid, event: Self::Event) -> StoreEvent;
@@ -41,6 +41,12 @@ impl StoreAggregate for Payment {
 
     fn partition(&self, id: Uuid) -> Uuid {
         self.terms().map_or(id, |terms| terms.order.as_uuid())
+    }
+}
+
+impl StoreAggregate for TreeHead {
+    fn store_event(id: Uuid, event: Self::Event) -> StoreEvent {
+        StoreEvent::TreeHead(TreeHeadId::from_uuid(id), event)
     }
 }
 

@@ -44,7 +44,7 @@ impl StoreEvent {
         match self {
             Self::User(user, event) => user_claims(*user, event),
             Self::Order(_, event) => order_claims(event),
-            Self::Game(..) | Self::Payment(..) => vec![],
+            Self::Game(..) | Self::Payment(..) | Self::TreeHead(..) => vec![],
         }
     }
 }

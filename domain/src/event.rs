@@ -6,10 +6,11 @@ use strum::VariantNames;
 use crate::game::{Game, GameEvent};
 use crate::order::{Order, OrderEvent};
 use crate::payment::{Payment, PaymentEvent};
+use crate::tree_head::{TreeHead, TreeHeadEvent};
 use crate::user::{User, UserEvent};
-use crate::{GameId, InvalidId, OrderId, PaymentId, UserId, stored};
+use crate::{GameId, InvalidId, OrderId, PaymentId, TreeHeadId, UserId, stored};
 
-/// A fact about one of the four aggregates.
+/// A fact about one of the five aggregates.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreEvent {
     /// About an account.
@@ -20,16 +21,19 @@ pub enum StoreEvent {
     Order(OrderId, OrderEvent),
     /// About a payment attempt.
     Payment(PaymentId, PaymentEvent),
+    /// About what was signed of the journal.
+    TreeHead(TreeHeadId, TreeHeadEvent),
 }
 
 /// The names of all events, by the kind of aggregate that they are of.
 #[must_use]
-pub fn event_names() -> [(&'static str, &'static [&'static str]); 4] {
+pub fn event_names() -> [(&'static str, &'static [&'static str]); 5] {
     [
         (User::TYPE, UserEvent::VARIANTS),
         (Game::TYPE, GameEvent::VARIANTS),
         (Order::TYPE, OrderEvent::VARIANTS),
         (Payment::TYPE, PaymentEvent::VARIANTS),
+        (TreeHead::TYPE, TreeHeadEvent::VARIANTS),
     ]
 }
 
@@ -72,6 +76,7 @@ impl StoreEvent {
             Game::TYPE => Self::Game(GameId::parse(id)?, stored::read(event_type, version, payload)?),
             Order::TYPE => Self::Order(OrderId::parse(id)?, stored::read(event_type, version, payload)?),
             Payment::TYPE => Self::Payment(PaymentId::parse(id)?, stored::read(event_type, version, payload)?),
+            TreeHead::TYPE => Self::TreeHead(TreeHeadId::parse(id)?, stored::read(event_type, version, payload)?),
             unknown => return Err(UnreadableEvent::Aggregate(unknown.to_owned())),
         })
     }

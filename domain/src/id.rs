@@ -89,6 +89,19 @@ id!(
     ApiKeyId
 );
 
+id!(
+    /// What was signed of the first so many events.
+    TreeHeadId
+);
+
+impl TreeHeadId {
+    /// The head of the first so many events. Derived, so that there is one.
+    #[must_use]
+    pub fn of_size(size: u64) -> Self {
+        Self(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:ludoteca:treehead:{size}").as_bytes()))
+    }
+}
+
 impl CredentialId {
     /// The password that an account was opened with.
     #[must_use]

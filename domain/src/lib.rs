@@ -1,4 +1,4 @@
-//! The rules of the store: four aggregates, each with its commands, events, refusals and decisions.
+//! The rules of the store: five aggregates, each with its commands, events, refusals and decisions.
 //!
 //! Everything here is a pure function of its arguments. Time, ids and the buyer's age are passed in,
 //! personal data arrives already sealed, and there is no I/O, so every rule is tested without a server.
@@ -17,6 +17,7 @@ pub mod payment;
 mod person;
 pub mod stored;
 mod text;
+pub mod tree_head;
 pub mod user;
 mod work;
 
@@ -27,7 +28,7 @@ pub use event::{StoreEvent, UnreadableEvent, event_names};
 pub use game::Game;
 pub use id::{
     ApiKeyId, AuthenticatorId, CommandId, CredentialId, EventId, GameId, InvalidId, OrderId, PaymentId, SessionId,
-    UserId,
+    TreeHeadId, UserId,
 };
 pub use language::Language;
 pub use money::{Currency, InvalidMoney, Money, Price};
@@ -35,5 +36,6 @@ pub use order::Order;
 pub use payment::Payment;
 pub use person::{BirthDate, InvalidPerson, PersonName, Profile, Sealed, SealedEmail, SealedProfile};
 pub use text::{Description, InvalidText, Label, Labels, Name, Text, Title};
+pub use tree_head::TreeHead;
 pub use user::{Role, User};
 pub use work::PaymentWork;

@@ -60,6 +60,16 @@ impl Columns {
     }
 }
 
+impl Columns {
+    /// The fields that are the event's own.
+    pub(crate) fn own(&self) -> Fields {
+        match self.line.field_with_name(DATA).map(Field::data_type) {
+            Ok(DataType::Struct(own)) => own.clone(),
+            _ => Fields::empty(),
+        }
+    }
+}
+
 fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }

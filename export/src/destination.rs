@@ -17,7 +17,7 @@ use crate::ExportError;
 const S3: &str = "s3://";
 
 /// Held by the one export that writes to a folder.
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// A place for files, each of which is written whole or not at all.
 pub(crate) struct Destination {

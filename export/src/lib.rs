@@ -8,14 +8,19 @@ mod columns;
 mod compaction;
 mod decode;
 mod destination;
+mod integrity;
 mod manifest;
+mod reader;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod values;
 mod views;
 mod writer;
 
+pub use integrity::{flaws_of_files, manifest_of};
 pub use manifest::{Manifest, Mark, Part};
+pub use reader::{Mirrored, Reader};
 pub use writer::Export;
 
 /// Why an export cannot go on.
@@ -24,6 +29,14 @@ pub enum ExportError {
     /// The folder or bucket could not be read or written.
     #[error("{0}")]
     Storage(#[from] object_store::Error),
+    /// A file of an export cannot be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// Which, from the folder of the manifest.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
     /// Where to export to is no folder and no URL.
     #[error("{0:?} is neither a folder nor s3://BUCKET/PATH")]
     NoDestination(String),

@@ -111,5 +111,10 @@ impl Part {
 /// A hash in hex, as `sha256sum` prints it.
 fn sha256(file: &[u8]) -> String {
     use sha2::Digest;
-    sha2::Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha2::Sha256::digest(file))
+}
+
+/// Bytes in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

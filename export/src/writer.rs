@@ -12,7 +12,7 @@ use crate::destination::Destination;
 use crate::rows::{Content, Rows, write};
 use crate::{ExportError, Manifest, Mark, Part, compaction, views};
 
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 /// How many events are written at once: as many as a process keeps in memory with ease, and what a kill costs at most.
 const AT_ONCE: u64 = 500_000;
 

@@ -113,6 +113,11 @@ fn envelope() -> Value {
             "correlationid": text("The same for everything that follows from one request."),
             "causationid": text("The event that it follows from."),
             "traceparent": text("The trace of the request that it began with (W3C Trace Context)."),
+            "previoushash": {
+                "type": "string",
+                "contentEncoding": "base64",
+                "description": "The hash of the event before (RFC 6962 leaf hash of its bytes); the first has none.",
+            },
             "data": { "type": "object", "description": "What happened." },
         },
     })

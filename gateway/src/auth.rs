@@ -11,6 +11,7 @@ use domain::user::Requirement;
 use domain::{Role, SessionId, UserId};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use journal::to_jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use poem::web::headers::{self, Authorization, HeaderMapExt};
 use poem::{Endpoint, Request, Result};
@@ -222,14 +223,15 @@ impl Keys {
         })
     }
 
-    /// The public keys as a JSON Web Key Set (RFC 7517).
-    pub(crate) fn jwks(&self) -> serde_json::Value {
+    /// The public keys as a JSON Web Key Set (RFC 7517), and those of tree heads behind them.
+    pub(crate) fn jwks(&self, of_heads: &[String]) -> serde_json::Value {
         let keys = self.all().map(|key| {
             serde_json::json!({
                 "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.id, "x": key.public,
             })
         });
-        serde_json::json!({ "keys": keys.collect::<Vec<_>>() })
+        let of_heads = of_heads.iter().filter_map(|key| to_jwk(key));
+        serde_json::json!({ "keys": keys.chain(of_heads).collect::<Vec<_>>() })
     }
 }
 

@@ -151,7 +151,7 @@ impl Live {
                 let (buyer, order) = self.payer(payment).await?;
                 (buyer, order, Some(payment))
             }
-            StoreEvent::User(..) | StoreEvent::Game(..) => return None,
+            StoreEvent::User(..) | StoreEvent::Game(..) | StoreEvent::TreeHead(..) => return None,
         };
         let notice = Notice {
             kind: event.kind.to_string(),

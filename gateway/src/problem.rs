@@ -261,6 +261,7 @@ impl From<CommandError> for Problem {
             E::Conflict => (StatusCode::SERVICE_UNAVAILABLE, "conflict"),
             E::Unavailable(cause) => return Self::unavailable("the journal", cause),
             E::Unreadable(cause) => return Self::unavailable("this part of the journal", cause),
+            E::TreeHead(cause) => return Self::unavailable("the tree of events", cause),
         };
         Self::new(status, code, error)
     }

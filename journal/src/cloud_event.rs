@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::read::{Metadata, Recorded};
+use crate::tree::{Hash, leaf};
 
 /// An event for readers outside of the journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +53,10 @@ pub struct CloudEvent<'a> {
     /// The trace of the request that it began with, <https://www.w3.org/TR/trace-context/>.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Cow<'a, str>>,
+    /// The RFC 6962 leaf hash of the body before it in the mirror, in base64; the first has none, nor has an event that is
+    /// told apart from the mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previoushash: Option<Cow<'a, str>>,
     /// The event's stored form.
     #[serde(borrow)]
     pub data: &'a RawValue,
@@ -64,29 +69,73 @@ impl Recorded {
         let metadata = self.metadata();
         let partitionkey = self.partition(&metadata);
         let Metadata { correlation_id, causation_id, traceparent, .. } = metadata;
+        let (kind, id) = (self.aggregate_type.as_str(), self.aggregate_id.as_str());
+        let time = self.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let event = (self.event_type.as_str(), self.event_version.as_str());
         CloudEvent {
-            specversion: "1.0".into(),
-            id: self.event_id,
-            source: "/ludoteca".into(),
-            kind: self.event_type.as_str().into(),
-            subject: format!("{}/{}", self.aggregate_type, self.aggregate_id).into(),
-            time: self.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true).into(),
-            datacontenttype: "application/json".into(),
-            aggregate: self.aggregate_type.as_str().into(),
-            aggregateid: self.aggregate_id.as_str().into(),
             aggregateversion: self.sequence,
-            eventversion: self.event_version.as_str().into(),
-            dataschema: format!("urn:ludoteca:event:{}:{}", self.event_type, self.event_version).into(),
             partitionkey,
             correlationid: correlation_id,
             causationid: causation_id,
             traceparent,
-            data: &self.payload,
+            ..CloudEvent::of((kind, id), event, (self.event_id, time), &self.payload)
         }
     }
 }
 
-impl CloudEvent<'_> {
+/// The bodies of the mirror, each of which carries the hash of the one before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Chain(Option<Hash>);
+
+impl Chain {
+    /// What follows a body.
+    #[must_use]
+    pub fn after(body: &[u8]) -> Self {
+        Self(Some(leaf(body)))
+    }
+
+    /// The body of the next event, with the hash of the one before.
+    ///
+    /// # Errors
+    /// Never for what the journal holds: texts and raw JSON can be written.
+    pub fn body(&mut self, event: CloudEvent<'_>) -> serde_json::Result<Vec<u8>> {
+        let previoushash = self.0.map(|hash| hash.to_string().into());
+        let body = serde_json::to_vec(&CloudEvent { previoushash, ..event })?;
+        *self = Self::after(&body);
+        Ok(body)
+    }
+}
+
+impl<'a> CloudEvent<'a> {
+    /// The event of an aggregate, with what follows from its names; the rest is for the caller to say.
+    pub fn of(
+        (aggregate, aggregate_id): (&'a str, &'a str),
+        (event_type, version): (&'a str, &'a str),
+        (id, time): (Uuid, impl Into<Cow<'a, str>>),
+        data: &'a RawValue,
+    ) -> Self {
+        Self {
+            specversion: "1.0".into(),
+            id,
+            source: "/ludoteca".into(),
+            kind: event_type.into(),
+            subject: format!("{aggregate}/{aggregate_id}").into(),
+            time: time.into(),
+            datacontenttype: "application/json".into(),
+            aggregate: aggregate.into(),
+            aggregateid: aggregate_id.into(),
+            aggregateversion: 1,
+            eventversion: version.into(),
+            dataschema: format!("urn:ludoteca:event:{event_type}:{version}").into(),
+            partitionkey: id,
+            correlationid: None,
+            causationid: None,
+            traceparent: None,
+            previoushash: None,
+            data,
+        }
+    }
+
     /// When it was recorded.
     ///
     /// # Errors

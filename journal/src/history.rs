@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use domain::{Game, Order, Payment, StoreAggregate, UnreadableEvent, User, stored};
+use domain::{Game, Order, Payment, StoreAggregate, TreeHead, UnreadableEvent, User, stored};
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
@@ -33,13 +33,19 @@ impl AggregateKey {
 
     /// What an id may name, where it is not said of what.
     #[must_use]
-    pub fn every_kind(id: Uuid) -> [Self; 4] {
-        [Self::of::<User>(id), Self::of::<Game>(id), Self::of::<Order>(id), Self::of::<Payment>(id)]
+    pub fn every_kind(id: Uuid) -> [Self; 5] {
+        [
+            Self::of::<User>(id),
+            Self::of::<Game>(id),
+            Self::of::<Order>(id),
+            Self::of::<Payment>(id),
+            Self::of::<TreeHead>(id),
+        ]
     }
 
     /// What kinds of aggregates there are.
     #[must_use]
-    pub fn kinds() -> [&'static str; 4] {
+    pub fn kinds() -> [&'static str; 5] {
         Self::every_kind(Uuid::nil()).map(|key| key.kind)
     }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
-use domain::{Game, Order, Payment, StoreAggregate, User};
+use domain::{Game, Order, Payment, StoreAggregate, TreeHead, User};
 use serde_json::Value;
 
 use crate::JournalError;
@@ -54,7 +54,8 @@ impl Journal {
             User::TYPE => state::<User>(&events)?,
             Game::TYPE => state::<Game>(&events)?,
             Order::TYPE => state::<Order>(&events)?,
-            _ => state::<Payment>(&events)?,
+            Payment::TYPE => state::<Payment>(&events)?,
+            _ => state::<TreeHead>(&events)?,
         };
         Ok(Some(Past { state, events }))
     }

@@ -1,5 +1,6 @@
 //! What the `data` of events looks like, as JSON Schema: `domain/schemas`, by the name of an event and the version of its form.
 
+use domain::event_names;
 use rust_embed::RustEmbed;
 use serde_json::Value;
 
@@ -19,6 +20,12 @@ pub fn event_forms() -> impl Iterator<Item = (String, String)> {
         let (event_type, version) = file.strip_suffix(".json")?.split_once('.')?;
         Some((event_type.to_owned(), version.to_owned()))
     })
+}
+
+/// The kind of aggregate that events of a name are of.
+#[must_use]
+pub fn aggregate_of(event_type: &str) -> Option<&'static str> {
+    event_names().into_iter().find(|(_, names)| names.contains(&event_type)).map(|(kind, _)| kind)
 }
 
 /// Whether there are, or were, events of a name.

@@ -43,8 +43,9 @@ pub const RELAY_HEALTH: &str = "health.relay";
 /// Core subject, not kept: how it stands with the PSP. A payment worker answers `up` or `blocked`.
 pub const PSP_HEALTH: &str = "health.psp";
 
-/// The form in which events stand in [`EVENTS`], a note on the stream: 2 since subjects name lanes instead of aggregates.
-const FORM: (&str, &str) = ("form", "2");
+/// The form in which events stand in [`EVENTS`], a note on the stream: 2 since subjects name lanes instead of aggregates,
+/// 3 since each event carries the hash of the one before.
+const FORM: (&str, &str) = ("form", "3");
 
 /// The stream's configuration; kept in file storage.
 fn config(stream: StreamName, replicas: usize) -> Config {

@@ -45,7 +45,11 @@ impl Projection for Disputes {
                 _,
                 PaymentEvent::PaymentDisputed { dispute, .. } | PaymentEvent::PaymentDisputeClosed { dispute, .. },
             ) => vec![DisputeKey { dispute: dispute.as_str().to_owned() }],
-            StoreEvent::Payment(..) | StoreEvent::Order(..) | StoreEvent::User(..) | StoreEvent::Game(..) => vec![],
+            StoreEvent::Payment(..)
+            | StoreEvent::Order(..)
+            | StoreEvent::User(..)
+            | StoreEvent::Game(..)
+            | StoreEvent::TreeHead(..) => vec![],
         }
     }
 
@@ -70,7 +74,11 @@ impl Projection for Disputes {
                     (known.status, known.updated_at) = (outcome.to_string(), fact.at);
                 });
             }
-            StoreEvent::Payment(..) | StoreEvent::Order(..) | StoreEvent::User(..) | StoreEvent::Game(..) => (),
+            StoreEvent::Payment(..)
+            | StoreEvent::Order(..)
+            | StoreEvent::User(..)
+            | StoreEvent::Game(..)
+            | StoreEvent::TreeHead(..) => (),
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Projection for Games {
         let games = match &fact.event {
             StoreEvent::Game(game, _) => vec![game.as_uuid()],
             StoreEvent::Order(_, event) => sold(event).0,
-            StoreEvent::User(..) | StoreEvent::Payment(..) => vec![],
+            StoreEvent::User(..) | StoreEvent::Payment(..) | StoreEvent::TreeHead(..) => vec![],
         };
         games.into_iter().map(|game_id| GameKey { game_id }).collect()
     }
@@ -76,7 +76,7 @@ impl Projection for Games {
                 }
                 Ok(())
             }
-            StoreEvent::User(..) | StoreEvent::Payment(..) => Ok(()),
+            StoreEvent::User(..) | StoreEvent::Payment(..) | StoreEvent::TreeHead(..) => Ok(()),
         }
     }
 }

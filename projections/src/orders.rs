@@ -44,7 +44,9 @@ impl Projection for Orders {
         let order = match &fact.event {
             StoreEvent::Order(order, _) => *order,
             StoreEvent::Payment(_, PaymentEvent::PaymentInitiated(terms)) => terms.order,
-            StoreEvent::Payment(..) | StoreEvent::User(..) | StoreEvent::Game(..) => return vec![],
+            StoreEvent::Payment(..) | StoreEvent::User(..) | StoreEvent::Game(..) | StoreEvent::TreeHead(..) => {
+                return vec![];
+            }
         };
         vec![OrderKey { order_id: order.as_uuid() }]
     }
@@ -81,7 +83,8 @@ impl Projection for Orders {
                 | PaymentEvent::PaymentRefunded { .. },
             )
             | StoreEvent::User(..)
-            | StoreEvent::Game(..) => (),
+            | StoreEvent::Game(..)
+            | StoreEvent::TreeHead(..) => (),
         }
         Ok(())
     }

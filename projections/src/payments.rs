@@ -43,7 +43,7 @@ impl Projection for Payments {
     fn keys(&self, fact: &Fact) -> Vec<PaymentKey> {
         match &fact.event {
             StoreEvent::Payment(payment, _) => vec![PaymentKey { payment_id: payment.as_uuid() }],
-            StoreEvent::User(..) | StoreEvent::Game(..) | StoreEvent::Order(..) => vec![],
+            StoreEvent::User(..) | StoreEvent::Game(..) | StoreEvent::Order(..) | StoreEvent::TreeHead(..) => vec![],
         }
     }
 

@@ -86,7 +86,7 @@ impl Projection for Users {
     fn keys(&self, fact: &Fact) -> Vec<UserKey> {
         match &fact.event {
             StoreEvent::User(user, _) => vec![UserKey { user_id: user.as_uuid() }],
-            StoreEvent::Game(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) => vec![],
+            StoreEvent::Game(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::TreeHead(..) => vec![],
         }
     }
 

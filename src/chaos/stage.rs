@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use domain::Currency;
 use domain::order::DisputePolicy;
 use domain::user::Requirement;
-use journal::migrate;
+use journal::{HeadKey, migrate};
 use nix::sys::signal::Signal;
 use psp::PspClient;
 use secrecy::{ExposeSecret, SecretString};
@@ -265,6 +265,8 @@ fn settings(folder: &Path, store: &StoreConfig, [gateway, _]: &[String; 2]) -> V
         ("GATEWAY_LISTEN", gateway.clone()),
         ("STORE_URL", format!("http://{gateway}")),
         ("RATE_LIMITS", "every=1000000".to_owned()),
+        ("TREE_HEAD_KEY", HeadKey::generate().expose_secret().to_owned()),
+        ("TREE_HEAD_EVERY_MS", "2000".to_owned()),
         ("PSP_KEY", PSP_KEY.to_owned()),
         ("PSP_WEBHOOK_SECRET", new_secret("whsec_")),
         ("PSP_TIMEOUT_MS", "2000".to_owned()),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use journal::HeadKey;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::env_file::{self, Values};
@@ -226,6 +227,7 @@ fn secrets(data: &Path, known: &Values) -> Result<Values> {
     let values = [
         ("MASTER_KEY", kept(known, "MASTER_KEY", || new_master_key().expose_secret().to_owned())?),
         ("JWT_KEY_FILE", set("JWT_KEY_FILE").unwrap_or_else(|| path("jwt-key.pem"))),
+        ("TREE_HEAD_KEY", changeable(known, "TREE_HEAD_KEY", || HeadKey::generate().expose_secret().to_owned())),
         ("PSP_KEY", changeable(known, "PSP_KEY", || new_secret("sk_test_"))),
         ("PSP_WEBHOOK_SECRET", changeable(known, "PSP_WEBHOOK_SECRET", || new_secret("whsec_"))),
         ("PSP_WEBHOOK_SECRETS_FILE", set("PSP_WEBHOOK_SECRETS_FILE").unwrap_or_else(|| path("webhook-secrets"))),

@@ -24,7 +24,7 @@ enum Holds {
 use Holds::{Nobody, Sealed, UntilForgotten, UntilProjected};
 
 /// Every column of the store. A new one must say here how it goes when its person does.
-const COLUMNS: [(&str, Holds, &str); 32] = [
+const COLUMNS: [(&str, Holds, &str); 33] = [
     (
         "journal.answers",
         UntilForgotten,
@@ -38,6 +38,7 @@ const COLUMNS: [(&str, Holds, &str); 32] = [
         "aggregate_id aggregate_type epoch event_id event_type event_version metadata payload position recorded_at \
          sequence tx_id",
     ),
+    ("journal.head_keys", Nobody, "public_key published_at"),
     ("journal.lists", Nobody, "compared_until list"),
     ("public._sqlx_migrations", Nobody, "checksum description execution_time installed_on success version"),
     ("read.checkpoints", Nobody, "epoch position projection sequence tx_id"),

@@ -100,6 +100,7 @@ async fn the_master_key_is_exchanged_under_load_and_no_event_is_rewritten() {
     assert_eq!(known("bia").await.as_str(), "bia@example.com");
     ana.get("/users/me").await.expect(200);
     app.url = app.second_gateway().await;
+    app.start_role("notary");
     for role in ROLES {
         app.kill_role(role).await;
         if role != "gateway" {

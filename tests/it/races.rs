@@ -46,7 +46,7 @@ async fn no_order_stands_on_a_state_that_had_ended(journal: &Journal) -> usize {
                     }
                 }
             }
-            StoreEvent::Order(..) | StoreEvent::Payment(..) => (),
+            StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::TreeHead(..) => (),
         }
     }
     orders

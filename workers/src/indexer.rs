@@ -134,6 +134,6 @@ fn games_of(mirrored: &Mirrored) -> Vec<Uuid> {
     match mirrored.event() {
         Ok(StoreEvent::Game(game, _)) => vec![game.as_uuid()],
         Ok(StoreEvent::Order(_, event)) => projections::games::sold(&event).0,
-        Ok(StoreEvent::Payment(..) | StoreEvent::User(..)) | Err(_) => Vec::new(),
+        Ok(StoreEvent::Payment(..) | StoreEvent::User(..) | StoreEvent::TreeHead(..)) | Err(_) => Vec::new(),
     }
 }

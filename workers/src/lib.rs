@@ -1,6 +1,6 @@
 //! What runs beside the gateway. Every step here is safe to run twice.
 //!
-//! A worker that decides nothing (relay, projector, indexer, checkout, notifier) moves facts to where they are needed;
+//! A worker that decides nothing (relay, projector, indexer, checkout, notifier, notary) moves facts to where they are needed;
 //! the three that speak with the PSP (payment worker, webhook function, reconciler) settle payments through one door.
 
 mod breaker;
@@ -10,6 +10,7 @@ mod indexer;
 mod lane;
 pub mod metrics;
 mod mirrored;
+mod notary;
 mod notifier;
 mod obstacle;
 mod pause;
@@ -35,6 +36,7 @@ pub use checkout::Checkout;
 pub use dlq_watcher::DlqWatcher;
 pub use indexer::Indexer;
 pub use mirrored::Mirrored;
+pub use notary::{Notary, NotaryError, run as sign_heads};
 pub use notifier::{MailPatience, Mailer, Notifier};
 pub use payments::{Patience, PaymentWorker};
 pub use projector::run as project;

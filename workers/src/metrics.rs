@@ -33,6 +33,15 @@ metric!(
     RELAY_HALTED: Gauge = register_gauge!("ludoteca_relay_halted", "Whether mirror and journal contradict each other")
 );
 metric!(
+    /// How many events the notary has read.
+    NOTARY_SIZE: IntGauge = register_int_gauge!("ludoteca_notary_tree_size", "Events in the notary's tree")
+);
+metric!(
+    /// 1 while the notary signs nothing because the mirror is not what it was when it was signed.
+    NOTARY_HALTED: IntGauge =
+        register_int_gauge!("ludoteca_notary_halted", "Whether the mirror contradicts what was signed")
+);
+metric!(
     /// Events that a projection has still to take.
     PROJECTION_BEHIND: IntGaugeVec =
         register_int_gauge_vec!("ludoteca_projection_behind_events", "Events waiting for a projection", &["projection"])

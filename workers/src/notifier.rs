@@ -349,7 +349,11 @@ impl Notifier {
             StoreEvent::Payment(_, PaymentEvent::PaymentRefunded { order, .. }) => {
                 self.shared.commands.order(*order).await?.buyer()
             }
-            StoreEvent::User(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::Game(..) => None,
+            StoreEvent::User(..)
+            | StoreEvent::Order(..)
+            | StoreEvent::Payment(..)
+            | StoreEvent::Game(..)
+            | StoreEvent::TreeHead(..) => None,
         })
     }
 
@@ -387,7 +391,11 @@ impl Notifier {
             StoreEvent::Payment(_, PaymentEvent::PaymentRefunded { order, amount, .. }) => {
                 Some(reader.refund(*order, *amount))
             }
-            StoreEvent::User(..) | StoreEvent::Order(..) | StoreEvent::Payment(..) | StoreEvent::Game(..) => None,
+            StoreEvent::User(..)
+            | StoreEvent::Order(..)
+            | StoreEvent::Payment(..)
+            | StoreEvent::Game(..)
+            | StoreEvent::TreeHead(..) => None,
         })
     }
 }

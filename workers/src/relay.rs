@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use journal::{Journal, JournalError, Position, Recorded};
+use journal::{Chain, Journal, JournalError, Position, Recorded};
 use nats::{EVENTS, JOURNAL_WAKE, Nats, NatsError, Outgoing, PublishError, RELAY_HEALTH};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
@@ -99,6 +99,7 @@ pub enum RelayError {
 struct Tail {
     sequence: u64,
     position: Position,
+    chain: Option<Chain>,
 }
 
 /// The next events, ready to be published.
@@ -106,13 +107,16 @@ struct Batch {
     messages: Vec<Outgoing>,
     /// Where the last of them stands; nothing where there are none.
     end: Option<Position>,
+    /// What follows them.
+    chain: Option<Chain>,
 }
 
 impl Batch {
-    async fn read(journal: Journal, after: Position) -> Result<Self, JournalError> {
+    async fn read(journal: Journal, after: Position, mut chain: Option<Chain>) -> Result<Self, JournalError> {
         let events = journal.committed_after(after, BATCH).await?;
         let end = events.last().map(|last| last.position);
-        Ok(Self { messages: events.iter().map(outgoing).collect(), end })
+        let messages = events.iter().map(|event| outgoing(event, chain.as_mut())).collect::<Result<_, _>>()?;
+        Ok(Self { messages, end, chain })
     }
 }
 
@@ -126,13 +130,22 @@ pub struct Relay {
     halted: Arc<AtomicBool>,
     /// Up to where the mirror is known to reach.
     reached: Arc<Mutex<Position>>,
+    /// Whether events carry the hashes of those before.
+    is_chained: bool,
 }
 
 impl Relay {
     /// A relay from a journal to a server.
     #[must_use]
     pub fn new(journal: Journal, nats: Nats) -> Self {
-        Self { journal, nats, tail: None, next: None, halted: Arc::default(), reached: Arc::default() }
+        let (halted, reached) = (Arc::default(), Arc::default());
+        Self { journal, nats, tail: None, next: None, halted, reached, is_chained: true }
+    }
+
+    /// The same without hashes, to measure what they cost: what it mirrors is no mirror.
+    #[must_use]
+    pub fn without_hashes(self) -> Self {
+        Self { is_chained: false, ..self }
     }
 
     /// Leads, or waits to lead, until `stop`.
@@ -227,9 +240,9 @@ impl Relay {
         };
         let batch = match self.next.take() {
             Some(batch) => batch,
-            None => Batch::read(self.journal.clone(), tail.position).await?,
+            None => Batch::read(self.journal.clone(), tail.position, tail.chain).await?,
         };
-        let Some(mut position) = batch.end else {
+        let (Some(mut position), mut chain) = (batch.end, batch.chain) else {
             self.reach(tail);
             return Ok(Step::Idle);
         };
@@ -238,11 +251,11 @@ impl Relay {
         let mut pipeline = self.nats.pipeline(tail.sequence);
         let mut batch = Some(batch);
         for _ in 0..BATCHES {
-            let Some(Batch { messages, end: Some(end) }) = batch.take() else { break };
-            position = end;
+            let Some(Batch { messages, end: Some(end), chain: after }) = batch.take() else { break };
+            (position, chain) = (end, after);
             // While the mirror writes this batch, another core reads the next one.
             let full = i64::try_from(messages.len()).is_ok_and(|events| events >= BATCH);
-            let next = full.then(|| tokio::spawn(Batch::read(self.journal.clone(), position)));
+            let next = full.then(|| tokio::spawn(Batch::read(self.journal.clone(), position, chain)));
             pipeline.send(messages).await?;
             if let Some(next) = next {
                 batch = next.await.ok().transpose()?;
@@ -250,7 +263,7 @@ impl Relay {
         }
         let sequence = pipeline.finish().await?;
         self.next = batch;
-        self.reach(Tail { sequence, position });
+        self.reach(Tail { sequence, position, chain });
         MIRRORED.inc_by(sequence.saturating_sub(tail.sequence));
         Ok(Step::Worked)
     }
@@ -302,7 +315,8 @@ impl Relay {
             return Err(RelayError::OtherForm);
         }
         let last = self.nats.tail(EVENTS).await?;
-        let Some(last) = last else { return Ok(Tail::default()) };
+        let chain = |chain| self.is_chained.then_some(chain);
+        let Some(last) = last else { return Ok(Tail { chain: chain(Chain::default()), ..Tail::default() }) };
         let (event, position) = claim(&last);
         let known = match position {
             Some(position) => self.journal.event_at(position).await?,
@@ -310,7 +324,7 @@ impl Relay {
         };
         match (position, known) {
             (Some(position), Some(known)) if event == Some(known) => {
-                let tail = Tail { sequence: last.sequence, position };
+                let tail = Tail { sequence: last.sequence, position, chain: chain(Chain::after(&last.payload)) };
                 self.compare(tail).await?;
                 self.halt(false);
                 Ok(tail)
@@ -365,14 +379,17 @@ fn furthest(known: Position, wake: &str) -> Position {
     wake.parse().unwrap_or(known).max(known)
 }
 
-fn outgoing(recorded: &Recorded) -> Outgoing {
+fn outgoing(recorded: &Recorded, chain: Option<&mut Chain>) -> Result<Outgoing, JournalError> {
     let event = recorded.to_cloud_event();
-    Outgoing {
+    Ok(Outgoing {
         subject: subject(&event),
         // Each names the sequence before it, so none is stored twice.
         id: None,
         headers: vec![(POSITION, recorded.position.to_string())],
-        // A cloud event of texts and raw JSON has nothing that could fail to be written.
-        payload: serde_json::to_vec(&event).unwrap_or_default().into(),
-    }
+        payload: match chain {
+            Some(chain) => chain.body(event)?,
+            None => serde_json::to_vec(&event).map_err(JournalError::from)?,
+        }
+        .into(),
+    })
 }

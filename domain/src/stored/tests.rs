@@ -51,6 +51,7 @@ fn written(event: &StoreEvent) -> Value {
         StoreEvent::Game(_, event) => serde_json::to_value(event),
         StoreEvent::Order(_, event) => serde_json::to_value(event),
         StoreEvent::Payment(_, event) => serde_json::to_value(event),
+        StoreEvent::TreeHead(_, event) => serde_json::to_value(event),
     }
     .unwrap()
 }

@@ -113,9 +113,10 @@ impl Health {
         }))
     }
 
-    /// The public keys of the access tokens (RFC 7517).
+    /// The public keys of the access tokens (use `sig`) and of the tree heads (use `treehead`), RFC 7517.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "getPublicKeys")]
-    async fn jwks(&self, store: Data<&Arc<Store>>) -> Json<Any<serde_json::Value>> {
-        Json(Any(store.secrets().keys.jwks()))
+    async fn jwks(&self, store: Data<&Arc<Store>>) -> Result<Json<Any<serde_json::Value>>, Problem> {
+        let of_heads = store.commands.journal().head_keys().await?;
+        Ok(Json(Any(store.secrets().keys.jwks(&of_heads))))
     }
 }

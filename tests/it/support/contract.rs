@@ -2,6 +2,7 @@
 //! and its body has the media type and the form that are described. Headers are not compared.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use journal::Position;
@@ -81,16 +82,33 @@ fn hold_to(name: &str, schema: &Value, value: &Value) {
     assert!(wrong.is_empty(), "{name}: {wrong:?}\n{value}");
 }
 
-/// What DuckDB makes of an export is what the read models say.
-pub async fn hold_models(app: &TestApp) {
+/// An export has all that the mirror has, to the byte; and what DuckDB makes of it is what the read models say.
+pub async fn hold_export(app: &TestApp) {
+    let folder = app.folder().join("export");
+    let (to, nats_url) = (folder.display().to_string(), Some(app.nats.url().into()));
+    ludoteca::export::run(&ExportArgs { to, from: From::Mirror, nats_url, database_url: None }).await.unwrap();
+    let manifest = export::manifest_of(&folder).unwrap();
+    let mut reader = export::Reader::new(&folder, &manifest);
+    let mut replay = app.foundation.shared.nats.replay(nats::EVENTS, ">", 1);
+    let mut mirrored = Vec::new();
+    while (mirrored.len() as u64) < manifest.last {
+        mirrored.extend(replay.next_batch().await.unwrap());
+    }
+    for stored in mirrored.iter().take_while(|stored| stored.sequence <= manifest.last) {
+        let read = reader.next_event().unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&read.body), String::from_utf8_lossy(&stored.payload));
+        assert_eq!(read.position, stored.sequence);
+    }
+    assert!(reader.next_event().unwrap().is_none(), "no event more");
+    assert_duckdb(app, &folder).await;
+}
+
+async fn assert_duckdb(app: &TestApp, folder: &Path) {
     if std::env::var_os("PEERS").is_none() {
         // `export.rs` says that it is skipped.
         return;
     }
-    let folder = app.folder().join("export");
-    let (to, nats_url) = (folder.display().to_string(), Some(app.nats.url().into()));
-    ludoteca::export::run(&ExportArgs { to, from: From::Mirror, nats_url, database_url: None }).await.unwrap();
-    for Finding { what, differences, .. } in ludoteca::verify::models(app.pool(), &folder).await.unwrap() {
+    for Finding { what, differences, .. } in ludoteca::verify::models(app.pool(), folder).await.unwrap() {
         assert_eq!(differences, 0, "{what}");
     }
 }

@@ -13,6 +13,7 @@ use super::corpus;
 use crate::game::{self, GameEvent};
 use crate::order::{self, OrderEvent};
 use crate::payment::{self, PaymentEvent};
+use crate::tree_head::{self, TreeHeadEvent};
 use crate::user::{self, UserEvent};
 
 fn file(event_type: &str, version: usize) -> PathBuf {
@@ -69,6 +70,7 @@ fn all() -> Vec<(String, Value)> {
         today::<game::stored::Stored, GameEvent>(),
         today::<order::stored::Stored, OrderEvent>(),
         today::<payment::stored::Stored, PaymentEvent>(),
+        today::<tree_head::stored::Stored, TreeHeadEvent>(),
     ]
     .concat()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use ludoteca::bench;
 use ludoteca::chaos::ChaosArgs;
 use ludoteca::config::{
@@ -16,10 +16,12 @@ use ludoteca::export::ExportArgs;
 use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
 use ludoteca::local::default_data;
+use ludoteca::prove::ProveArgs;
 use ludoteca::replay::ReplayArgs;
 use ludoteca::state::StateArgs;
 use ludoteca::table::Output;
 use ludoteca::up::UpArgs;
+use ludoteca::verify::offline::OfflineArgs;
 use secrecy::SecretString;
 
 /// Ludoteca, an event-sourced online game store.
@@ -201,10 +203,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Compare journal, mirror, claims, read models, search index and the PSP's lists; fails on any difference
+    /// Compare journal, mirror, claims, read models, search index and the PSP's lists; fails on any difference. With
+    /// --offline: prove that a copy of the events is what the store has signed
     Verify {
         #[command(flatten)]
-        store: StoreConfig,
+        offline: OfflineArgs,
+        #[command(flatten)]
+        store: Box<StoreUnlessOffline>,
         #[command(flatten)]
         search: SearchConfig,
         #[command(flatten)]
@@ -221,6 +226,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Print events as NDJSON
     Replay(ReplayArgs),
+    /// Print a proof that an event is among those that the store has signed
+    Prove(ProveArgs),
     /// Print an aggregate as it is, or was at a version or time
     State(StateArgs),
     /// Write the event stream as Parquet, a typed table for each type of event, for DuckDB and the like
@@ -250,6 +257,40 @@ pub(crate) enum Command {
         #[arg(long)]
         data: PathBuf,
     },
+}
+
+/// The store that `verify` looks at; none where it is asked to look at a copy.
+pub(crate) struct StoreUnlessOffline(pub(crate) Option<StoreConfig>);
+
+impl Args for StoreUnlessOffline {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let unless_offline = |argument: Arg| {
+            if argument.is_required_set() {
+                argument.required(false).required_unless_present("offline")
+            } else {
+                argument
+            }
+        };
+        StoreConfig::augment_args(command).mut_args(unless_offline)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for StoreUnlessOffline {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if matches.contains_id("offline") {
+            return Ok(Self(None));
+        }
+        StoreConfig::from_arg_matches(matches).map(Some).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(clap::Args)]

@@ -16,6 +16,7 @@ pub mod local;
 pub mod notices;
 pub mod operations;
 pub mod progress;
+pub mod prove;
 pub mod provision;
 pub mod reload;
 pub mod replay;

@@ -24,8 +24,8 @@ use ludoteca::table::{Output, Table};
 use ludoteca::up::UpArgs;
 use ludoteca::up::env_file::{self, Values};
 use ludoteca::{
-    bench, chaos, demo, dlq, doctor, export, keys, load, operations, progress, provision, replay, search, state, stock,
-    up, verify,
+    bench, chaos, demo, dlq, doctor, export, keys, load, operations, progress, prove, provision, replay, search, state,
+    stock, up, verify,
 };
 use projections::{Folded, ParkedEvent, rebuild};
 use secrecy::ExposeSecret;
@@ -64,7 +64,8 @@ fn stopped_store() -> Option<String> {
     let data = std::path::absolute(data()).ok()?;
     let is_local = env_file::read(&data).is_ok_and(|settings| settings.contains_key("POSTGRES_PORT"));
     let needs_it = !matches!(subcommand()?.as_str(), "up" | "down" | "doctor" | "keys" | "setup" | "bench" | "chaos");
-    (needs_it && is_local && up::holder(&data).is_none())
+    let is_offline = std::env::args().any(|argument| argument.starts_with("--offline"));
+    (needs_it && !is_offline && is_local && up::holder(&data).is_none())
         .then(|| format!("the store in {} is not running; start it with scripts/up", data.display()))
 }
 
@@ -187,13 +188,15 @@ async fn run(command: Command) -> Result<()> {
         Command::Reindex { journal, search } => {
             search::rebuild(Carriers::connect(&journal, stop).await?.journal(), &search).await
         }
-        Command::Verify { store, search, psp, export, output } => {
+        Command::Verify { offline, output, .. } if offline.offline.is_some() => verify::offline::run(&offline, output),
+        Command::Verify { store, search, psp, export, output, .. } => {
             let psp = psp.client()?;
-            let store = Foundation::connect(&store, stop).await?;
+            let store = Foundation::connect(&store.0.context("--offline is missing")?, stop).await?;
             verify::run(&store, &search, psp.as_ref(), export.as_deref(), output).await
         }
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,
+        Command::Prove(args) => prove::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Export(args) => export::run(&args).await,
         Command::State(args) => state::run(&args).await,

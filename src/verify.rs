@@ -3,6 +3,7 @@
 
 mod models;
 pub(crate) mod money;
+pub mod offline;
 
 use std::collections::VecDeque;
 use std::path::Path;

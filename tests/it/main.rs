@@ -64,6 +64,7 @@ mod sessions;
 mod storefront;
 mod support;
 mod tls;
+mod tree_heads;
 mod up;
 mod users;
 mod webhooks;

@@ -1,0 +1,159 @@
+//! Copies that somebody has tampered with: each is found, whatever was done to it.
+
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Copy, copy, said, signed_store};
+
+const SEED: u64 = 20_261_201;
+
+/// What somebody does to a file without a thought of how it is made.
+#[derive(Debug, Clone, Copy)]
+enum Blunt {
+    FlipBit,
+    DropByte,
+    AddByte,
+}
+
+impl Blunt {
+    const ALL: [Self; 3] = [Self::FlipBit, Self::DropByte, Self::AddByte];
+
+    fn of(self, bytes: &[u8], chance: &mut StdRng, before: usize) -> Vec<u8> {
+        let (mut bytes, at) = (bytes.to_vec(), chance.gen_range(0..before));
+        match self {
+            Self::FlipBit => bytes[at] ^= 1 << chance.gen_range(0..8),
+            Self::DropByte => _ = bytes.remove(at),
+            Self::AddByte => bytes.insert(at, chance.r#gen()),
+        }
+        bytes
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files = files.into_iter().flat_map(|path| if path.is_dir() { self::files(&path) } else { vec![path] }).collect();
+    files.retain(|file| !file.ends_with(".lock"));
+    files.sort();
+    files
+}
+
+async fn must_be_found(copy: &Copy, files: &Path, what: &str) {
+    let head = copy.head.to_str().unwrap();
+    for more in [&["--head", head][..], &["--to", &copy.size.to_string()]] {
+        let found = copy.verify(files, more).await;
+        assert!(!found.status.success(), "seed {SEED}: not found with {more:?}: {what}\n{}", said(&found));
+    }
+}
+
+#[tokio::test]
+async fn twenty_seeded_mutations_of_an_export_are_all_found() {
+    let app = signed_store().await;
+    let copy = copy(&app).await;
+    let mut chance = StdRng::seed_from_u64(SEED);
+    let all = files(&copy.export);
+    for number in 0..14 {
+        let file = all.choose(&mut chance).unwrap();
+        let (known, blunt) = (std::fs::read(file).unwrap(), Blunt::ALL[number % 3]);
+        std::fs::write(file, blunt.of(&known, &mut chance, known.len())).unwrap();
+        must_be_found(&copy, &copy.export, &format!("{blunt:?} in {}", file.display())).await;
+        std::fs::write(file, known).unwrap();
+    }
+    for _ in 0..3 {
+        let file = all.choose(&mut chance).unwrap();
+        let known = std::fs::read(file).unwrap();
+        std::fs::remove_file(file).unwrap();
+        must_be_found(&copy, &copy.export, &format!("{} is gone", file.display())).await;
+        std::fs::write(file, known).unwrap();
+    }
+    let added = copy.export.join("GameCreated/day=2026-01-01");
+    std::fs::create_dir_all(&added).unwrap();
+    std::fs::write(added.join("000000000001-000000000001.parquet"), "more").unwrap();
+    must_be_found(&copy, &copy.export, "a file more").await;
+    std::fs::remove_dir_all(added).unwrap();
+
+    // Two that are made with care: everything fits together, but it is not what was signed.
+    for (what, forged) in
+        [("a price", forged(&copy, "5990", "5991")), ("a tree head", forged(&copy, "\"size\": ", "\"size\": 1"))]
+    {
+        let folder = app.folder().join(format!("forged {what}"));
+        let mut export = export::Export::open(folder.to_str().unwrap()).await.unwrap();
+        forged.lines().for_each(|line| export.push(line.as_bytes()).unwrap());
+        export.finish().await.unwrap();
+        must_be_found(&copy, &folder, what).await;
+    }
+
+    let whole = copy.verify(&copy.export, &[]).await;
+    assert!(whole.status.success(), "as it was, it is proved: {}", said(&whole));
+}
+
+fn forged(copy: &Copy, from: &str, to: &str) -> String {
+    let lines = std::fs::read_to_string(&copy.lines).unwrap();
+    assert!(lines.contains(from), "{from}");
+    lines.replace(from, to)
+}
+
+#[tokio::test]
+async fn twenty_seeded_mutations_of_a_copy_of_the_stream_are_all_found() {
+    let app = signed_store().await;
+    let copy = copy(&app).await;
+    let mut chance = StdRng::seed_from_u64(SEED);
+    let known = std::fs::read_to_string(&copy.lines).unwrap();
+    let lines: Vec<&str> = known.split_inclusive('\n').collect();
+    // What comes after the last tree head is proved by none, and is its own event.
+    let signed: usize = lines[..usize::try_from(copy.size).unwrap()].iter().map(|line| line.len()).sum();
+    for number in 0..14 {
+        let blunt = Blunt::ALL[number % 3];
+        std::fs::write(&copy.lines, blunt.of(known.as_bytes(), &mut chance, signed)).unwrap();
+        must_be_found(&copy, &copy.lines, &format!("{blunt:?}")).await;
+    }
+    let at = chance.gen_range(1..lines.len() - 2);
+    let with = |change: &dyn Fn(&mut Vec<&str>)| {
+        let mut lines = lines.clone();
+        change(&mut lines);
+        lines.concat()
+    };
+    let careful = [
+        ("a line is gone", with(&|lines| _ = lines.remove(at))),
+        ("a line is there twice", with(&|lines| lines.insert(at, lines[at]))),
+        ("two lines have changed places", with(&|lines| lines.swap(at, at + 1))),
+        ("the end is gone", with(&|lines| lines.truncate(at))),
+        ("a line is gone, and those behind it have moved up", renumbered(&with(&|lines| _ = lines.remove(at)))),
+        ("a price, with all hashes made anew", rechained(&known.replace("5990", "5991"))),
+    ];
+    for (what, copied) in careful {
+        std::fs::write(&copy.lines, copied).unwrap();
+        must_be_found(&copy, &copy.lines, what).await;
+    }
+    std::fs::write(&copy.lines, &known).unwrap();
+    let whole = copy.verify(&copy.lines, &[]).await;
+    assert!(whole.status.success(), "as it was, it is proved: {}", said(&whole));
+}
+
+fn renumbered(lines: &str) -> String {
+    let number =
+        |(number, line): (usize, &str)| format!("{{\"position\":{},{}\n", number + 1, line.split_once(',').unwrap().1);
+    lines.lines().enumerate().map(number).collect()
+}
+
+/// The same events with hashes that fit, as somebody would make them who forges a whole stream.
+fn rechained(lines: &str) -> String {
+    let mut before: Option<String> = None;
+    let mut forged = String::new();
+    for line in lines.lines() {
+        let (position, body) = line.split_once(',').unwrap();
+        let mut body = format!("{{{body}");
+        if let Some(hash) = &before {
+            let carried = serde_json::from_str::<Value>(&body).unwrap()["previoushash"].as_str().unwrap().to_owned();
+            body = body.replace(&carried, hash);
+        }
+        let hash = Sha256::new().chain_update([0]).chain_update(&body).finalize();
+        before = Some(base64::Engine::encode(&base64::prelude::BASE64_STANDARD, hash));
+        forged.extend([position, ",", &body[1..], "\n"]);
+    }
+    forged
+}

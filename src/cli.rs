@@ -206,10 +206,11 @@ pub(crate) enum Command {
     /// Compare journal, mirror, claims, read models, search index and the PSP's lists; fails on any difference. With
     /// --offline: prove that a copy of the events is what the store has signed
     Verify {
-        #[command(flatten)]
-        offline: OfflineArgs,
+        // It looks whether `offline` is there, which is taken by those whose it is.
         #[command(flatten)]
         store: Box<StoreUnlessOffline>,
+        #[command(flatten)]
+        offline: OfflineArgs,
         #[command(flatten)]
         search: SearchConfig,
         #[command(flatten)]

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use domain::tree_head::SIGNED;
+use domain::tree_head::{SIGNED, SignedHead};
 use journal::{CloudEvent, Proof, leaf};
 use nats::{EVENTS, Nats};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::progress;
@@ -34,7 +33,7 @@ pub struct ProveArgs {
 struct Found {
     position: u64,
     body: Vec<u8>,
-    head: Option<(u64, String)>,
+    head: Option<SignedHead>,
 }
 
 /// Prints the proof.
@@ -44,7 +43,8 @@ struct Found {
 pub async fn run(args: &ProveArgs) -> Result<()> {
     let nats = Nats::connect(args.nats_url.expose_secret()).await?;
     let Found { position, body, head } = find(&nats, args.event).await?;
-    let (size, checkpoint) = head.context("the event was not signed yet; the notary does so once a minute")?;
+    let head = head.context("the event was not signed yet; the notary does so once a minute")?;
+    let size = head.size();
     let bar = progress::bar("events hashed", size);
     let mut proof = Proof::of(position, size)?;
     let mut mirror = nats.replay(EVENTS, ">", 1).bodies_only();
@@ -61,10 +61,14 @@ pub async fn run(args: &ProveArgs) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    print!("{}", proof.to_text(&checkpoint)?);
+    ensure!(
+        proof.root().to_string() == head.root(),
+        "the first {size} events do not have the root that was signed: see docs/operations.md, \"The notary halts\""
+    );
     if let Some(file) = &args.body {
         std::fs::write(file, body).with_context(|| file.display().to_string())?;
     }
+    print!("{}", proof.to_text(head.checkpoint())?);
     Ok(())
 }
 
@@ -82,13 +86,9 @@ async fn find(nats: &Nats, wanted: Uuid) -> Result<Found> {
             } else if event.kind == SIGNED
                 && let Some(found) = &mut found
             {
-                let head: Value = serde_json::from_str(event.data.get())?;
-                let (size, checkpoint) = (head.get("size"), head.get("checkpoint"));
-                if let (Some(size), Some(checkpoint)) =
-                    (size.and_then(Value::as_u64), checkpoint.and_then(Value::as_str))
-                    && size >= found.position
-                {
-                    found.head = Some((size, checkpoint.to_owned()));
+                let head: SignedHead = serde_json::from_str(event.data.get())?;
+                if head.size() >= found.position {
+                    found.head = Some(head);
                 }
             }
         }

@@ -22,7 +22,7 @@ pub struct SignedHead {
     checkpoint: String,
 }
 
-/// A text that is no checkpoint.
+/// Why a text is not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a signed checkpoint: origin, size, root, an empty line, signatures")]
 pub struct InvalidCheckpoint;

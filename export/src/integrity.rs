@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use journal::is_event;
 use sha2::{Digest, Sha256};
 
 use crate::destination::LOCK;
 use crate::manifest::hex;
 use crate::writer::MANIFEST;
-use crate::{ExportError, Manifest, views};
+use crate::{ExportError, Manifest, Part, views};
 
 /// How much of a file is in memory at once.
 const CHUNK: usize = 1 << 20;
@@ -38,9 +39,14 @@ pub fn flaws_of_files(folder: &Path, manifest: &Manifest, read: impl Fn(u64)) ->
     if std::fs::read(folder.join(MANIFEST))? != written {
         flaws.push(format!("{MANIFEST} is not as an export writes it"));
     }
+    let is_any = manifest.last > 0;
+    let ends = (manifest.source == Manifest::default().source, manifest.first == u64::from(is_any));
+    if ends != (true, true) || manifest.last_event.is_some() != is_any {
+        flaws.push(format!("{MANIFEST} says what no export says of its events"));
+    }
     let views = std::fs::read(folder.join(views::FILE)).unwrap_or_default();
     if views != views::of(manifest, "").as_bytes() {
-        flaws.push(format!("{} is not as an export writes it", views::FILE));
+        flaws.push(format!("{} is not as this version of ludoteca writes it into a folder", views::FILE));
     }
     if std::fs::metadata(folder.join(LOCK)).is_ok_and(|lock| lock.len() > 0) {
         flaws.push(format!("{LOCK} is not empty"));
@@ -52,6 +58,13 @@ pub fn flaws_of_files(folder: &Path, manifest: &Manifest, read: impl Fn(u64)) ->
             Err(error) => flaws.push(format!("{}: {error}", part.path)),
         }
     }
+    flaws.extend(
+        manifest
+            .parts
+            .iter()
+            .filter(|part| !is_named_as_written(part))
+            .map(|part| format!("{} is a part that no export writes", part.path)),
+    );
     let named: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
     for path in files(folder)? {
         if ![MANIFEST, views::FILE, LOCK].contains(&path.as_str()) && !named.contains(path.as_str()) {
@@ -59,6 +72,13 @@ pub fn flaws_of_files(folder: &Path, manifest: &Manifest, read: impl Fn(u64)) ->
         }
     }
     Ok(flaws)
+}
+
+/// Whether a part is called as an export calls it, and of a type that there is: `views.sql` is made of both.
+fn is_named_as_written(part: &Part) -> bool {
+    let is_empty = (part.first, part.last, part.rows, part.versions.len()) == (0, 0, 0, 0);
+    let path = Part::path(&part.event_type, part.day, (part.first, part.last));
+    path == part.path && is_event(&part.event_type) && part.day.is_some() != is_empty
 }
 
 fn hash(path: &Path, read: impl Fn(u64)) -> io::Result<(u64, String)> {

@@ -29,6 +29,12 @@ pub enum ExportError {
     /// The folder or bucket could not be read or written.
     #[error("{0}")]
     Storage(#[from] object_store::Error),
+    /// A part does not hold what the manifest says.
+    #[error("{path} does not hold what the manifest says")]
+    NotAsNamed {
+        /// Which, from the folder of the manifest.
+        path: String,
+    },
     /// A file of an export cannot be read.
     #[error("{path}: {error}")]
     Unreadable {

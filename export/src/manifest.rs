@@ -97,12 +97,17 @@ impl Part {
         is_day && range.is_some_and(|(first, last)| [first, last].iter().all(|at| at.parse::<u64>().is_ok()))
     }
 
-    pub(crate) fn new(content: Content, file: &[u8]) -> Self {
-        let Content { event_type, day, first, last, rows, versions } = content;
-        let path = match day {
+    /// Where a part is.
+    pub(crate) fn path(event_type: &str, day: Option<NaiveDate>, (first, last): (u64, u64)) -> String {
+        match day {
             Some(day) => format!("{event_type}/day={day}/{first:012}-{last:012}.parquet"),
             None => format!("{event_type}/columns.parquet"),
-        };
+        }
+    }
+
+    pub(crate) fn new(content: Content, file: &[u8]) -> Self {
+        let Content { event_type, day, first, last, rows, versions } = content;
+        let path = Self::path(&event_type, day, (first, last));
         let (bytes, sha256) = (u64::try_from(file.len()).unwrap_or(u64::MAX), sha256(file));
         Self { event_type, day, first, last, path, rows, bytes, sha256, versions: versions.into_iter().collect() }
     }

@@ -1,18 +1,18 @@
 //! Reading an export back: every event in the order of the stream, with the bytes that the mirror has.
 //!
-//! Nothing of the bytes is kept in an export. They are written again from the columns, which works because each of them
+//! An export keeps no bytes. They are written again from the columns, which works because each of them
 //! follows from the values: `data` is the text of a `jsonb`, and all else is written by [`CloudEvent`].
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch, StructArray};
-use arrow_schema::{FieldRef, Fields};
-use chrono::SecondsFormat;
+use arrow_schema::Fields;
+use chrono::{DateTime, SecondsFormat, Utc};
 use journal::{Chain, CloudEvent, aggregate_of, jsonb_text};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use serde_json::Value;
@@ -20,8 +20,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::columns::Columns;
+use crate::rows::Content;
 use crate::values::{fields, time};
-use crate::{ExportError, Manifest, Part};
+use crate::writer::MANIFEST;
+use crate::{ExportError, Manifest, Mark, Part};
 
 /// The events of an export in order.
 pub struct Reader {
@@ -33,6 +35,11 @@ pub struct Reader {
     open: HashMap<usize, OpenPart>,
     opened: usize,
     chain: Chain,
+    /// The position of the event before.
+    seen: u64,
+    /// What the manifest says of the end.
+    last: u64,
+    last_event: Option<Mark>,
 }
 
 /// An event as the mirror has it.
@@ -44,7 +51,9 @@ pub struct Mirrored {
 }
 
 struct OpenPart {
-    event_type: String,
+    /// As the manifest has it, and as it was found to be.
+    named: Part,
+    found: Content,
     /// Which columns are the event's own.
     own: Fields,
     batches: ParquetRecordBatchReader,
@@ -56,10 +65,21 @@ impl Reader {
     /// Reads what a manifest names, in a folder.
     #[must_use]
     pub fn new(folder: &Path, manifest: &Manifest) -> Self {
-        let mut parts: Vec<_> = manifest.parts.iter().filter(|part| part.day.is_some()).cloned().collect();
+        let mut parts = manifest.parts.clone();
         parts.sort_by_key(|part| part.first);
         let (closed, next, open) = (parts.into(), BinaryHeap::new(), HashMap::new());
-        Self { folder: folder.to_owned(), closed, next, open, opened: 0, chain: Chain::default() }
+        let (last, last_event) = (manifest.last, manifest.last_event.clone());
+        Self {
+            folder: folder.to_owned(),
+            closed,
+            next,
+            open,
+            opened: 0,
+            chain: Chain::default(),
+            seen: 0,
+            last,
+            last_event,
+        }
     }
 
     /// The next event; nothing at the end.
@@ -76,9 +96,15 @@ impl Reader {
             self.opened = number.saturating_add(1);
             self.go_on(number, part)?;
         }
-        let Some(Reverse((position, number))) = self.next.pop() else { return Ok(None) };
+        let Some(Reverse((position, number))) = self.next.pop() else {
+            return if self.seen == self.last { Ok(None) } else { Err(not_as_named(MANIFEST)) };
+        };
+        self.seen = position;
         let Some(mut part) = self.open.remove(&number) else { return Ok(None) };
-        let body = part.body(&mut self.chain)?;
+        let (body, mark) = part.body(&mut self.chain)?;
+        if position == self.last && self.last_event.as_ref() != Some(&mark) {
+            return Err(not_as_named(MANIFEST));
+        }
         part.row = part.row.saturating_add(1);
         self.go_on(number, part)?;
         Ok(Some(Mirrored { position, body }))
@@ -88,8 +114,9 @@ impl Reader {
         if let Some(position) = part.position()? {
             self.next.push(Reverse((position, number)));
             self.open.insert(number, part);
+            return Ok(());
         }
-        Ok(())
+        if part.is_as_named() { Ok(()) } else { Err(not_as_named(&part.named.path)) }
     }
 }
 
@@ -99,13 +126,15 @@ impl OpenPart {
         let unreadable = |error| ExportError::Unreadable { path: part.path.clone(), error };
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).map_err(unreadable)?)?;
         let columns = Columns::of(&part.event_type)?;
-        // What an older program wrote may lack columns; none may be of another type.
-        let known = |field: &FieldRef| columns.table.fields().iter().any(|own| own == field);
-        if let Some(other) = reader.schema().fields().iter().find(|field| !known(field)) {
-            return Err(ExportError::NoColumn(format!("{}.{}", part.event_type, other.name())));
+        // What an older program wrote may lack columns; none may be of another type, or there twice.
+        let mut unseen: Vec<_> = columns.table.fields().iter().collect();
+        for field in reader.schema().fields() {
+            let known = unseen.iter().position(|own| *own == field);
+            unseen.remove(known.ok_or_else(|| missing(&format!("{}.{}", part.event_type, field.name())))?);
         }
-        let (event_type, own) = (part.event_type.clone(), columns.own());
-        Ok(Self { event_type, own, batches: reader.build()?, batch: None, row: 0 })
+        let (event_type, versions) = (part.event_type.clone(), BTreeSet::new());
+        let found = Content { event_type, day: part.day, first: part.first, last: part.last, rows: 0, versions };
+        Ok(Self { named: part.clone(), found, own: columns.own(), batches: reader.build()?, batch: None, row: 0 })
     }
 
     /// The position of the next event.
@@ -122,29 +151,58 @@ impl OpenPart {
         Ok(Some(u64::try_from(position).unwrap_or_default()))
     }
 
+    /// Notes the event that is next, as a writer would: its position, its day and the version of its form.
+    fn note(&mut self) -> Result<(), ExportError> {
+        let row = self.row()?;
+        let (position, version) = (row.integer("position")?, row.text("eventversion")?.to_owned());
+        let day = Some(row.time()?.date_naive());
+        let position = u64::try_from(position).unwrap_or_default();
+        let Content { day: of_part, first, last, rows, versions, .. } = &mut self.found;
+        if *rows == 0 {
+            *first = position;
+        }
+        // A day that differs from the first one's is none that a part could have.
+        *of_part = if *of_part == day { day } else { None };
+        (*last, *rows) = (position, rows.saturating_add(1));
+        versions.insert(version);
+        Ok(())
+    }
+
+    /// Whether the manifest says of it what was found.
+    fn is_as_named(&self) -> bool {
+        let Part { day, first, last, rows, versions, .. } = &self.named;
+        let found = &self.found;
+        (*day, *first, *last, *rows) == (found.day, found.first, found.last, found.rows)
+            && versions.iter().eq(&found.versions)
+    }
+
     fn row(&self) -> Result<Row<'_>, ExportError> {
         let Some((columns, own)) = &self.batch else { return Err(missing("row")) };
         Ok(Row { columns, own, number: self.row })
     }
 
-    /// The body of the event that is next.
-    fn body(&self, chain: &mut Chain) -> Result<Vec<u8>, ExportError> {
-        let row = self.row()?;
+    /// The body of the event that is next, and which one it is.
+    fn body(&mut self, chain: &mut Chain) -> Result<(Vec<u8>, Mark), ExportError> {
+        self.note()?;
+        let (row, event_type) = (self.row()?, self.named.event_type.as_str());
         let (id, aggregate_id) = (row.id("id")?, row.id("aggregateid")?.to_string());
-        let aggregate = aggregate_of(&self.event_type).ok_or_else(|| missing(&self.event_type))?;
-        let time = row.time()?;
+        let aggregate = aggregate_of(event_type).ok_or_else(|| missing(event_type))?;
+        let time = row.time()?.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let partition = row.optional("partitionkey", Row::id)?.ok_or_else(|| missing("partitionkey"))?;
         let (version, trace) = (row.text("eventversion")?, row.optional("traceparent", Row::text)?);
         let (correlation, causation) = (row.optional("correlationid", Row::id)?, row.optional("causationid", Row::id)?);
-        let data = RawValue::from_string(jsonb_text(&row.data(&self.event_type)?)).map_err(ExportError::NoEvent)?;
+        let data = RawValue::from_string(jsonb_text(&row.data(event_type)?)).map_err(ExportError::NoEvent)?;
         let event = CloudEvent {
-            partitionkey: row.id("partitionkey")?,
+            partitionkey: partition,
             aggregateversion: row.integer("aggregateversion")?,
             correlationid: correlation.map(|id| id.to_string().into()),
             causationid: causation.map(|id| id.to_string().into()),
             traceparent: trace.map(Into::into),
-            ..CloudEvent::of((aggregate, &aggregate_id), (&self.event_type, version), (id, &time), &data)
+            ..CloudEvent::of((aggregate, &aggregate_id), (event_type, version), (id, &time), &data)
         };
-        chain.body(event).map_err(ExportError::NoEvent)
+        let (subject, aggregateversion) = (event.subject.clone().into_owned(), event.aggregateversion);
+        let mark = Mark { id, subject, aggregateversion };
+        Ok((chain.body(event).map_err(ExportError::NoEvent)?, mark))
     }
 }
 
@@ -191,11 +249,14 @@ impl<'a> Row<'a> {
         Uuid::from_slice(column.value(self.number)).map_err(|_| missing(name))
     }
 
-    fn time(&self) -> Result<String, ExportError> {
+    fn time(&self) -> Result<DateTime<Utc>, ExportError> {
         let column = self.column("time")?.as_primitive_opt::<TimestampMicrosecondType>();
-        let time = column.and_then(|column| time(column.value(self.number))).ok_or_else(|| missing("time"))?;
-        Ok(time.to_rfc3339_opts(SecondsFormat::Micros, true))
+        column.and_then(|column| time(column.value(self.number))).ok_or_else(|| missing("time"))
     }
+}
+
+fn not_as_named(path: &str) -> ExportError {
+    ExportError::NotAsNamed { path: path.to_owned() }
 }
 
 fn missing(name: &str) -> ExportError {

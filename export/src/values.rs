@@ -44,6 +44,9 @@ fn value(column: &dyn Array, row: usize) -> Result<Value, ExportError> {
         DataType::Struct(_) => fields(column.as_struct(), row)?.into(),
         DataType::List(_) => {
             let items = column.as_list::<i32>().value(row);
+            if items.null_count() > 0 {
+                return Err(unreadable(column));
+            }
             (0..items.len()).map(|item| value(&items, item)).collect::<Result<Vec<_>, _>>()?.into()
         }
         _ => return Err(unreadable(column)),

@@ -1,6 +1,6 @@
 //! What many routes read from a request: the context of a command, versions, tokens, pages.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use commands::{Actor, CommandError, Context};
 use domain::{BirthDate, InvalidPerson, UserId};
 use journal::{AggregateKey, Position};
@@ -92,6 +92,12 @@ pub(crate) fn anonymous_context(
 /// <https://docs.stripe.com/api/idempotent_requests>
 pub(crate) fn replayed(replayed: bool) -> Option<String> {
     replayed.then(|| "true".to_owned())
+}
+
+/// A time as every column can hold it, so that it is the same wherever it is kept: to the microsecond, and a leap second as
+/// the second after it.
+pub(crate) fn moment(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// The version that the client has seen. Changes without one are refused.

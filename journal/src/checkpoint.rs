@@ -20,13 +20,13 @@ pub const ORIGIN: &str = "ludoteca/journal";
 /// The first byte of an encoded key: Ed25519 (C2SP signed-note).
 const ED25519: u8 = 1;
 
-/// A text that is no key of a tree.
+/// Why a text is not a key of tree heads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeadKey {
-    /// To sign with.
+    /// One to sign with was wanted.
     #[error("must be PRIVATE+KEY+{ORIGIN}+ID+BASE64 (C2SP signed-note, Ed25519)")]
     Private,
-    /// To believe by.
+    /// One to verify with was wanted.
     #[error("must be a JWKS with keys of use \"treehead\", or {ORIGIN}+ID+BASE64 (C2SP signed-note, Ed25519)")]
     Public,
 }
@@ -93,10 +93,10 @@ impl HeadKey {
 pub struct HeadKeys(VerifierList);
 
 impl HeadKeys {
-    /// Reads a JWKS, or public keys, one a line.
+    /// Reads a JWKS, whose other keys are passed over, or public keys, one a line.
     ///
     /// # Errors
-    /// [`InvalidHeadKey::Public`] where there is none, or one that is invalid.
+    /// [`InvalidHeadKey::Public`] where there is none that is valid.
     pub fn parse(text: &str) -> Result<Self, InvalidHeadKey> {
         let keys: Vec<String> = match serde_json::from_str::<Value>(text) {
             Ok(jwks) => {
@@ -105,8 +105,8 @@ impl HeadKeys {
             }
             Err(_) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
         };
-        let keys = keys.iter().map(|key| StandardVerifier::new(key).map_err(|_| InvalidHeadKey::Public));
-        let keys = keys.map(|key| Ok(Box::new(key?) as Box<dyn Verifier>)).collect::<Result<Vec<_>, _>>()?;
+        let keys = keys.iter().filter_map(|key| StandardVerifier::new(key).ok());
+        let keys: Vec<_> = keys.map(|key| Box::new(key) as Box<dyn Verifier>).collect();
         if keys.is_empty() { Err(InvalidHeadKey::Public) } else { Ok(Self(VerifierList::new(keys))) }
     }
 
@@ -138,7 +138,8 @@ const USE: &str = "treehead";
 
 fn from_jwk(jwk: &Value) -> Option<String> {
     let (id, x) = (jwk["kid"].as_str()?, jwk["x"].as_str()?);
-    let key = BASE64_URL_SAFE_NO_PAD.decode(x).ok().filter(|_| jwk["use"] == USE)?;
+    let is_one = jwk["use"] == USE && jwk["kty"] == "OKP" && jwk["crv"] == "Ed25519";
+    let key = BASE64_URL_SAFE_NO_PAD.decode(x).ok().filter(|_| is_one)?;
     Some(format!("{id}+{}", BASE64_STANDARD.encode([&[ED25519], key.as_slice()].concat())))
 }
 

@@ -144,3 +144,36 @@ impl<'a> CloudEvent<'a> {
         Ok(DateTime::parse_from_rfc3339(&self.time)?.to_utc())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Tree;
+
+    /// Roots that were signed are of these bytes: whoever writes them in another way makes all of history look forged.
+    #[test]
+    fn no_body_is_ever_written_otherwise_than_when_it_was_signed() {
+        let data = RawValue::from_string(r#"{"type": "GameRetired"}"#.to_owned()).unwrap();
+        let id = Uuid::from_u128(1);
+        let of = || {
+            let aggregate = ("game", "00000000-0000-0000-0000-000000000007");
+            CloudEvent::of(aggregate, ("GameRetired", "1"), (id, "2026-11-30T12:00:00.000001Z"), &data)
+        };
+        let traced = CloudEvent {
+            correlationid: Some("00000000-0000-0000-0000-000000000009".into()),
+            causationid: Some("00000000-0000-0000-0000-000000000008".into()),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            ..of()
+        };
+        let (mut chain, mut tree) = (Chain::default(), Tree::default());
+        for (event, written) in [(of(), FIRST), (traced, SECOND)] {
+            let body = chain.body(event).unwrap();
+            assert_eq!(String::from_utf8_lossy(&body), written);
+            tree.push(leaf(&body));
+        }
+        assert_eq!(tree.root().to_string(), "JweFsQK8BcuS2Y4rhGH/wh2DXwZrGhqP7BRiy5D+f4c=");
+    }
+
+    const FIRST: &str = r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000001","source":"/ludoteca","type":"GameRetired","subject":"game/00000000-0000-0000-0000-000000000007","time":"2026-11-30T12:00:00.000001Z","datacontenttype":"application/json","aggregate":"game","aggregateid":"00000000-0000-0000-0000-000000000007","aggregateversion":1,"eventversion":"1","dataschema":"urn:ludoteca:event:GameRetired:1","partitionkey":"00000000-0000-0000-0000-000000000001","data":{"type": "GameRetired"}}"#;
+    const SECOND: &str = r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000001","source":"/ludoteca","type":"GameRetired","subject":"game/00000000-0000-0000-0000-000000000007","time":"2026-11-30T12:00:00.000001Z","datacontenttype":"application/json","aggregate":"game","aggregateid":"00000000-0000-0000-0000-000000000007","aggregateversion":1,"eventversion":"1","dataschema":"urn:ludoteca:event:GameRetired:1","partitionkey":"00000000-0000-0000-0000-000000000001","correlationid":"00000000-0000-0000-0000-000000000009","causationid":"00000000-0000-0000-0000-000000000008","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","previoushash":"jDAH5Cittq5BlpdZrhsmxoreuOWxG5xas6sD7sh46/c=","data":{"type": "GameRetired"}}"#;
+}

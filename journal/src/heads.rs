@@ -8,13 +8,13 @@ use crate::connect::once_more;
 use crate::repository::Journal;
 
 impl Journal {
-    /// The tree head that was signed last; nothing before the first.
+    /// The tree head of the most events; nothing before the first. Whether its signature is good, is not looked at.
     ///
     /// # Errors
     /// When the database does not answer, or the event is of a form that this program cannot read.
     pub async fn newest_head(&self) -> Result<Option<SignedHead>, JournalError> {
         let query = "select payload from journal.events where aggregate_type = 'treehead'
-                     order by epoch desc, tx_id desc, position desc limit 1";
+                     order by (payload->>'size')::bigint desc limit 1";
         let newest = once_more(|| sqlx::query_scalar::<_, Json<SignedHead>>(query).fetch_optional(self.pool())).await?;
         Ok(newest.map(|Json(head)| head))
     }

@@ -45,6 +45,12 @@ impl Proof {
         self.tree.size() < self.size
     }
 
+    /// The root of the leaves that were taken.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
     /// The proof, with the checkpoint of the tree that it is of.
     ///
     /// # Errors

@@ -16,9 +16,6 @@ use self::copy::Copy;
 use crate::progress;
 use crate::table::Output;
 
-/// How many flaws are told.
-const TOLD: usize = 20;
-
 /// What is verified without a store.
 #[derive(Debug, Args)]
 pub struct OfflineArgs {
@@ -33,7 +30,7 @@ pub struct OfflineArgs {
     #[arg(long, value_name = "FILE", requires = "offline", conflicts_with = "to")]
     pub head: Option<PathBuf>,
     /// The last position that has to be proved; all of them without it, or those of --head
-    #[arg(long, requires = "offline")]
+    #[arg(long, requires = "offline", value_parser = clap::value_parser!(u64).range(1..))]
     pub to: Option<u64>,
 }
 
@@ -48,9 +45,9 @@ pub fn run(args: &OfflineArgs, output: Output) -> Result<()> {
     let copy = Copy::open(files)?;
     let mut audit = Audit::default();
     let bar = progress::bar("bytes", copy.bytes());
-    audit.flaws(copy.flaws(|bytes| bar.inc(bytes))?);
+    copy.flaws(|bytes| bar.inc(bytes))?.into_iter().for_each(|flaw| audit.flaw(flaw));
     bar.finish_and_clear();
-    copy.heads(|position, checkpoint| audit.believe(&keys, position, checkpoint));
+    copy.heads(|position, body| audit.believe(&keys, position, body));
     let elsewhere =
         args.head.as_deref().map(|file| keys.open(&read(file)?).with_context(|| format!("--head {}", file.display())));
     let claim = match (elsewhere.transpose()?, args.to) {
@@ -65,7 +62,7 @@ pub fn run(args: &OfflineArgs, output: Output) -> Result<()> {
     });
     bar.finish_and_clear();
     if let Err(error) = read {
-        audit.flaws([format!("{error:#}")]);
+        audit.flaw(format!("{error:#}"));
     }
     tell(&audit.finish(claim), output)
 }
@@ -75,20 +72,20 @@ fn read(file: &Path) -> Result<String> {
 }
 
 fn tell(verdict: &audit::Verdict, output: Output) -> Result<()> {
-    let audit::Verdict { proved, root, events, flaws } = verdict;
+    let audit::Verdict { proved, root, events, flaws, flawed } = verdict;
     if output.json {
         println!("{}", json!({ "proved": proved, "root": root, "events": events, "flaws": flaws }));
     } else {
-        for flaw in flaws.iter().take(TOLD) {
+        for flaw in flaws {
             println!("FLAW  {flaw}");
         }
         if *proved > 0 {
             println!("Events 1 to {proved} are as they were signed; root {root}");
         }
         if events > proved {
-            println!("Events {} to {events} are proved by no tree head", proved.saturating_add(1));
+            println!("No tree head proves the events from {} to {events}", proved.saturating_add(1));
         }
     }
-    ensure!(flaws.is_empty(), "{} flaws: these files are not what was signed", flaws.len());
+    ensure!(*flawed == 0, "{flawed} flaws: these files are not proved to be what was signed");
     Ok(())
 }

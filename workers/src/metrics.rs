@@ -33,8 +33,9 @@ metric!(
     RELAY_HALTED: Gauge = register_gauge!("ludoteca_relay_halted", "Whether mirror and journal contradict each other")
 );
 metric!(
-    /// How many events the notary has read.
-    NOTARY_SIZE: IntGauge = register_int_gauge!("ludoteca_notary_tree_size", "Events in the notary's tree")
+    /// Events that the notary has read and not signed; tree heads are among them.
+    NOTARY_UNSIGNED: IntGauge =
+        register_int_gauge!("ludoteca_notary_unsigned_events", "Events that no tree head covers yet")
 );
 metric!(
     /// 1 while the notary signs nothing because the mirror is not what it was when it was signed.

@@ -4,22 +4,26 @@
 //! tree's root, which is recorded as an event like any other. It signs nothing that contradicts what was signed before.
 //! Two notaries do no harm: of the same events they sign the same.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use commands::{CommandError, Commands};
 use domain::tree_head::{SIGNED, SignedHead};
-use journal::{DoubtfulHead, HeadKey, Tree, leaf};
+use journal::{DoubtfulHead, Hash, HeadKey, HeadKeys, Tree, leaf};
 use nats::{EVENTS, Nats, NatsError, Replay};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{NOTARY_HALTED, NOTARY_SIZE};
+use crate::metrics::{NOTARY_HALTED, NOTARY_UNSIGNED};
 
 /// How often the mirror is read.
 const POLL: Duration = Duration::from_secs(1);
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long to wait where something is wrong that people have to look at: all of the mirror is read again then.
+const HALTED: Duration = Duration::from_mins(1);
 
 /// Why nothing is signed.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +41,7 @@ pub enum NotaryError {
         /// The root that they have.
         found: String,
     },
-    /// The mirror has not a message for each position.
+    /// The mirror does not have a message for each position.
     #[error("the mirror has message {found} where {expected} should follow")]
     Gap {
         /// What should follow.
@@ -45,6 +49,12 @@ pub enum NotaryError {
         /// What does.
         found: u64,
     },
+    /// An event does not follow from the one that was read before it: the mirror is another one now.
+    #[error("event {0} of the mirror does not carry the hash of the one that was read before it")]
+    Broken(u64),
+    /// The newest head of the journal is not by any of its keys, or says something else than its checkpoint.
+    #[error("the newest tree head of the journal is not what was signed: {0}")]
+    Forged(DoubtfulHead),
     /// The head could not be signed.
     #[error(transparent)]
     Signing(#[from] DoubtfulHead),
@@ -62,6 +72,8 @@ pub struct Notary {
     key: HeadKey,
     mirror: Replay,
     tree: Tree,
+    /// The hash of the last event of the tree.
+    previous: Option<Hash>,
     /// What was signed last, until it was compared with the tree.
     signed: Option<SignedHead>,
     /// How many events are signed.
@@ -79,9 +91,13 @@ impl Notary {
         let journal = commands.journal();
         journal.publish_head_key(key.public()).await.map_err(CommandError::from)?;
         let signed = journal.newest_head().await.map_err(CommandError::from)?;
+        let keys = journal.head_keys().await.map_err(CommandError::from)?.join("\n");
+        if let Some(head) = &signed {
+            must_be_signed(head, &keys).map_err(NotaryError::Forged)?;
+        }
         let mirror = nats.replay(EVENTS, ">", 1).bodies_only();
         let covered = signed.as_ref().map_or(0, SignedHead::size);
-        Ok(Self { commands, key, mirror, tree: Tree::default(), signed, covered, last: 0 })
+        Ok(Self { commands, key, mirror, tree: Tree::default(), previous: None, signed, covered, last: 0 })
     }
 
     /// Reads what is there. How many events the tree has then.
@@ -96,9 +112,17 @@ impl Notary {
                 if stored.sequence != expected {
                     return Err(NotaryError::Gap { expected, found: stored.sequence });
                 }
-                self.tree.push(leaf(&stored.payload));
+                let Ok(event) = serde_json::from_slice::<Carried<'_>>(&stored.payload) else {
+                    return Err(NotaryError::Broken(expected));
+                };
+                if event.previoushash.map(str::to_owned) != self.previous.map(|hash| hash.to_string()) {
+                    return Err(NotaryError::Broken(expected));
+                }
+                let leaf = leaf(&stored.payload);
+                self.previous = Some(leaf);
+                self.tree.push(leaf);
                 self.compare()?;
-                if !is_tree_head(&stored.payload) {
+                if event.name != SIGNED {
                     self.last = stored.sequence;
                 }
             }
@@ -134,48 +158,65 @@ impl Notary {
     }
 }
 
-/// Reads and signs until `stop`, each time `every` so long.
-pub async fn run(commands: Commands, nats: Nats, key: HeadKey, every: Duration, stop: CancellationToken) {
-    while let Some(ended) = stop.run_until_cancelled(work(&commands, &nats, key.clone(), every)).await {
-        let is_halted = matches!(ended, Err(NotaryError::Changed { .. } | NotaryError::Gap { .. }));
-        NOTARY_HALTED.set(i64::from(is_halted));
-        if let Err(error) = ended {
-            tracing::error!(%error, "The notary signs nothing; it begins anew");
+/// What the notary looks at in an event.
+#[derive(Deserialize)]
+struct Carried<'a> {
+    #[serde(rename = "type")]
+    name: &'a str,
+    previoushash: Option<&'a str>,
+}
+
+fn must_be_signed(head: &SignedHead, keys: &str) -> Result<(), DoubtfulHead> {
+    let keys = HeadKeys::parse(keys).map_err(|_| DoubtfulHead::Form)?;
+    let (size, root) = keys.open(head.checkpoint())?;
+    if (size, root.to_string().as_str()) == (head.size(), head.root()) { Ok(()) } else { Err(DoubtfulHead::Form) }
+}
+
+impl NotaryError {
+    /// Whether what was signed is contradicted, which does not pass by itself.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Changed { .. } | Self::Gap { .. } | Self::Broken(_) | Self::Forged(_) => true,
+            Self::Command(error) => !error.is_passing(),
+            Self::Signing(_) | Self::Nats(_) => false,
         }
-        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
 }
 
-async fn work(commands: &Commands, nats: &Nats, key: HeadKey, every: Duration) -> Result<(), NotaryError> {
+/// Reads and signs until `stop`, each time `every` so long.
+pub async fn run(commands: Commands, nats: Nats, key: HeadKey, every: Duration, stop: CancellationToken) {
+    while let Some(Err(error)) = stop.run_until_cancelled(work(&commands, &nats, key.clone(), every)).await {
+        let is_final = error.is_final();
+        NOTARY_HALTED.set(i64::from(is_final));
+        tracing::error!(%error, "The notary signs nothing; it starts over");
+        stop.run_until_cancelled(tokio::time::sleep(if is_final { HALTED } else { PAUSE })).await;
+    }
+}
+
+async fn work(commands: &Commands, nats: &Nats, key: HeadKey, every: Duration) -> Result<Infallible, NotaryError> {
     let mut notary = Notary::open(commands.clone(), nats, key).await?;
     let mut due = Instant::now();
     loop {
-        let size = match notary.read().await {
-            // The tree stays as it is, and reading goes on.
-            Err(NotaryError::Nats(error)) => {
-                tracing::warn!(%error, "The notary cannot read the mirror; trying again");
-                tokio::time::sleep(PAUSE).await;
-                continue;
+        let worked = async {
+            let size = notary.read().await?;
+            NOTARY_HALTED.set(0);
+            if Instant::now() >= due {
+                if let Some(head) = notary.sign().await? {
+                    tracing::info!(size = head.size(), root = head.root(), "Signed the tree of {size} events");
+                }
+                due = Instant::now().checked_add(every).unwrap_or(due);
             }
-            read => read?,
+            NOTARY_UNSIGNED.set(i64::try_from(size.saturating_sub(notary.covered)).unwrap_or(i64::MAX));
+            Ok(())
         };
-        NOTARY_SIZE.set(i64::try_from(size).unwrap_or(i64::MAX));
-        NOTARY_HALTED.set(0);
-        if Instant::now() >= due {
-            if let Some(head) = notary.sign().await? {
-                tracing::info!(size = head.size(), root = head.root(), "Signed the tree of {} events", head.size());
+        match worked.await {
+            Ok(()) => tokio::time::sleep(POLL.min(every)).await,
+            Err(error) if NotaryError::is_final(&error) => return Err(error),
+            // The tree stays as it is, and reading goes on.
+            Err(error) => {
+                tracing::warn!(%error, "The notary waits; trying again");
+                tokio::time::sleep(PAUSE).await;
             }
-            due = Instant::now().checked_add(every).unwrap_or(due);
         }
-        tokio::time::sleep(POLL.min(every)).await;
     }
-}
-
-fn is_tree_head(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(rename = "type")]
-        name: &'a str,
-    }
-    serde_json::from_slice::<Named<'_>>(body).is_ok_and(|event| event.name == SIGNED)
 }

@@ -119,7 +119,7 @@ impl ApiKeyRoutes {
                 Problem::field("expires_at", "must be a date and time with a zone, such as 2027-01-01T00:00:00Z")
             })?
             .to_utc();
-        let new = NewKey { name, scopes, expires_at };
+        let new = NewKey { name, scopes, expires_at: extract::moment(expires_at) };
         let (id, key) = store.commands.make_api_key(&store.commands.context(actor), user, new).await?;
         Ok(Made::Created(Json(ApiKeyMade { id: id.to_string(), key: key.expose_secret().to_owned() })))
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use domain::game::{Discount, Percent, Promotion};
 use domain::{Game, GameId};
 use journal::AggregateKey;
@@ -102,9 +102,8 @@ impl Promotions {
     ) -> Result<Scheduled, Problem> {
         actor.must_be_admin()?;
         let game = extract::path_id(GameId::parse(&id))?;
-        // To the microsecond, as the clock tells times: the answer and every column have the same.
         let (discount, window) =
-            (body.discount(&store)?, (body.starts_at.trunc_subsecs(6), body.ends_at.trunc_subsecs(6)));
+            (body.discount(&store)?, (extract::moment(body.starts_at), extract::moment(body.ends_at)));
         let route = format!("/jogos/{game}/promocoes");
         let context = extract::context(&store, actor, &route, &idempotency_key, &body.0)?;
         let receipt = store.commands.schedule_promotion(&context, game, discount, window).await?;

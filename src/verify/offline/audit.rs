@@ -2,32 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use domain::tree_head::SIGNED;
+use domain::TreeHeadId;
+use domain::tree_head::{SIGNED, SignedHead};
 use journal::{Hash, HeadKeys, Tree, leaf};
 use serde::Deserialize;
+use uuid::Uuid;
+
+/// How many flaws are kept; a copy may have one for each event.
+const KEPT: usize = 20;
 
 /// How much has to be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// Everything but the tree heads at the end.
+    /// Everything, but for the tree head that proves it.
     All,
     /// Everything to a position.
     To(u64),
 }
 
-/// What came out.
+/// The outcome.
 pub(super) struct Verdict {
-    /// The last position to which everything is as it was signed.
+    /// The last position up to which everything is as it was signed.
     pub(super) proved: u64,
-    /// The root to there, in base64.
+    /// The root up to there, in base64.
     pub(super) root: String,
     /// How many events there are.
     pub(super) events: u64,
-    /// What is wrong.
+    /// The first flaws.
     pub(super) flaws: Vec<String>,
+    /// How many there are.
+    pub(super) flawed: usize,
 }
 
-/// An audit under way.
 #[derive(Default)]
 pub(super) struct Audit {
     tree: Tree,
@@ -35,44 +41,60 @@ pub(super) struct Audit {
     previous: Option<Hash>,
     /// The roots that were signed, by their sizes.
     signed: BTreeMap<u64, Hash>,
+    /// The sizes of the copy's own tree heads, by where they stand.
+    heads: BTreeMap<u64, u64>,
     proved: u64,
     root: String,
-    /// The last position of an event that is no tree head.
-    last: u64,
     flaws: Vec<String>,
-    /// Whether an event is missing or foreign: from there on no root can be right.
-    is_broken: bool,
+    flawed: usize,
 }
 
-/// What an audit looks at in an event.
+/// What an audit looks at in every event.
 #[derive(Deserialize)]
 struct Carried<'a> {
-    #[serde(rename = "type")]
-    name: &'a str,
     previoushash: Option<&'a str>,
 }
 
+/// What it looks at in a tree head.
+#[derive(Deserialize)]
+struct HeadEvent {
+    aggregateid: Uuid,
+    data: SignedHead,
+}
+
 impl Audit {
-    /// Notes what is wrong.
-    pub(super) fn flaws(&mut self, flaws: impl IntoIterator<Item = String>) {
-        self.flaws.extend(flaws);
+    pub(super) fn flaw(&mut self, flaw: String) {
+        if self.flaws.len() < KEPT {
+            self.flaws.push(flaw);
+        }
+        self.flawed = self.flawed.saturating_add(1);
     }
 
-    /// Notes a tree head of the copy, if it was signed by one of the keys.
-    pub(super) fn believe(&mut self, keys: &HeadKeys, position: u64, checkpoint: &str) {
-        match keys.open(checkpoint) {
+    /// Takes a tree head of the copy for true if it was signed by one of the keys.
+    pub(super) fn believe(&mut self, keys: &HeadKeys, position: u64, body: &[u8]) {
+        let Ok(HeadEvent { aggregateid, data }) = serde_json::from_slice(body) else {
+            return self.flaw(format!("event {position} says that it is {SIGNED}, and is not"));
+        };
+        let stated = SignedHead::parse(data.checkpoint().to_owned());
+        if stated.as_ref() != Ok(&data) || aggregateid != TreeHeadId::of_size(data.size()).as_uuid() {
+            return self.flaw(format!("event {position} is a tree head that says something else than its checkpoint"));
+        }
+        match keys.open(data.checkpoint()) {
             Ok((size, _)) if size >= position => {
-                self.flaws.push(format!("event {position} is a tree head of {size} events, of which it is one itself"));
+                self.flaw(format!("event {position} is a tree head of {size} events, and would be one of them itself"));
             }
-            Ok((size, root)) => _ = self.expect(size, root),
-            Err(error) => self.flaws.push(format!("event {position} is a tree head that is not believed: {error}")),
+            Ok((size, root)) => {
+                self.heads.insert(position, size);
+                self.expect(size, root);
+            }
+            Err(error) => self.flaw(format!("event {position} is a tree head that is not believed: {error}")),
         }
     }
 
-    /// Notes what a size must come to; that it has to be proved to there.
+    /// Notes the root that so many events must come to, and that they have to be proved.
     pub(super) fn expect(&mut self, size: u64, root: Hash) -> Claim {
         if self.signed.insert(size, root).is_some_and(|known| known != root) {
-            self.flaws.push(format!("two roots were signed of {size} events: {root} is one"));
+            self.flaw(format!("two different roots were signed of {size} events"));
         }
         Claim::To(size)
     }
@@ -81,23 +103,18 @@ impl Audit {
     pub(super) fn take(&mut self, position: u64, body: &[u8]) -> bool {
         let expected = self.tree.size().saturating_add(1);
         if position != expected {
-            self.flaws.push(format!("event {position} stands where {expected} should follow"));
-            self.is_broken = true;
+            self.flaw(format!("event {position} stands where {expected} should follow"));
             return false;
         }
         let Ok(carried) = serde_json::from_slice::<Carried<'_>>(body) else {
-            self.flaws.push(format!("event {position} is no event"));
-            self.is_broken = true;
+            self.flaw(format!("event {position} is not an event"));
             return false;
         };
         if carried.previoushash.map(str::to_owned) != self.previous.map(|hash| hash.to_string()) {
             let before = position.saturating_sub(1);
-            self.flaws.push(format!(
-                "event {before} has not the hash that event {position} carries: one of both was changed"
+            self.flaw(format!(
+                "event {position} carries another hash than event {before} has: one of the two was changed"
             ));
-        }
-        if carried.name != SIGNED {
-            self.last = position;
         }
         let leaf = leaf(body);
         self.previous = Some(leaf);
@@ -106,38 +123,43 @@ impl Audit {
         true
     }
 
+    /// Compares the tree with what was signed of as many events.
     fn compare(&mut self) {
-        let (size, root) = (self.tree.size(), self.tree.root());
-        match self.signed.get(&size) {
-            Some(signed) if *signed == root => (self.proved, self.root) = (size, root.to_string()),
-            Some(signed) => {
-                // Everything after it has another root as well, and need not be told.
-                let first = self.proved.saturating_add(1);
-                self.flaws.push(format!(
-                    "one of the events {first} to {size} is not as it was signed: their root is {root}, and {signed} was signed"
-                ));
-                self.signed.clear();
-            }
-            None => (),
+        let size = self.tree.size();
+        let Some(signed) = self.signed.get(&size).copied() else { return };
+        let root = self.tree.root();
+        if root == signed {
+            (self.proved, self.root) = (size, root.to_string());
+            return;
         }
+        let first = self.proved.saturating_add(1);
+        self.flaw(format!(
+            "at least one of the events {first} to {size} is not as it was signed: their root is {root}, and {signed} was signed"
+        ));
+        // Whatever follows has another root as well, which says nothing more.
+        self.signed.clear();
     }
 
-    /// What came out of it.
+    /// Holds what was proved to what had to be.
     pub(super) fn finish(mut self, claim: Claim) -> Verdict {
-        let events = self.tree.size();
+        let (events, proved) = (self.tree.size(), self.proved);
+        // The head that proves everything before it is proved by the next one.
+        let ends_with_its_head =
+            proved > 0 && self.heads.get(&events) == Some(&proved) && events == proved.saturating_add(1);
         let wanted = match claim {
-            Claim::All => self.last,
+            Claim::All if ends_with_its_head => proved,
+            Claim::All => events,
             Claim::To(to) => to,
         };
         if events < wanted {
-            self.flaws.push(format!("the copy ends at event {events}, and has to reach {wanted}"));
-        } else if self.proved < wanted && self.flaws.is_empty() {
-            let first = self.proved.saturating_add(1);
-            self.flaws.push(format!(
-                "events {first} to {wanted} are proved by no tree head: copy more, give one with --head, or say --to {}",
-                self.proved
+            self.flaw(format!("the copy ends at event {events}, and has to reach {wanted}"));
+        } else if (proved < wanted || proved == 0) && self.flawed == 0 {
+            let first = proved.saturating_add(1);
+            self.flaw(format!(
+                "no tree head proves the events from {first} on: copy more, give one with --head, or say --to {proved} if so many will do"
             ));
         }
-        Verdict { proved: self.proved, root: self.root, events, flaws: self.flaws }
+        let Self { root, flaws, flawed, .. } = self;
+        Verdict { proved, root, events, flaws, flawed }
     }
 }

@@ -1,7 +1,7 @@
 //! A copy of the stream on this machine: an export, or lines that `replay` wrote.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -10,7 +10,9 @@ use export::{Manifest, Reader, flaws_of_files, manifest_of};
 use nats::numbered;
 use serde::Deserialize;
 
-/// A copy.
+/// As long as a line can be: nats-server takes messages of 1 MiB, and the position comes on top.
+const LONGEST: u64 = (1 << 20) + 64;
+
 pub(super) enum Copy {
     /// A folder of Parquet.
     Export(PathBuf, Box<Manifest>),
@@ -18,17 +20,11 @@ pub(super) enum Copy {
     Lines(PathBuf),
 }
 
-/// What a tree head has in it.
+/// What an event is called.
 #[derive(Deserialize)]
-struct HeadEvent {
+struct Named<'a> {
     #[serde(rename = "type")]
-    kind: String,
-    data: Checkpoint,
-}
-
-#[derive(Deserialize)]
-struct Checkpoint {
-    checkpoint: String,
+    name: &'a str,
 }
 
 impl Copy {
@@ -65,8 +61,8 @@ impl Copy {
         }
     }
 
-    /// Every tree head, with where it stands.
-    pub(super) fn heads(&self, mut head: impl FnMut(u64, &str)) {
+    /// Every event that says that it is a tree head, with where it stands.
+    pub(super) fn heads(&self, mut head: impl FnMut(u64, &[u8])) {
         let heads = match self {
             Self::Export(folder, manifest) => {
                 let parts = manifest.parts.iter().filter(|part| part.event_type == SIGNED).cloned().collect();
@@ -75,14 +71,11 @@ impl Copy {
             }
             Self::Lines(file) => Self::Lines(file.clone()),
         };
-        // What cannot be read is told when everything is.
+        // What cannot be read is reported when everything is.
         let _ = heads.read(|position, body| {
             let may_be_one = std::str::from_utf8(body).is_ok_and(|text| text.contains(SIGNED));
-            if may_be_one
-                && let Ok(event) = serde_json::from_slice::<HeadEvent>(body)
-                && event.kind == SIGNED
-            {
-                head(position, &event.data.checkpoint);
+            if may_be_one && serde_json::from_slice::<Named<'_>>(body).is_ok_and(|event| event.name == SIGNED) {
+                head(position, body);
             }
             true
         });
@@ -103,7 +96,7 @@ impl Copy {
                 let mut lines = BufReader::new(File::open(file).with_context(|| file.display().to_string())?);
                 let mut line = Vec::new();
                 let mut number = 0_u64;
-                while lines.read_until(b'\n', &mut line)? > 0 {
+                while lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)? > 0 {
                     number = number.saturating_add(1);
                     let Some((position, body)) = unnumbered(&line) else {
                         bail!("line {number} is not as `replay` writes lines");

@@ -3,6 +3,7 @@
 //! Paths follow the store's brief (Portuguese nouns), everything else is English. Every error is
 //! `application/problem+json` (RFC 9457) with a stable `code`, the framework's own included.
 
+mod access_log;
 mod asyncapi;
 mod auth;
 mod authority;
@@ -142,6 +143,7 @@ fn app(store: Arc<Store>, bounds: Bounds, limits: Arc<limits::Limits>, live: Arc
                 .around(scope::held)
                 // Unboxed all the way, their type is larger than the compiler looks at.
                 .boxed()
+                .around(access_log::kept)
                 .around(limits::limited)
                 .around(security_log::watched)
                 .around(auth::known)

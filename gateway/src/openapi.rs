@@ -202,6 +202,7 @@ mod tests {
     #[test]
     fn no_query_string_holds_personal_data_or_a_reason() {
         let harmless = [
+            "about",
             "after",
             "age_max",
             "aggregate",
@@ -226,6 +227,7 @@ mod tests {
             "role",
             "since",
             "sort",
+            "staff",
             "status",
             "tag",
             "to",

@@ -1,3 +1,4 @@
+mod accesses;
 mod api_keys;
 mod authenticators;
 mod confirmations;
@@ -68,6 +69,6 @@ pub(crate) fn all() -> impl OpenApi {
         events::Events,
         dead_letters::DeadLetters,
         webhooks::Webhooks,
-        health::Health,
+        (health::Health, accesses::Accesses),
     )
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use commands::{Actor, Place, SessionError};
-use domain::{Email, Role, UserId};
+use domain::{Email, UserId};
 use journal::Vault;
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
-use crate::openapi;
+use crate::{access_log, openapi};
 
 const TARGET: &str = "security";
 
@@ -81,7 +81,6 @@ fn note(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) {
 /// What it is called; nothing for what anybody does all day.
 fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) -> Option<&'static str> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let is_staff = matches!(actor, Some(Actor::User { role: Role::Admin | Role::Analyst, .. }));
     Some(match (method, parts.as_slice()) {
         (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) if status == StatusCode::TOO_MANY_REQUESTS => {
             "limit"
@@ -117,16 +116,15 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (_, ["users" | "pedidos" | "pagamento", _, ..]) if actor.is_some() && status == StatusCode::NOT_FOUND => {
             "refusal"
         }
-        (&Method::GET, ["users"] | ["pedidos" | "pagamento" | "disputas" | "dlq" | "eventos", ..]) if is_staff => {
-            "staff_read"
-        }
-        (&Method::GET, ["users", id, ..]) if is_staff && *id != "me" => "staff_read",
+        _ if actor.is_some_and(|actor| access_log::shows_others(actor, method, path)) => "staff_read",
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::Role;
+
     use super::*;
 
     #[test]

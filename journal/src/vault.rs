@@ -4,6 +4,7 @@
 //! destroying the key erases the person from journal, mirror, exports and backups at once.
 //! Credentials are secrets, not facts: they live here and in no event.
 
+mod access_log;
 mod api_keys;
 mod authenticators;
 mod ceremonies;
@@ -31,6 +32,7 @@ use sqlx::postgres::types::PgInterval;
 use self::master::{Keyring, Master};
 use crate::{ClaimKey, Clock, JournalError};
 
+pub use access_log::{Access, AccessEntry};
 pub use api_keys::{KeptKey, ShownKey};
 pub use authenticators::{HeldAuthenticator, KeptAuthenticator};
 pub use ceremonies::Ceremony;

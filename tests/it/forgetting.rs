@@ -24,7 +24,7 @@ enum Holds {
 use Holds::{Nobody, Sealed, UntilForgotten, UntilProjected};
 
 /// Every column of the store. A new one must say here how it goes when its person does.
-const COLUMNS: [(&str, Holds, &str); 33] = [
+const COLUMNS: [(&str, Holds, &str); 34] = [
     (
         "journal.answers",
         UntilForgotten,
@@ -84,6 +84,7 @@ const COLUMNS: [(&str, Holds, &str); 33] = [
         "birth_date birth_date_corrected counted_birth_date email email_confirmed erased name pending_email \
          registered_at revision role user_id version",
     ),
+    ("vault.access_log", Nobody, "about_id accessed_at entry key_id path query request_id staff_id"),
     ("vault.api_keys", UntilForgotten, "key_id made_at sealed token_hash two_factors used_at user_id"),
     (
         "vault.authenticators",

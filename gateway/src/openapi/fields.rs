@@ -161,6 +161,7 @@ fn trade() -> Value {
         "Order": { "id": id, "status": one_of("OrderStatus"), "standing": one_of("Standing"), "age_source": one_of("AgeSource") },
         "Payment": { "id": id, "status": one_of("PaymentStatus") },
         "PaymentBegun": { "status": one_of("PaymentStatus") },
+        "Access": { "staff_id": id, "key_id": { "format": "uuid" }, "about": { "format": "uuid" } },
         "Dispute": { "status": one_of("DisputeStatus") },
         "DeadLetter": {
             "class": one_of("DeadLetterClass"),
@@ -186,7 +187,9 @@ fn one_of(name: &str) -> Value {
 fn parameter(name: &str) -> Option<Value> {
     let label = || json!({ "maxItems": Labels::MAX, "items": with(line(1, Label::MAX), &json!({ "type": "string" })) });
     Some(match name {
-        "id" | "session" | "authenticator" | "key" | "user" | "correlation" => json!({ "format": "uuid" }),
+        "id" | "session" | "authenticator" | "key" | "user" | "correlation" | "staff" | "about" => {
+            json!({ "format": "uuid" })
+        }
         "limit" => json!({ "minimum": 1, "maximum": 100 }),
         "offset" => json!({ "minimum": 0, "maximum": 10_000 }),
         "cursor" => json!({ "pattern": OPAQUE }),

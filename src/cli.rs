@@ -17,6 +17,7 @@ use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
 use ludoteca::local::default_data;
 use ludoteca::prove::ProveArgs;
+use ludoteca::rebuild::RebuildArgs;
 use ludoteca::replay::ReplayArgs;
 use ludoteca::state::StateArgs;
 use ludoteca::table::Output;
@@ -183,12 +184,7 @@ pub(crate) enum Command {
         if_empty: bool,
     },
     /// Rebuild read models, or the claims, from the journal; also retries parked events once the cause is fixed
-    Rebuild {
-        #[command(flatten)]
-        store: StoreConfig,
-        /// users, games, orders, payments, library, disputes, all of these in one pass, or claims
-        projection: String,
-    },
+    Rebuild(Box<RebuildArgs>),
     /// Build the search index anew beside the live one, and swap it in
     Reindex {
         #[command(flatten)]

@@ -18,6 +18,7 @@ pub mod operations;
 pub mod progress;
 pub mod prove;
 pub mod provision;
+pub mod rebuild;
 pub mod reload;
 pub mod replay;
 pub mod roles;

@@ -7,15 +7,12 @@ mod pipe;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use commands::MadeAdmin;
-use indicatif::ProgressBar;
-use journal::{ClaimsFold, Journal};
-use journal::{connect, migrate, rebase};
+use journal::{Journal, connect, migrate, rebase};
 use ludoteca::beside::beside;
 use ludoteca::config::{MeiliOwnerConfig, OperationsConfig};
 use ludoteca::local::{Postgres, default_data, free_port, new_secret, private_log};
@@ -24,10 +21,10 @@ use ludoteca::table::{Output, Table};
 use ludoteca::up::UpArgs;
 use ludoteca::up::env_file::{self, Values};
 use ludoteca::{
-    bench, chaos, demo, dlq, doctor, export, keys, load, operations, progress, prove, provision, replay, search, state,
+    bench, chaos, demo, dlq, doctor, export, keys, load, operations, prove, provision, rebuild, replay, search, state,
     stock, up, verify,
 };
-use projections::{Folded, ParkedEvent, rebuild};
+use projections::ParkedEvent;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -181,9 +178,7 @@ async fn run(command: Command) -> Result<()> {
             let store = Foundation::without_key(Carriers::connect(&trade.journal, stop).await?, &trade);
             import(&store, file.as_deref(), if_empty).await
         }
-        Command::Rebuild { store, projection } => {
-            rebuild_named(&Foundation::connect(&store, stop).await?, &projection).await
-        }
+        Command::Rebuild(args) => rebuild::run(&Foundation::connect(&args.store, stop).await?, &args).await,
         Command::Parked { journal, output } => parked(Carriers::connect(&journal, stop).await?.journal(), output).await,
         Command::Reindex { journal, search } => {
             search::rebuild(Carriers::connect(&journal, stop).await?.journal(), &search).await
@@ -274,40 +269,6 @@ async fn provision_search(meili: &MeiliOwnerConfig, print_keys: bool, keep_in: O
         }
     }
     println!("Next: start the roles, see ludoteca --help");
-    Ok(())
-}
-
-async fn rebuild_named(foundation: &Foundation, name: &str) -> Result<()> {
-    if name == CLAIMS {
-        return rebuild_claims(foundation).await;
-    }
-    let all = projections::all(&foundation.vault);
-    let names: Vec<_> = all.iter().map(|projection| projection.name()).collect();
-    let chosen: Vec<_> = all.into_iter().filter(|projection| [ALL, projection.name()].contains(&name)).collect();
-    ensure!(!chosen.is_empty(), "there is no projection {name}; there are {ALL}, {CLAIMS}, {}", names.join(", "));
-    let (events, _) = foundation.journal().extent().await?;
-    let bar = progress::bar("events folded", events.unsigned_abs());
-    let begun = Instant::now();
-    let folded = rebuild(foundation.journal(), &chosen, |events| bar.set_position(events.unsigned_abs())).await?;
-    bar.finish_and_clear();
-    let Folded { events, parked } = folded;
-    println!("Rebuilt {name} from {events} events in {:.1} s; {parked} are parked", begun.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// Every projection, in one pass.
-const ALL: &str = "all";
-
-/// Not a projection, and rebuilt like one.
-const CLAIMS: &str = "claims";
-
-async fn rebuild_claims(foundation: &Foundation) -> Result<()> {
-    let bar: ProgressBar = progress::count("events folded");
-    let progress = |events: i64| bar.set_position(events.unsigned_abs());
-    let ClaimsFold { missing, surplus, .. } =
-        foundation.journal().fold_claims(&foundation.vault, true, progress).await?;
-    bar.finish_and_clear();
-    println!("Rebuilt claims: {missing} were missing or held by another, {surplus} were held without a reason");
     Ok(())
 }
 

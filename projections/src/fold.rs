@@ -88,6 +88,10 @@ pub(crate) struct Folding<'a> {
 }
 
 impl Folding<'_> {
+    pub(crate) fn projection(&self) -> &dyn AnyProjection {
+        self.projection
+    }
+
     async fn apply(&mut self, db: &mut PgConnection, events: &[&Event]) -> Result<(), ApplyError> {
         let parked = apply_all(self.projection, db, events, &mut self.stuck).await?;
         self.parked.extend(parked.into_iter().map(|Parked { envelope, error }| (envelope.clone(), error)));
@@ -154,7 +158,7 @@ impl<'a> Fold<'a> {
 
     /// Folds the next events, at most `limit`, into all projections at once, and into one that was taken; returns how many
     /// there were.
-    async fn step(
+    pub(crate) async fn step(
         &mut self,
         taken: Option<(&mut Folding<'a>, &mut PgConnection)>,
         limit: i64,

@@ -15,6 +15,7 @@ pub mod games;
 pub mod library;
 pub mod orders;
 mod park;
+pub mod past;
 pub mod payments;
 mod projector;
 mod rows;

@@ -11,6 +11,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod access_log;
 mod ages;
 mod analysts;
 mod api_keys;
@@ -45,6 +46,7 @@ mod older;
 mod operations;
 mod orders;
 mod passwords;
+mod past;
 mod payments;
 mod projections;
 mod promotions;

@@ -42,7 +42,7 @@ pub fn flaws_of_files(folder: &Path, manifest: &Manifest, read: impl Fn(u64)) ->
     let is_any = manifest.last > 0;
     let ends = (manifest.source == Manifest::default().source, manifest.first == u64::from(is_any));
     if ends != (true, true) || manifest.last_event.is_some() != is_any {
-        flaws.push(format!("{MANIFEST} says what no export says of its events"));
+        flaws.push(format!("{MANIFEST} does not fit its events"));
     }
     let views = std::fs::read(folder.join(views::FILE)).unwrap_or_default();
     if views != views::of(manifest, "").as_bytes() {
@@ -51,38 +51,44 @@ pub fn flaws_of_files(folder: &Path, manifest: &Manifest, read: impl Fn(u64)) ->
     if std::fs::metadata(folder.join(LOCK)).is_ok_and(|lock| lock.len() > 0) {
         flaws.push(format!("{LOCK} is not empty"));
     }
+    if manifest.parts.windows(2).any(|two| matches!(two, [one, next] if one >= next)) {
+        flaws.push(format!("{MANIFEST} does not name each part once, in order"));
+    }
     for part in &manifest.parts {
+        if !is_named_as_written(part) {
+            flaws.push(format!("{} is a part that no export writes", part.path));
+            continue;
+        }
         match hash(&folder.join(&part.path), &read) {
             Ok((bytes, sha256)) if (bytes, &sha256) == (part.bytes, &part.sha256) => (),
             Ok(_) => flaws.push(format!("{} is not the file that the manifest names", part.path)),
             Err(error) => flaws.push(format!("{}: {error}", part.path)),
         }
     }
-    flaws.extend(
-        manifest
-            .parts
-            .iter()
-            .filter(|part| !is_named_as_written(part))
-            .map(|part| format!("{} is a part that no export writes", part.path)),
-    );
     let named: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
     for path in files(folder)? {
         if ![MANIFEST, views::FILE, LOCK].contains(&path.as_str()) && !named.contains(path.as_str()) {
-            flaws.push(format!("{path} is in no manifest"));
+            flaws.push(format!("{path} is not named by the manifest"));
         }
     }
     Ok(flaws)
 }
 
 /// Whether a part is called as an export calls it, and of a type that there is: `views.sql` is made of both.
-fn is_named_as_written(part: &Part) -> bool {
-    let is_empty = (part.first, part.last, part.rows, part.versions.len()) == (0, 0, 0, 0);
-    let path = Part::path(&part.event_type, part.day, (part.first, part.last));
-    path == part.path && is_event(&part.event_type) && part.day.is_some() != is_empty
+pub(crate) fn is_named_as_written(part: &Part) -> bool {
+    let Part { event_type, day, first, last, rows, .. } = part;
+    let is_whole = match day {
+        Some(_) => (1..=*last).contains(first) && *rows > 0,
+        None => (*first, *last, *rows, part.versions.len()) == (0, 0, 0, 0),
+    };
+    is_whole && is_event(event_type) && Part::path(event_type, *day, (*first, *last)) == part.path
 }
 
 fn hash(path: &Path, read: impl Fn(u64)) -> io::Result<(u64, String)> {
     let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0_u64);
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut chunk = vec![0; CHUNK];
     loop {
         let taken = file.read(&mut chunk)?;

@@ -29,8 +29,28 @@ pub enum ExportError {
     /// The folder or bucket could not be read or written.
     #[error("{0}")]
     Storage(#[from] object_store::Error),
+    /// A part is damaged.
+    #[error("{path} cannot be read as Parquet: {error}")]
+    Damaged {
+        /// Which, from the folder of the manifest.
+        path: String,
+        /// Why.
+        error: Box<Self>,
+    },
+    /// A part has other bytes than its rows make: whoever reads it otherwise than row by row may see something else.
+    #[error("{path} is not as this version of ludoteca writes these events; export them again into another folder")]
+    OtherBytes {
+        /// Which, from the folder of the manifest.
+        path: String,
+    },
+    /// A part has columns that its events do not have.
+    #[error("{path} has other columns than events of its type")]
+    OtherColumns {
+        /// Which, from the folder of the manifest.
+        path: String,
+    },
     /// A part does not hold what the manifest says.
-    #[error("{path} does not hold what the manifest says")]
+    #[error("the manifest does not fit what is in {path}")]
     NotAsNamed {
         /// Which, from the folder of the manifest.
         path: String,

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -14,13 +15,16 @@ use arrow_array::{Array, RecordBatch, StructArray};
 use arrow_schema::Fields;
 use chrono::{DateTime, SecondsFormat, Utc};
 use journal::{Chain, CloudEvent, aggregate_of, jsonb_text};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::columns::Columns;
-use crate::rows::Content;
+use crate::integrity::is_named_as_written;
+use crate::rows::{Content, write};
 use crate::values::{fields, time};
 use crate::writer::MANIFEST;
 use crate::{ExportError, Manifest, Mark, Part};
@@ -90,7 +94,7 @@ impl Reader {
         while let Some(part) = self.closed.front()
             && self.next.peek().is_none_or(|Reverse((position, _))| part.first <= *position)
         {
-            let part = OpenPart::open(&self.folder, part)?;
+            let part = OpenPart::open(&self.folder, part).map_err(|error| damaged(&part.path, error))?;
             self.closed.pop_front();
             let number = self.opened;
             self.opened = number.saturating_add(1);
@@ -122,18 +126,21 @@ impl Reader {
 
 impl OpenPart {
     fn open(folder: &Path, part: &Part) -> Result<Self, ExportError> {
-        let path = folder.join(&part.path);
-        let unreadable = |error| ExportError::Unreadable { path: part.path.clone(), error };
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).map_err(unreadable)?)?;
+        if !is_named_as_written(part) {
+            return Err(not_as_named(&part.path));
+        }
+        let file = File::open(folder.join(&part.path)).map_err(of_file(&part.path))?;
+        // What a file says to Arrow alone, other readers do not see.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        must_be_as_written(&part.path, &file)?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
         let columns = Columns::of(&part.event_type)?;
-        // What an older program wrote may lack columns; none may be of another type, or there twice.
-        let mut unseen: Vec<_> = columns.table.fields().iter().collect();
-        for field in reader.schema().fields() {
-            let known = unseen.iter().position(|own| *own == field);
-            unseen.remove(known.ok_or_else(|| missing(&format!("{}.{}", part.event_type, field.name())))?);
+        let known = ArrowSchemaConverter::new().convert(&columns.table)?;
+        if !is_part_of(reader.parquet_schema().root_schema(), known.root_schema()) {
+            return Err(ExportError::OtherColumns { path: part.path.clone() });
         }
         let (event_type, versions) = (part.event_type.clone(), BTreeSet::new());
-        let found = Content { event_type, day: part.day, first: part.first, last: part.last, rows: 0, versions };
+        let found = Content { event_type, day: part.day, first: 0, last: 0, rows: 0, versions };
         Ok(Self { named: part.clone(), found, own: columns.own(), batches: reader.build()?, batch: None, row: 0 })
     }
 
@@ -141,8 +148,10 @@ impl OpenPart {
     fn position(&mut self) -> Result<Option<u64>, ExportError> {
         while self.batch.as_ref().is_none_or(|(batch, _)| self.row >= batch.num_rows()) {
             let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
-            let own =
-                self.own.iter().filter_map(|field| Some((field.clone(), batch.column_by_name(field.name())?.clone())));
+            let all = batch.schema();
+            let is_own = |name: &str| self.own.iter().any(|own| own.name() == name);
+            let own = all.fields().iter().zip(batch.columns()).filter(|(field, _)| is_own(field.name()));
+            let own = own.map(|(field, column)| (field.clone(), column.clone()));
             let (fields, columns): (Vec<_>, Vec<_>) = own.unzip();
             let own = StructArray::try_new_with_length(fields.into(), columns, None, batch.num_rows())?;
             (self.batch, self.row) = (Some((batch, own)), 0);
@@ -253,6 +262,44 @@ impl<'a> Row<'a> {
         let column = self.column("time")?.as_primitive_opt::<TimestampMicrosecondType>();
         column.and_then(|column| time(column.value(self.number))).ok_or_else(|| missing("time"))
     }
+}
+
+/// Writes the rows of a part again. What stands beside them in the file, such as counts and the smallest and largest value
+/// of a column, decides what other readers see, and follows from the rows.
+fn must_be_as_written(path: &str, file: &File) -> Result<(), ExportError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.try_clone().map_err(of_file(path))?)?;
+    let (table, batches) = (reader.schema().clone(), reader.build()?.collect::<Result<Vec<_>, _>>()?);
+    let (mut kept, mut file) = (Vec::new(), file);
+    file.rewind().and_then(|()| file.read_to_end(&mut kept)).map_err(of_file(path))?;
+    if write(&table, &batches)? == kept { Ok(()) } else { Err(ExportError::OtherBytes { path: path.to_owned() }) }
+}
+
+fn of_file(path: &str) -> impl Fn(std::io::Error) -> ExportError {
+    let path = path.to_owned();
+    move |error| ExportError::Unreadable { path: path.clone(), error }
+}
+
+/// An error of the library for Parquet, with the part that it is about.
+fn damaged(path: &str, error: ExportError) -> ExportError {
+    match error {
+        ExportError::Parquet(_) | ExportError::Column(_) => {
+            ExportError::Damaged { path: path.to_owned(), error: Box::new(error) }
+        }
+        other => other,
+    }
+}
+
+/// Whether a type has nothing that the known one does not have, in the same form. An older program may have written less.
+fn is_part_of(kept: &Type, known: &Type) -> bool {
+    if !kept.is_group() || !known.is_group() {
+        return kept == known;
+    }
+    let mut unseen: Vec<_> = known.get_fields().iter().collect();
+    let is_known = |field: &TypePtr| {
+        let place = unseen.iter().position(|known| known.name() == field.name() && is_part_of(field, known));
+        place.map(|place| unseen.swap_remove(place)).is_some()
+    };
+    kept.get_basic_info() == known.get_basic_info() && kept.get_fields().iter().all(is_known)
 }
 
 fn not_as_named(path: &str) -> ExportError {

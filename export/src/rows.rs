@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_json::reader::Decoder;
 use arrow_schema::SchemaRef;
+use arrow_select::concat::concat_batches;
 use chrono::NaiveDate;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -95,7 +96,7 @@ fn side_by_side(lines: &RecordBatch, table: &SchemaRef) -> Result<RecordBatch, E
     Ok(RecordBatch::try_new(Arc::clone(table), columns)?)
 }
 
-/// A Parquet file.
+/// A Parquet file. The same rows make the same bytes, however they came in batches: nothing else is accepted as theirs.
 pub(crate) fn write(table: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ExportError> {
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
     let properties = DISTINCT.iter().fold(properties, |properties, column| {
@@ -103,9 +104,7 @@ pub(crate) fn write(table: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8
     });
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut file, Arc::clone(table), Some(properties.build()))?;
-    for batch in batches {
-        writer.write(batch)?;
-    }
+    writer.write(&concat_batches(table, batches)?)?;
     writer.close()?;
     Ok(file)
 }

@@ -82,10 +82,18 @@ impl HeadKey {
     /// [`DoubtfulHead`] where the signature cannot be made.
     pub fn sign(&self, tree: &Tree) -> Result<SignedHead, DoubtfulHead> {
         let head = Checkpoint::new(ORIGIN, tree.size(), tree.root(), "").map_err(|_| DoubtfulHead::Form)?;
-        let mut note = Note::new(&head.to_bytes(), &[])?;
+        let text = String::from_utf8(head.to_bytes()).map_err(|_| DoubtfulHead::Form)?;
+        SignedHead::parse(self.sign_text(&text)?).map_err(|_| DoubtfulHead::Form)
+    }
+
+    /// Signs lines of text, the first of which says what they are and is not [`ORIGIN`].
+    ///
+    /// # Errors
+    /// [`DoubtfulHead`] for what is not lines of text, or where the signature cannot be made.
+    pub fn sign_text(&self, text: &str) -> Result<String, DoubtfulHead> {
+        let mut note = Note::new(text.as_bytes(), &[])?;
         note.add_sigs(&[&self.signer])?;
-        let text = String::from_utf8(note.to_bytes()).map_err(|_| DoubtfulHead::Form)?;
-        SignedHead::parse(text).map_err(|_| DoubtfulHead::Form)
+        String::from_utf8(note.to_bytes()).map_err(|_| DoubtfulHead::Form)
     }
 }
 
@@ -98,13 +106,16 @@ impl HeadKeys {
     /// # Errors
     /// [`InvalidHeadKey::Public`] where there is none that is valid.
     pub fn parse(text: &str) -> Result<Self, InvalidHeadKey> {
-        let keys: Vec<String> = match serde_json::from_str::<Value>(text) {
+        let mut keys: Vec<String> = match serde_json::from_str::<Value>(text) {
             Ok(jwks) => {
                 let keys = jwks.get("keys").and_then(Value::as_array);
                 keys.into_iter().flatten().filter_map(from_jwk).collect()
             }
             Err(_) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
         };
+        // One that is there twice would be none: nobody could say which is meant.
+        keys.sort_unstable();
+        keys.dedup();
         let keys = keys.iter().filter_map(|key| StandardVerifier::new(key).ok());
         let keys: Vec<_> = keys.map(|key| Box::new(key) as Box<dyn Verifier>).collect();
         if keys.is_empty() { Err(InvalidHeadKey::Public) } else { Ok(Self(VerifierList::new(keys))) }
@@ -115,10 +126,18 @@ impl HeadKeys {
     /// # Errors
     /// [`DoubtfulHead`] says why it is not believed.
     pub fn open(&self, checkpoint: &str) -> Result<(u64, Hash), DoubtfulHead> {
-        let note = Note::from_bytes(checkpoint.as_bytes())?;
-        note.verify(&self.0)?;
-        let head = Checkpoint::from_bytes(note.text()).map_err(|_| DoubtfulHead::Form)?;
+        let head = Checkpoint::from_bytes(self.open_text(checkpoint)?.as_bytes()).map_err(|_| DoubtfulHead::Form)?;
         if head.origin() == ORIGIN { Ok((head.size(), *head.hash())) } else { Err(DoubtfulHead::Form) }
+    }
+
+    /// The text of a note, where one of the keys has signed it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_text(&self, note: &str) -> Result<String, DoubtfulHead> {
+        let note = Note::from_bytes(note.as_bytes())?;
+        note.verify(&self.0)?;
+        String::from_utf8(note.text().to_vec()).map_err(|_| DoubtfulHead::Form)
     }
 }
 

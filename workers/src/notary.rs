@@ -200,13 +200,14 @@ async fn work(commands: &Commands, nats: &Nats, key: HeadKey, every: Duration) -
         let worked = async {
             let size = notary.read().await?;
             NOTARY_HALTED.set(0);
+            // Also where signing fails: it rises then.
+            NOTARY_UNSIGNED.set(i64::try_from(size.saturating_sub(notary.covered)).unwrap_or(i64::MAX));
             if Instant::now() >= due {
                 if let Some(head) = notary.sign().await? {
                     tracing::info!(size = head.size(), root = head.root(), "Signed the tree of {size} events");
                 }
                 due = Instant::now().checked_add(every).unwrap_or(due);
             }
-            NOTARY_UNSIGNED.set(i64::try_from(size.saturating_sub(notary.covered)).unwrap_or(i64::MAX));
             Ok(())
         };
         match worked.await {

@@ -1,10 +1,10 @@
 //! What is found out about a copy of the stream while it is read, event by event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::TreeHeadId;
 use domain::tree_head::{SIGNED, SignedHead};
-use journal::{Hash, HeadKeys, Tree, leaf};
+use journal::{CloudEvent, Hash, HeadKeys, Tree, leaf};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ pub(super) struct Verdict {
     pub(super) flaws: Vec<String>,
     /// How many there are.
     pub(super) flawed: usize,
+    /// What was to be proved and is not, though nothing is wrong with it.
+    pub(super) unproved: Option<String>,
 }
 
 #[derive(Default)]
@@ -41,8 +43,8 @@ pub(super) struct Audit {
     previous: Option<Hash>,
     /// The roots that were signed, by their sizes.
     signed: BTreeMap<u64, Hash>,
-    /// The sizes of the copy's own tree heads, by where they stand.
-    heads: BTreeMap<u64, u64>,
+    /// Where the copy's own tree heads stand.
+    heads: BTreeSet<u64>,
     proved: u64,
     root: String,
     flaws: Vec<String>,
@@ -70,13 +72,20 @@ impl Audit {
         self.flawed = self.flawed.saturating_add(1);
     }
 
+    pub(super) fn is_flawed(&self) -> bool {
+        self.flawed > 0
+    }
+
     /// Takes a tree head of the copy for true if it was signed by one of the keys.
     pub(super) fn believe(&mut self, keys: &HeadKeys, position: u64, body: &[u8]) {
         let Ok(HeadEvent { aggregateid, data }) = serde_json::from_slice(body) else {
             return self.flaw(format!("event {position} says that it is {SIGNED}, and is not"));
         };
+        let is_as_written = serde_json::from_slice::<CloudEvent<'_>>(body)
+            .and_then(|event| serde_json::to_vec(&event))
+            .is_ok_and(|written| written == body);
         let stated = SignedHead::parse(data.checkpoint().to_owned());
-        if stated.as_ref() != Ok(&data) || aggregateid != TreeHeadId::of_size(data.size()).as_uuid() {
+        if !is_as_written || stated.as_ref() != Ok(&data) || aggregateid != TreeHeadId::of_size(data.size()).as_uuid() {
             return self.flaw(format!("event {position} is a tree head that says something else than its checkpoint"));
         }
         match keys.open(data.checkpoint()) {
@@ -84,19 +93,18 @@ impl Audit {
                 self.flaw(format!("event {position} is a tree head of {size} events, and would be one of them itself"));
             }
             Ok((size, root)) => {
-                self.heads.insert(position, size);
+                self.heads.insert(position);
                 self.expect(size, root);
             }
             Err(error) => self.flaw(format!("event {position} is a tree head that is not believed: {error}")),
         }
     }
 
-    /// Notes the root that so many events must come to, and that they have to be proved.
-    pub(super) fn expect(&mut self, size: u64, root: Hash) -> Claim {
+    /// Notes the root that so many events must come to.
+    pub(super) fn expect(&mut self, size: u64, root: Hash) {
         if self.signed.insert(size, root).is_some_and(|known| known != root) {
             self.flaw(format!("two different roots were signed of {size} events"));
         }
-        Claim::To(size)
     }
 
     /// Takes the next event; whether it makes sense to go on.
@@ -140,26 +148,31 @@ impl Audit {
         self.signed.clear();
     }
 
-    /// Holds what was proved to what had to be.
-    pub(super) fn finish(mut self, claim: Claim) -> Verdict {
+    /// Holds what was proved to what had to be: the claim, and so many events at least.
+    pub(super) fn finish(mut self, claim: Claim, at_least: u64) -> Verdict {
         let (events, proved) = (self.tree.size(), self.proved);
-        // The head that proves everything before it is proved by the next one.
-        let ends_with_its_head =
-            proved > 0 && self.heads.get(&events) == Some(&proved) && events == proved.saturating_add(1);
+        // What proves everything before it is proved itself by the next one.
+        let after = self.heads.range(proved.saturating_add(1)..).count();
+        let ends_with_heads = u64::try_from(after) == Ok(events.saturating_sub(proved));
         let wanted = match claim {
-            Claim::All if ends_with_its_head => proved,
+            Claim::All if ends_with_heads => proved,
             Claim::All => events,
             Claim::To(to) => to,
         };
-        if events < wanted {
+        let wanted = wanted.max(at_least);
+        let first = proved.saturating_add(1);
+        let mut unproved = None;
+        if self.flawed == 0 && events < wanted {
             self.flaw(format!("the copy ends at event {events}, and has to reach {wanted}"));
-        } else if (proved < wanted || proved == 0) && self.flawed == 0 {
-            let first = proved.saturating_add(1);
-            self.flaw(format!(
-                "no tree head proves the events from {first} on: copy more, give one with --head, or say --to {proved} if so many will do"
+        } else if self.flawed == 0 && proved == 0 {
+            unproved =
+                Some("the copy has no tree head yet: copy again in a minute, or give a head with --head".to_owned());
+        } else if self.flawed == 0 && proved < wanted {
+            unproved = Some(format!(
+                "no tree head proves event {first} to {wanted}: copy again in a minute, or say --to {proved} if so many will do"
             ));
         }
         let Self { root, flaws, flawed, .. } = self;
-        Verdict { proved, root, events, flaws, flawed }
+        Verdict { proved, root, events, flaws, flawed, unproved }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use domain::tree_head::SIGNED;
 use export::{Manifest, Reader, flaws_of_files, manifest_of};
 use nats::numbered;
@@ -29,9 +29,10 @@ struct Named<'a> {
 
 impl Copy {
     pub(super) fn open(place: &Path) -> Result<Self> {
-        if !place.is_dir() {
+        if place.is_file() {
             return Ok(Self::Lines(place.to_owned()));
         }
+        ensure!(place.is_dir(), "{} must be the folder of an export, or a regular file", place.display());
         let manifest = manifest_of(place).with_context(|| place.display().to_string())?;
         Ok(Self::Export(place.to_owned(), Box::new(manifest)))
     }
@@ -99,7 +100,7 @@ impl Copy {
                 while lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)? > 0 {
                     number = number.saturating_add(1);
                     let Some((position, body)) = unnumbered(&line) else {
-                        bail!("line {number} is not as `replay` writes lines");
+                        bail!("line {number} is not as `replay` writes lines, unpacked and without --flat");
                     };
                     if !event(position, &body) {
                         break;

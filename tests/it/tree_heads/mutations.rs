@@ -100,6 +100,41 @@ async fn twenty_seeded_mutations_of_an_export_are_all_found() {
     assert!(whole.status.success(), "as it was, it is proved: {}", said(&whole));
 }
 
+/// The manifest as it would be if a part were what somebody made of it.
+fn name_anew(copy: &Copy, path: &str) {
+    let place = copy.export.join("manifest.json");
+    let mut manifest: Manifest = serde_json::from_slice(&std::fs::read(&place).unwrap()).unwrap();
+    let file = std::fs::read(copy.export.join(path)).unwrap();
+    let part = manifest.parts.iter_mut().find(|part| part.path == path).unwrap();
+    part.bytes = file.len() as u64;
+    part.sha256 = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(place, serde_json::to_string_pretty(&manifest).unwrap() + "\n").unwrap();
+}
+
+#[tokio::test]
+async fn whatever_is_flipped_in_a_part_is_found_also_where_the_manifest_fits() {
+    let app = signed_store().await;
+    let copy = copy(&app).await;
+    let mut chance = StdRng::seed_from_u64(SEED);
+    let manifest = std::fs::read(copy.export.join("manifest.json")).unwrap();
+    let parts: Vec<String> =
+        serde_json::from_slice::<Manifest>(&manifest).unwrap().parts.into_iter().map(|part| part.path).collect();
+    let parts: Vec<_> =
+        parts.iter().filter(|part| part.starts_with("GameCreated") || part.starts_with("OrderCompleted")).collect();
+    for _ in 0..40 {
+        let part = *parts.choose(&mut chance).unwrap();
+        let place = copy.export.join(part);
+        let known = std::fs::read(&place).unwrap();
+        std::fs::write(&place, Blunt::FlipBit.of(&known, &mut chance, known.len())).unwrap();
+        name_anew(&copy, part);
+        must_be_found(&copy, &copy.export, part).await;
+        std::fs::write(&place, known).unwrap();
+        std::fs::write(copy.export.join("manifest.json"), &manifest).unwrap();
+    }
+    let whole = copy.verify(&copy.export, &[]).await;
+    assert!(whole.status.success(), "as it was, it is proved: {}", said(&whole));
+}
+
 #[tokio::test]
 async fn every_word_of_a_manifest_is_held_to_what_it_is_about() {
     let app = signed_store().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use commands::{Actor, Place, SessionError};
 use domain::{Email, UserId};
 use journal::Vault;
-use poem::http::{Method, StatusCode};
+use poem::http::{Method, StatusCode, Uri};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
 use crate::{access_log, openapi};
@@ -55,22 +55,22 @@ pub(crate) fn bad_token(request: &Request, user: Option<UserId>) {
 /// Notes what an answer means for security.
 pub(crate) async fn watched<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     let actor = request.data::<Actor>().copied();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = match endpoint.call(request).await {
         Err(error) if error.is_from_response() => error.into_response(),
         Err(error) => {
-            note(actor, &method, &path, error.status());
+            note(actor, &method, &uri, error.status());
             return Err(error);
         }
         Ok(response) => response.into_response(),
     };
-    note(actor, &method, &path, response.status());
+    note(actor, &method, &uri, response.status());
     Ok(response)
 }
 
-fn note(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) {
-    let Some(event) = event(actor, method, path, status) else { return };
-    let path = openapi::loggable(method, path);
+fn note(actor: Option<Actor>, method: &Method, uri: &Uri, status: StatusCode) {
+    let Some(event) = event(actor, method, uri, status) else { return };
+    let path = openapi::loggable(method, uri.path());
     let outcome = if status.is_success() { "success" } else { "failure" };
     let user = actor.and_then(Actor::user).map(|user| user.to_string()).unwrap_or_default();
     let key = actor.and_then(Actor::key).map(|key| key.to_string()).unwrap_or_default();
@@ -79,8 +79,8 @@ fn note(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) {
 }
 
 /// What it is called; nothing for what anybody does all day.
-fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) -> Option<&'static str> {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+fn event(actor: Option<Actor>, method: &Method, uri: &Uri, status: StatusCode) -> Option<&'static str> {
+    let parts: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
     Some(match (method, parts.as_slice()) {
         (&Method::POST, ["login", "auth" | "session" | "passkey", ..]) if status == StatusCode::TOO_MANY_REQUESTS => {
             "limit"
@@ -116,7 +116,7 @@ fn event(actor: Option<Actor>, method: &Method, path: &str, status: StatusCode) 
         (_, ["users" | "pedidos" | "pagamento", _, ..]) if actor.is_some() && status == StatusCode::NOT_FOUND => {
             "refusal"
         }
-        _ if actor.is_some_and(|actor| access_log::shows_others(actor, method, path)) => "staff_read",
+        _ if actor.is_some_and(|actor| access_log::shows_others(actor, method, uri)) => "staff_read",
         _ => return None,
     })
 }
@@ -162,7 +162,7 @@ mod tests {
             (customer, Method::GET, "/biblioteca", 200, None),
         ] {
             assert_eq!(
-                event(actor, &method, path, StatusCode::from_u16(status).unwrap()),
+                event(actor, &method, &path.parse().unwrap(), StatusCode::from_u16(status).unwrap()),
                 name,
                 "{method} {path} {status}"
             );

@@ -28,7 +28,7 @@ async fn what_staff_are_shown_of_others_is_noted_and_what_is_their_own_is_not() 
 
     app.admin.get(&format!("/users/{}", ana.id)).await.expect(200);
     app.admin.get(&format!("/pedidos/{order}")).await.expect(200);
-    app.admin.get(&format!("/pedidos?user={}", ana.id)).await.expect(200);
+    app.admin.get(&format!("/pedidos?user={}&note=ana@example.com", ana.id)).await.expect(200);
     let of_ana = log(&app, &format!("?about={}", ana.id)).await;
     let told: Vec<_> = of_ana.iter().map(|entry| (&entry["path"], &entry["query"])).collect();
     let (list, query) = (json!("/pedidos"), json!(format!("user={}", ana.id)));

@@ -59,8 +59,9 @@ impl Accesses {
     ) -> Result<Json<AccessPage>, Problem> {
         actor.must_be_admin()?;
         let limit = extract::page_limit(&limit)?;
-        let before = cursor.0.as_deref().map_or(Ok(i64::MAX), str::parse);
-        let before = before.map_err(|_| Problem::field("cursor", "must be a cursor that an earlier page gave"))?;
+        let before =
+            cursor.0.as_deref().map_or(Some(i64::MAX), |cursor| cursor.parse().ok().filter(|entry| *entry > 0));
+        let before = before.ok_or_else(|| Problem::field("cursor", "must be a cursor that an earlier page gave"))?;
         let id = |name: &str, id: &Option<String>| {
             let id = id.as_ref().map(|id| Uuid::try_parse(id).map_err(|_| Problem::field(name, InvalidId)));
             id.transpose()

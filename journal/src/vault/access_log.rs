@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Vault;
 use crate::JournalError;
+use crate::connect::once_more;
 
 /// That somebody of the staff is about to be shown something.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +54,13 @@ impl Vault {
         let Access { staff, key, about, path, query, request } = access;
         let insert = "insert into vault.access_log (accessed_at, staff_id, key_id, about_id, path, query, request_id)
                       values ($1, $2, $3, $4, $5, $6, $7)";
-        let insert = sqlx::query(insert).bind(self.clock.now()).bind(staff.as_uuid()).bind(key.map(ApiKeyId::as_uuid));
-        insert.bind(about).bind(path).bind(query).bind(request).execute(self.pool()).await?;
+        // Noting it twice does no harm.
+        once_more(|| {
+            let insert =
+                sqlx::query(insert).bind(self.clock.now()).bind(staff.as_uuid()).bind(key.map(ApiKeyId::as_uuid));
+            insert.bind(about).bind(path).bind(query).bind(request).execute(self.pool())
+        })
+        .await?;
         Ok(())
     }
 

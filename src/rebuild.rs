@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use indicatif::ProgressBar;
 use journal::{ClaimsFold, Journal};
-use projections::past::{self, Difference, Moment};
+use projections::past::{self, Difference, Moment, Past};
 use projections::{AnyProjection, Folded, rebuild};
 use serde_json::json;
 
@@ -86,38 +86,28 @@ async fn rebuild_as_of(
     diff: bool,
 ) -> Result<()> {
     if chosen.is_empty() {
-        bail!("what `past` holds is not forgotten with its people; ludoteca state user ID shows an account as it was");
+        bail!(
+            "users cannot be rebuilt into `past`: erasing a person would not erase them there. ludoteca state user ID"
+        );
     }
     let wanted = past::events_at(journal, moment).await?;
     let (events, _) = journal.extent().await?;
     ensure!(wanted <= events, "there are {events} events so far");
     let bar = progress::bar("events folded", wanted.unsigned_abs());
     let progress = |events: i64| bar.set_position(events.unsigned_abs());
-    let folded = past::rebuild_at(journal, &chosen, wanted, progress).await?;
+    let tell = |of: &'static str, Difference { then, now }| {
+        writeln!(std::io::stdout(), "{}", json!({ "of": of, "then": then, "now": now }))
+    };
+    let folded = past::rebuild_at(journal, &chosen, wanted, progress, diff.then_some(tell)).await?;
     bar.finish_and_clear();
-    for projection in &chosen {
-        let name = projection.name();
-        eprintln!("past.{name} is {name} as of event {folded}.");
-        if diff {
-            let differences = tell_differences(journal, projection.as_ref()).await?;
-            eprintln!("{differences} rows of it are otherwise now.");
-        }
+    for Past { projection, events, parked, differences } in folded {
+        let differences = differences.map(|rows| format!("; {rows} rows differ now")).unwrap_or_default();
+        eprintln!("past.{projection} is {projection} as of event {events}; {parked} events are parked{differences}");
     }
     if !diff {
-        eprintln!("Next: psql, or the same with --diff");
+        eprintln!("Next: psql \"$DATABASE_URL\", or the same with --diff");
     }
     Ok(())
-}
-
-async fn tell_differences(journal: &Journal, projection: &dyn AnyProjection) -> Result<u64> {
-    let (name, mut count) = (projection.name(), 0_u64);
-    past::diff::<anyhow::Error>(journal, projection, |Difference { then, now }| {
-        count = count.saturating_add(1);
-        Ok(writeln!(std::io::stdout(), "{}", json!({ "of": name, "then": then, "now": now }))?)
-    })
-    .await
-    .context("the differences could not be told")?;
-    Ok(count)
 }
 
 async fn rebuild_claims(foundation: &Foundation) -> Result<()> {

@@ -28,6 +28,9 @@ pub enum FoldError {
     /// The read models could not be written.
     #[error("the read models are not written: {0}")]
     NotWritten(#[from] ApplyError),
+    /// What was found could not be told.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] std::io::Error),
     /// A read model has seen more than the journal holds.
     #[error("{projection} stands at {checkpoint}, but the journal ends at {end}")]
     Ahead {
@@ -90,6 +93,11 @@ pub(crate) struct Folding<'a> {
 impl Folding<'_> {
     pub(crate) fn projection(&self) -> &dyn AnyProjection {
         self.projection
+    }
+
+    /// How many events could not be applied.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
     }
 
     async fn apply(&mut self, db: &mut PgConnection, events: &[&Event]) -> Result<(), ApplyError> {

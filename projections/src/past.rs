@@ -1,14 +1,14 @@
 //! Read models as they were: folded up to a position into the schema `past`, beside those of now, and compared with them.
 //!
-//! People are left out: what `past` holds is not forgotten with them.
+//! Users are left out: erasing a person would not erase them there.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt};
-use journal::Journal;
+use futures::TryStreamExt;
+use journal::{Journal, connect_patiently};
 use serde_json::Value;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::fact::Projection;
 use crate::fold::{Fold, FoldError};
@@ -24,7 +24,7 @@ pub enum Moment {
     Time(DateTime<Utc>),
 }
 
-/// A row that was otherwise, or was not.
+/// A row that differs between then and now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// As it was; nothing where it was not there yet.
@@ -44,70 +44,93 @@ pub fn with_a_past(projections: Vec<Arc<dyn AnyProjection>>) -> Vec<Arc<dyn AnyP
 /// # Errors
 /// When the database does not answer.
 pub async fn events_at(journal: &Journal, moment: Moment) -> sqlx::Result<i64> {
-    let (events, time) = match moment {
-        Moment::Position(position) => return Ok(position.max(0)),
-        Moment::Time(time) => ("select count(*) from journal.events", time),
+    let time = match moment {
+        Moment::Position(position) => return Ok(position),
+        Moment::Time(time) => time,
     };
-    let later = "select epoch, tx_id, position from journal.events where recorded_at > $1
-                 order by epoch, tx_id, position limit 1";
-    let query = format!(
-        "with later as ({later}) {events}
-         where not exists (select from later) or (epoch, tx_id, position) < (select epoch, tx_id, position from later)"
-    );
-    sqlx::query_scalar(&query).bind(time).fetch_one(journal.pool()).await
+    let until = "with later as (select epoch, tx_id, position from journal.events where recorded_at > $1
+                                order by epoch, tx_id, position limit 1)
+                 select count(*) from journal.events
+                 where not exists (select from later) or (epoch, tx_id, position) < (table later)";
+    let mut db = connect_patiently(journal.pool()).await?;
+    sqlx::query_scalar(until).bind(time).fetch_one(&mut db).await
 }
 
-/// Folds read models up to a number of events into tables of the schema `past`, where they take the place of those that
-/// were folded there before; returns how many events were folded, which are fewer where there are no more.
+/// A read model as it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Past {
+    /// Which.
+    pub projection: &'static str,
+    /// How many events it is of; fewer than were asked for where there are no more.
+    pub events: i64,
+    /// How many of them could not be applied.
+    pub parked: usize,
+    /// How many rows differ from those of now, where that was asked for.
+    pub differences: Option<u64>,
+}
+
+/// Folds read models up to a number of events into their tables of the schema `past`. Each row that differs between then
+/// and now is told, in the order of the keys, where there is somebody to tell.
 ///
 /// # Errors
-/// [`FoldError`]; a table that was not put in its place yet is as it was.
+/// [`FoldError`]; a table that was not filled yet is as it was.
 pub async fn rebuild_at(
     journal: &Journal,
     projections: &[Arc<dyn AnyProjection>],
     events: i64,
     progress: impl Fn(i64),
-) -> Result<i64, FoldError> {
+    mut tell: Option<impl FnMut(&'static str, Difference) -> std::io::Result<()>>,
+) -> Result<Vec<Past>, FoldError> {
     let mut fold = Fold::begin(journal, projections).await?;
     while fold.events < events && fold.step(None, events.saturating_sub(fold.events)).await? > 0 {
         progress(fold.events);
     }
+    let mut done = Vec::new();
     while let Some((folding, mut db)) = fold.take() {
-        let (table, key) = (folding.projection().name(), folding.projection().key().join(", "));
-        let mut tx = db.begin().await?;
-        for statement in [
-            format!("drop table if exists past.{table}"),
-            format!("create table past.{table} as table pg_temp.{table}"),
-            format!("alter table past.{table} add primary key ({key})"),
-            format!("comment on table past.{table} is '{table} as of event {}'", fold.events),
-        ] {
-            sqlx::query(&statement).execute(&mut *tx).await?;
+        let (projection, parked) = (folding.projection(), folding.parked());
+        let mut past = Past { projection: projection.name(), events: fold.events, parked, differences: None };
+        fill(&mut db, past).await?;
+        if let Some(tell) = &mut tell {
+            past.differences = Some(diff(&mut db, projection, tell).await?);
         }
-        tx.commit().await?;
+        done.push(past);
     }
-    Ok(fold.events)
+    Ok(done)
 }
 
-/// Compares a read model as it was, which [`rebuild_at`] has made, with the one of now; `tell` hears each row that
-/// differs, in the order of their keys.
-///
-/// # Errors
-/// When the database does not answer, or `tell` fails.
-pub async fn diff<E: From<sqlx::Error>>(
-    journal: &Journal,
+async fn fill(db: &mut PgConnection, Past { projection, events, parked, .. }: Past) -> Result<(), FoldError> {
+    let mut tx = db.begin().await?;
+    sqlx::query(&format!("truncate past.{projection}")).execute(&mut *tx).await?;
+    sqlx::query(&format!("insert into past.{projection} table pg_temp.{projection}")).execute(&mut *tx).await?;
+    sqlx::query(
+        "insert into past.moments (projection, events, parked) values ($1, $2, $3)
+         on conflict (projection) do update set events = excluded.events, parked = excluded.parked",
+    )
+    .bind(projection)
+    .bind(events)
+    .bind(i64::try_from(parked).unwrap_or(i64::MAX))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// On the connection that has folded it: others may fill `past` anew meanwhile.
+async fn diff(
+    db: &mut PgConnection,
     projection: &dyn AnyProjection,
-    mut tell: impl FnMut(Difference) -> Result<(), E>,
-) -> Result<(), E> {
+    tell: &mut impl FnMut(&'static str, Difference) -> std::io::Result<()>,
+) -> Result<u64, FoldError> {
     let (table, key) = (projection.name(), projection.key().join(", "));
     let query = format!(
         "select to_jsonb(back) as back, to_jsonb(live) as live
-         from past.{table} as back full join read.{table} as live using ({key})
+         from pg_temp.{table} as back full join read.{table} as live using ({key})
          where to_jsonb(back) is distinct from to_jsonb(live) order by {key}"
     );
-    let mut rows = sqlx::query_as::<_, (Option<Value>, Option<Value>)>(&query).fetch(journal.pool()).map_err(E::from);
-    while let Some(row) = rows.next().await {
-        let (then, now) = row?;
-        tell(Difference { then, now })?;
+    let (mut rows, mut differences) = (sqlx::query_as::<_, (Option<Value>, Option<Value>)>(&query).fetch(db), 0_u64);
+    while let Some((then, now)) = rows.try_next().await? {
+        differences = differences.saturating_add(1);
+        tell(table, Difference { then, now })?;
     }
-    Ok(())
+    Ok(differences)
 }

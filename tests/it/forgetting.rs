@@ -24,7 +24,7 @@ enum Holds {
 use Holds::{Nobody, Sealed, UntilForgotten, UntilProjected};
 
 /// Every column of the store. A new one must say here how it goes when its person does.
-const COLUMNS: [(&str, Holds, &str); 34] = [
+const COLUMNS: [(&str, Holds, &str); 40] = [
     (
         "journal.answers",
         UntilForgotten,
@@ -40,6 +40,26 @@ const COLUMNS: [(&str, Holds, &str); 34] = [
     ),
     ("journal.head_keys", Nobody, "public_key published_at"),
     ("journal.lists", Nobody, "compared_until list"),
+    ("past.disputes", Nobody, "amount currency dispute opened_at order_id payment_id reason status updated_at user_id"),
+    (
+        "past.games",
+        Nobody,
+        "age_rating created_at currency description developer game_id genres list_price platforms price promotion \
+         promotions publisher release_date retired sales sequence tags title version",
+    ),
+    ("past.library", Nobody, "acquired_at game_id order_id suspended title user_id"),
+    (
+        "past.orders",
+        Nobody,
+        "age_source created_at currency lines order_id payment_id refunds standing status total updated_at user_id",
+    ),
+    (
+        "past.payments",
+        Nobody,
+        "amount attempt created_at currency failure next_action order_id payment_id psp_reference refunded status \
+         updated_at user_id",
+    ),
+    ("past.moments", Nobody, "events parked projection"),
     ("public._sqlx_migrations", Nobody, "checksum description execution_time installed_on success version"),
     ("read.checkpoints", Nobody, "epoch position projection sequence tx_id"),
     ("read.disputes", Nobody, "amount currency dispute opened_at order_id payment_id reason status updated_at user_id"),

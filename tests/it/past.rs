@@ -59,11 +59,25 @@ async fn a_read_model_as_of_any_position_or_time_stands_beside_the_one_of_now_an
 }
 
 #[tokio::test]
+async fn the_past_has_the_columns_of_now() {
+    let app = TestApp::start().await;
+    let columns = "select table_name || '.' || column_name || ' ' || data_type from information_schema.columns
+                   where table_schema = $1 and table_name = any($2) order by 1";
+    let of = async |schema: &str| -> Vec<String> {
+        let tables = ["games", "orders", "payments", "library", "disputes"].as_slice();
+        sqlx::query_scalar(columns).bind(schema).bind(tables).fetch_all(app.pool()).await.unwrap()
+    };
+    let now = of("read").await;
+    assert_eq!(of("past").await, now);
+    assert!(now.len() > 40);
+}
+
+#[tokio::test]
 async fn people_have_no_past_and_what_has_not_happened_has_none_either() {
     let app = TestApp::start().await;
     app.customer("ana").await;
     for (arguments, why) in [
-        (&["users", "--at", "1"][..], "ludoteca state user"),
+        (&["users", "--at", "1"][..], "ludoteca state user ID"),
         (&["claims", "--at", "1"], "claims are only those of now"),
         (&["orders", "--at", "1000000"], "events so far"),
         (&["orders", "--at", "yesterday"], "must be a position"),

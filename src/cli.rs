@@ -12,6 +12,7 @@ use ludoteca::config::{
 };
 use ludoteca::dlq::DlqArgs;
 use ludoteca::doctor::DoctorArgs;
+use ludoteca::erasure::ErasureArgs;
 use ludoteca::export::ExportArgs;
 use ludoteca::keys::KeysArgs;
 use ludoteca::load::LoadArgs;
@@ -202,7 +203,7 @@ pub(crate) enum Command {
     /// Compare journal, mirror, claims, read models, search index and the PSP's lists; fails on any difference. With
     /// --offline: prove that a copy of the events is what the store has signed
     Verify {
-        // It looks whether `offline` is there, which is taken by those whose it is.
+        // Before `offline`: clap takes arguments out as it reads them, and this one looks for `--offline`.
         #[command(flatten)]
         store: Box<StoreUnlessOffline>,
         #[command(flatten)]
@@ -225,6 +226,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Print a proof that an event is among those that the store has signed
     Prove(ProveArgs),
+    /// Search every place for what was known of somebody who was erased, and print a signed certificate that nothing is left
+    CertifyErasure(ErasureArgs),
     /// Print an aggregate as it is, or was at a version or time
     State(StateArgs),
     /// Write the event stream as Parquet, a typed table for each type of event, for DuckDB and the like

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod dlq;
 pub mod doctor;
+pub mod erasure;
 pub mod export;
 pub mod keys;
 pub mod load;

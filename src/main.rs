@@ -21,8 +21,8 @@ use ludoteca::table::{Output, Table};
 use ludoteca::up::UpArgs;
 use ludoteca::up::env_file::{self, Values};
 use ludoteca::{
-    bench, chaos, demo, dlq, doctor, export, keys, load, operations, prove, provision, rebuild, replay, search, state,
-    stock, up, verify,
+    bench, chaos, demo, dlq, doctor, erasure, export, keys, load, operations, prove, provision, rebuild, replay,
+    search, state, stock, up, verify,
 };
 use projections::ParkedEvent;
 use secrecy::ExposeSecret;
@@ -97,7 +97,9 @@ fn start() -> Result<()> {
 
 /// Says what is wrong with the command line; and where settings would come from, where they are missing.
 fn refuse(error: &clap::Error, settings: &Path) -> ! {
-    let is_configured = std::env::var_os("DATABASE_URL").is_some();
+    // What is proved offline is of no store here.
+    let is_offline = std::env::args().any(|argument| ["--offline", "--key", "--head"].contains(&argument.as_str()));
+    let is_configured = is_offline || std::env::var_os("DATABASE_URL").is_some();
     if error.kind() == ErrorKind::MissingRequiredArgument && !settings.is_file() && !is_configured {
         eprintln!(
             "error: there is no store in {}; start one with scripts/up, or name its folder: LUDOTECA_DATA=FOLDER",
@@ -191,6 +193,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Dlq(args) => dlq::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,
+        Command::CertifyErasure(args) => erasure::run(&args).await,
         Command::Prove(args) => prove::run(&args).await,
         Command::Replay(args) => replay::run(&args).await,
         Command::Export(args) => export::run(&args).await,

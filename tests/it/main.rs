@@ -27,6 +27,7 @@ mod confirmations;
 mod dead_letters;
 mod disputes;
 mod edge;
+mod erasure;
 mod export;
 mod faults;
 mod forgetting;

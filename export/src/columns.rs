@@ -58,9 +58,7 @@ impl Columns {
         let table: Fields = envelope.chain(data.iter().cloned()).collect();
         Ok(Self { line: Arc::new(Schema::new(of_line)), table: Arc::new(Schema::new(table)) })
     }
-}
 
-impl Columns {
     /// The fields that are the event's own.
     pub(crate) fn own(&self) -> Fields {
         match self.line.field_with_name(DATA).map(Field::data_type) {

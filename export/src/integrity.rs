@@ -85,10 +85,11 @@ pub(crate) fn is_named_as_written(part: &Part) -> bool {
 }
 
 fn hash(path: &Path, read: impl Fn(u64)) -> io::Result<(u64, String)> {
-    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0_u64);
+    // Before it is opened: a pipe would wait for somebody to write to it.
     if !std::fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0_u64);
     let mut chunk = vec![0; CHUNK];
     loop {
         let taken = file.read(&mut chunk)?;

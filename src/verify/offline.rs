@@ -63,11 +63,10 @@ pub fn run(args: &OfflineArgs, output: Output) -> Result<()> {
     let head = head.transpose()?;
     // What is not the file that it should be, is not read.
     if !audit.is_flawed() {
-        copy.heads(|position, body| audit.believe(&keys, position, body));
         if let Some((size, root)) = head {
             audit.expect(size, root);
         }
-        read_all(&copy, &mut audit)?;
+        read_all(&copy, &keys, &mut audit)?;
     }
     let claim = args.to.map_or(Claim::All, Claim::To);
     let verdict = audit.finish(claim, head.map_or(0, |(size, _)| size));
@@ -77,14 +76,17 @@ pub fn run(args: &OfflineArgs, output: Output) -> Result<()> {
     tell(&verdict, output)
 }
 
-fn read_all(copy: &Copy, audit: &mut Audit) -> Result<()> {
+/// Reads the tree heads, and then every event, which is held to them.
+fn read_all(copy: &Copy, keys: &HeadKeys, audit: &mut Audit) -> Result<()> {
     let bar = progress::bar("events", copy.events()?);
-    let take = |position: u64, body: &[u8]| {
-        bar.inc(1);
-        audit.take(position, body)
-    };
     // The library for Parquet panics on some files that are damaged.
-    let read = catch_unwind(AssertUnwindSafe(|| copy.read(take)));
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        copy.heads(|position, body| audit.believe(keys, position, body));
+        copy.read(|position, body| {
+            bar.inc(1);
+            audit.take(position, body)
+        })
+    }));
     bar.finish_and_clear();
     match read {
         Ok(Ok(())) => (),

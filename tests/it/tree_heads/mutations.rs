@@ -119,8 +119,10 @@ async fn whatever_is_flipped_in_a_part_is_found_also_where_the_manifest_fits() {
     let manifest = std::fs::read(copy.export.join("manifest.json")).unwrap();
     let parts: Vec<String> =
         serde_json::from_slice::<Manifest>(&manifest).unwrap().parts.into_iter().map(|part| part.path).collect();
-    let parts: Vec<_> =
-        parts.iter().filter(|part| part.starts_with("GameCreated") || part.starts_with("OrderCompleted")).collect();
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|part| ["GameCreated", "OrderCompleted", "TreeHeadSigned"].iter().any(|kind| part.starts_with(kind)))
+        .collect();
     for _ in 0..40 {
         let part = *parts.choose(&mut chance).unwrap();
         let place = copy.export.join(part);
